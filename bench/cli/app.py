@@ -136,7 +136,7 @@ def _print_traceback(_kind: type[BaseException], error: BaseException, _trace: T
 
 
 def _free(error: Exception) -> None:
-    """Free what an error's traceback references; data loaders that are destroyed half made would print warnings."""
+    """Free the objects that an error's traceback references; partly built data loaders would print warnings later."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _unraisable: None
     if hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler raises for each worker that ends

@@ -38,7 +38,7 @@ ExifOption = Annotated[
 
 
 def exif_of(text: str | None) -> "Exif":
-    """Return the value of `--exif`, `ignore` if it was not given; BadParameter for any other word."""
+    """Return the value of `--exif`, or `ignore` if it was not given; BadParameter for any other word."""
     if text not in (None, "ignore", "follow"):
         raise typer.BadParameter(f"{text}: give follow or ignore", param_hint="--exif")
     return text or "ignore"  # type: ignore[return-value]

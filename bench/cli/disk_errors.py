@@ -1,4 +1,4 @@
-"""One-line messages for file system errors that the user can mend: the file, the reason and the remedy."""
+"""One-line messages for file system errors that the user can fix, with the file, the reason and the fix."""
 
 import errno
 
@@ -17,7 +17,7 @@ if hasattr(errno, "EDQUOT"):
 
 
 def disk_error(error: BaseException) -> str | None:
-    """Return the message for such an error; None for any other error."""
+    """Return the message for a file system error that the user can fix; None for any other error."""
     if not isinstance(error, OSError) or error.filename is None or error.errno not in _REMEDIES:
         return None
     name = str(error.filename).removesuffix(TEMPORARY_SUFFIX)

@@ -136,7 +136,8 @@ def evaluate(
 
 
 def _refuse_unused(options: dict[str, tuple[bool, bool]]) -> None:
-    """Raise SettingsError for an option without effect in this mode; ``options``: (is given, has effect) by option."""
+    """Raise SettingsError for an option without effect in this mode; ``options``: (is given, has an effect) by
+    option."""
     for option, (is_given, has_effect) in options.items():
         if is_given and not has_effect:
             raise SettingsError(f"{option}: has no effect on this kind of evaluation; leave it out.")

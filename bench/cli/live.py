@@ -58,7 +58,7 @@ class Display:
                     self.live.refresh()
 
     def recorded_text(self) -> str:
-        """Return in words what is recorded so far, and so is kept if the study stops now."""
+        """Describe the records so far, which are kept if the study stops now."""
         if self.progress is None:
             return f"{self.measured} measurements are recorded"
         of_all = f" of {self.progress.size.planned}" if self.progress.size.plan_is_known else ""

@@ -1,6 +1,6 @@
 """Child process of `posebench ui` that serves MLflow and the study pages, and never outlives its parent.
 
-It ends when its standard input closes: a pipe closes however the parent dies, also by SIGKILL, on every system.
+It ends when its standard input closes: on every system that pipe closes when the parent dies, even by SIGKILL.
 """
 
 import importlib

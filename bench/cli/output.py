@@ -60,7 +60,7 @@ def log_opened(splits: "Sequence[PackedSplit]") -> None:
 
 
 def log_study_data(splits: "Sequence[PackedSplit]") -> None:
-    """Log as ``log_opened`` for a study's train, select and report splits, and warn where they are too small."""
+    """Log as ``log_opened`` for a study's train, select and report splits, and warn if a split is too small."""
     log_opened(splits)
     images = {role: len(split.labelled_only()) for role, split in zip(ROLES, splits, strict=True)}
     log_wrapped(f"data: {count_summary(images)}")

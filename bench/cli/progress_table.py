@@ -16,7 +16,7 @@ from bench.trials.progress import RunningTrial
 from bench.trials.status import FAULTS, Status
 
 RUNNING_SHOWN = 4
-"""Most running trials that get a line each; the others are only counted."""
+"""Maximum number of running trials that get a line each; the others are only counted."""
 STOPPING = "stopping: running trials go back to the queue (Ctrl-C again: end at once)"
 
 
@@ -42,7 +42,7 @@ def headline(progress: Progress, now: float) -> str:
 def left_text(progress: Progress, now: float) -> str:
     """Return the time left, as `about 12 min`; empty if the study is complete.
 
-    For a study that no process works on, the time that one worker would need.
+    If no process works on the study, it is the time that one worker would need.
     """
     if not progress.waiting and not progress.running_trials:
         return "the report" if progress.active else ""
@@ -85,7 +85,7 @@ def running_text(trial: RunningTrial, now: float) -> str:
 
 
 def _advance_text(trial: RunningTrial) -> str:
-    """Return steps done of all steps or, with a budget in seconds, the share of it that is used."""
+    """Return `done/all` steps or, if the budget is in seconds, the percentage of it that is used."""
     if trial.seconds is None:
         return f"step {trial.step} of {trial.steps}" if trial.step is not None else f"{trial.steps} steps"
     if trial.step is None or trial.train_seconds is None:

@@ -52,7 +52,7 @@ def extend(
 
 
 def actions() -> ModuleType:
-    """Check that there are records, then import the actions of these verbs."""
+    """Check that MLflow's store can be read, then import the implementation of both commands."""
     stores().require_records()
     from bench.cli.actions import study_continue  # PyTorch and MLflow take seconds; the help does without
 

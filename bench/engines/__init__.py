@@ -1,5 +1,5 @@
-"""Run trials, in this process or in several local processes.
+"""Run the trials of a study (words: docs/architecture.md), in this process or in several local processes.
 
-In: trials claimed from the ledger. Out: records in MLflow, and events while they run. Never decides which trials are
-run. `trial` defines what a kind of study must implement.
+In: trials claimed from the ledger. Out: records in MLflow, and events while the trials run. Never decides which trials
+are run. `trial` defines what a kind of study must implement.
 """

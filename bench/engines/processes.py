@@ -172,7 +172,7 @@ def _children_without_sigint() -> Iterator[None]:
 
 
 def _supervise(crew: list[_Worker], worker_settings: WorkerSettings, ledger: Ledger, on_event: OnEvent) -> None:
-    """Forward the workers' events and replace workers that die, until all are idle."""
+    """Forward the workers' events and replace workers that die, until all workers are idle."""
     deaths = 0
     while not all(worker.idle for worker in crew):
         wait(
@@ -236,7 +236,7 @@ def _next_message(worker: _Worker) -> Event | _Ready | _Idle | _Failure | None:
 
 
 def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
-    """Stop the workers, which give their trials back; return True if one had to be killed during a trial.
+    """Stop the workers, which give their trials back to the ledger; return True if one had to be killed during a trial.
 
     If ``on_event`` raises, it is not called again and the workers are stopped all the same.
     """

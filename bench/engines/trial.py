@@ -47,9 +47,10 @@ class TrialKind:
     optuna_values: Callable[[Record, Study], OptunaValues | None] = ap_value
     """Returns the values that Optuna gets for a record."""
     choose: Callable[[Ledger, Claim, Study, Path, Record | None], TrialSpec] | None = None
-    """For kinds with slots: chooses the trial of a claimed slot, or restores the choice from its record.
+    """For kinds with slots (search trials whose configuration is chosen only when a worker takes them): chooses the
+    trial of a claimed slot, or restores the choice from its record.
 
-    The study settings that it gets include the paths of the study's files. The path argument is the data folder.
+    The function's study settings include the paths of the study's files. The path argument is the data folder.
     """
     pruner: Callable[[Ledger, int, TrialSpec, Study], Callable[[float], bool] | None] = never_pruned
     """Returns a function that is called with each score of a trial and returns True to end it early; None: no pruning.

@@ -1,4 +1,4 @@
-"""The worker loop: claim a trial, run it, record it, close it, until no trial waits or runs."""
+"""The worker loop: claim a trial from the ledger (the Optuna storage of the plan), run it, record it, close it."""
 
 import importlib
 import os
@@ -80,12 +80,13 @@ def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
 
 
 def load_libraries() -> None:
-    """Import what PyTorch would import for the first optimizer; it takes seconds, which no trial should include."""
+    """Import the modules that PyTorch imports for its first optimizer, so that no trial's time includes these
+    seconds."""
     importlib.import_module("torch._dynamo")
 
 
 def _claim(ledger: Ledger) -> Claim | None:
-    """Claim a trial; if interrupted meanwhile, give it back."""
+    """Claim a trial (take it to run); if interrupted during that, give it back."""
     claim = None
     try:
         with interruption.defer_interrupts():
@@ -98,7 +99,7 @@ def _claim(ledger: Ledger) -> Claim | None:
 
 
 def sweep(settings: WorkerSettings, ledger: Ledger, tracker: Tracker) -> None:
-    """Close the recorded trials of dead workers, and let their other trials wait again."""
+    """Close the recorded trials of dead workers, and let the unrecorded ones wait again."""
     for claim in ledger.stale_trials():
         tracker.abandon(claim.spec.id)
         record = _existing_record(claim, tracker)

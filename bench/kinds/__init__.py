@@ -1,4 +1,6 @@
-"""Registry of the study kinds, one folder each. In: settings and records; out: trials to run, and findings.
+"""Registry of the study kinds, one folder each (words: docs/architecture.md).
+
+In: settings and records. Out: trials to run, and findings.
 
 A kind never imports another, and is itself imported only when it is asked for.
 """

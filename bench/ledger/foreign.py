@@ -36,7 +36,7 @@ def find_or_create_study(storage: RDBStorage, url: str, name: str, identity: dic
 def replace_identity(storage: RDBStorage, study: int, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Replace a study's identity in one transaction, and append the old one to its earlier identities.
 
-    Raises SettingsError, and changes nothing, if another process has changed the identity meanwhile.
+    Raises SettingsError, and changes nothing, if another process has changed the identity since it was read.
     """
     attributes = models.StudyUserAttributeModel
     with sqlalchemy.orm.Session(storage.engine) as session, session.begin():
@@ -57,7 +57,7 @@ def replace_identity(storage: RDBStorage, study: int, old: Mapping[str, Any], ne
 
 
 def refuse_foreign(foreign: Collection[str], url: str, name: str) -> None:
-    """Raise SettingsError if ``name`` is among ``foreign``: a storage's studies that posebench did not create."""
+    """Raise SettingsError if ``name`` is among ``foreign``, the storage's studies that posebench did not create."""
     if name in foreign:
         _refuse(url, name)
 

@@ -36,7 +36,8 @@ def this_process() -> dict[str, Any]:
 
 
 def is_stale(trial: FrozenTrial) -> bool:
-    """Return True if a running trial's worker is dead: by its process on this host, by missing heartbeats elsewhere."""
+    """Return True if a running trial's worker is dead, judged by its process on this host and by heartbeats on other
+    hosts."""
     owner = trial.user_attrs.get(OWNER)
     if owner is not None and is_here(owner):
         return not lives(owner["pid"], owner["started"])

@@ -32,7 +32,7 @@ from bench.trials.status import Status
 _Result = TypeVar("_Result")
 
 WAITING, RUNNING, LOST = "waiting", "running", "lost"
-"""States of an entry that has not ended; lost: its worker is dead, and the next worker closes or repeats it."""
+"""States of a trial that has not ended; LOST: its worker is dead, and the next worker closes or repeats the trial."""
 BUSY_TIMEOUT_S = 60
 """Seconds to wait while a writer opens or closes the SQLite file."""
 
@@ -52,7 +52,7 @@ class LedgerEntry:
     state: str
     """`waiting`, `running`, `lost`, or the status with which it ended."""
     since: float | None
-    """Time at which its worker claimed it, in seconds since the epoch."""
+    """Time at which its worker claimed it (took it to run), in seconds since the epoch."""
     host: str
     pid: int
     """Process id of its worker; 0 if there is none."""
@@ -195,7 +195,8 @@ def _times(trial: FrozenTrial) -> list[float]:
 
 
 def _session_lives(owner: dict[str, Any], busy_hosts: set[str]) -> bool:
-    """Return True if a registered process still works on a study; on another host, if that host runs trials of it."""
+    """Return True if a registered process still works on a study; a process on another host does if that host runs
+    trials of it."""
     if owner["host"] == socket.gethostname():
         return lives(owner["pid"], owner["started"])
     return owner["host"] in busy_hosts

@@ -58,7 +58,7 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that a worker has claimed, or that `Ledger.stale_trials` returns."""
+    """A trial that one worker holds to run it, or that `Ledger.stale_trials` returns."""
 
     key: int
     """Id of the trial in the storage."""
@@ -80,8 +80,9 @@ class OptunaValues:
 def open_storage(url: str) -> RDBStorage:
     """Open or create the Optuna storage at an SQLAlchemy URL, with atomic transactions on SQLite.
 
-    Raises SettingsError with the remedy if the URL is unusable; an SQLite file of another program or version is left
-    unchanged. A database on a server is checked for that once, when a study begins (`bench.records.store_check`).
+    Raises SettingsError, which says how to fix it, if the URL is unusable; an SQLite file of another program or version
+    is left unchanged. A database on a server is checked for that once, when a study begins
+    (`bench.records.store_check`).
     """
     check_form(LEDGER, url)
     sqlite = sqlite_file(url) is not None
@@ -158,7 +159,8 @@ class Ledger:
             self.storage.set_study_user_attr(self._study, key, None)
 
     def has_other_processes(self) -> bool:
-        """Return True if another process is registered; one killed on another host cannot be recognised as dead."""
+        """Return True if another process is registered; a process killed on another host cannot be recognised as
+        dead."""
         me = this_process()
         attributes = self.storage.get_study_user_attrs(self._study)
         sessions = [value for name, value in attributes.items() if name.startswith(SESSION) and value]
@@ -168,7 +170,7 @@ class Ledger:
         )
 
     def enqueue(self, specs: Iterable[Planned]) -> int:
-        """Add the trials that are not in the ledger yet, and return their number. Safe to repeat after a kill."""
+        """Add the trials that are not in the ledger yet, and return the number added. Safe to repeat after a kill."""
         present = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
         added = 0
         for spec in specs:
@@ -223,7 +225,8 @@ class Ledger:
         self.storage.set_trial_user_attr(key, HEARTBEAT, time.time())
 
     def is_owner(self, key: int) -> bool:
-        """Return True if this process still owns a trial; it may have been taken for dead."""
+        """Return True if this process still owns a trial; another process may have taken it for dead and taken over the
+        trial."""
         trial = self.storage.get_trial(key)
         return trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) == this_process()
 

@@ -18,11 +18,12 @@ except ImportError:  # an extra
 INTERVAL_S = 0.5
 """Seconds between two samples."""
 NVML_LOOKS_BACK_S = 1.0
-"""Longest window in seconds that NVML's utilisation covers (its documentation: 1/6 s to 1 s, by product)."""
+"""Longest window in seconds that NVML's utilisation covers (1/6 s to 1 s, depending on the product, by its
+documentation)."""
 
 
 class Sample(NamedTuple):
-    """NVML's figures at one moment."""
+    """NVML's values at one moment."""
 
     at: float
     """The moment, by ``time.perf_counter``."""
@@ -87,7 +88,7 @@ class GpuSampler:
             self.sample_now()
 
     def sample_now(self) -> None:
-        """Take a sample now; its utilisation covers the last NVML_LOOKS_BACK_S at most."""
+        """Take a sample now; its utilisation covers at most the last NVML_LOOKS_BACK_S seconds."""
         if self._nvml is None:
             return
         try:

@@ -14,7 +14,7 @@ PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 SHARED_MEMORY = Path("/dev/shm")
 UNLIMITED_BYTES = 1 << 60
-"""Limits from here on mean "no limit": cgroup v1 writes a number near 2**63."""
+"""A limit at or above this value means "no limit": cgroup v1 writes a number near 2**63."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Limits:
     cores: float
     """Cores by affinity and CPU quota; may be fractional, such as 1.5."""
     memory_bytes: int
-    """Most memory that this process's group may hold: the machine's, or the cgroup's limit where that is less."""
+    """Maximum memory in bytes of this process's group: the machine's memory, or the cgroup's limit if that is lower."""
     memory_free_bytes: int
     """The part of ``memory_bytes`` that is still free."""
     shm_bytes: int | None
-    """Size of /dev/shm; None where there is none (on macOS and Windows shared memory is no file system)."""
+    """Size of /dev/shm; None on systems without it (on macOS and Windows shared memory is no file system)."""
     shm_free_bytes: int | None
-    """Free bytes of /dev/shm; None where there is none."""
+    """Free bytes of /dev/shm; None on systems without it."""
 
 
 def limits(proc: Path = PROC, cgroups: Path = CGROUPS, shared_memory: Path = SHARED_MEMORY) -> Limits:
@@ -54,7 +54,7 @@ def limits(proc: Path = PROC, cgroups: Path = CGROUPS, shared_memory: Path = SHA
 
 
 def shm_used_bytes(shared_memory: Path = SHARED_MEMORY) -> int:
-    """Return the bytes in use in /dev/shm, by any program; 0 where there is none."""
+    """Return the bytes in use in /dev/shm, by any program; 0 on systems without it."""
     if not shared_memory.is_dir():
         return 0
     status = os.statvfs(shared_memory)
@@ -74,7 +74,8 @@ def oom_kills(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
 
 
 def _memory_groups(proc: Path, cgroups: Path) -> list[tuple[int, int]]:
-    """(limit, used bytes that cannot be reclaimed) of each group above this process that has a memory limit."""
+    """Return (limit, used bytes that cannot be reclaimed) of this process's cgroup and each of its ancestors with a
+    memory limit."""
     groups = []
     for folder in _folders(proc, cgroups, "memory"):
         for limit_name, used_name in (
@@ -88,7 +89,7 @@ def _memory_groups(proc: Path, cgroups: Path) -> list[tuple[int, int]]:
 
 
 def _page_cache_bytes(folder: Path) -> int:
-    """Bytes of the group's page cache, which the kernel drops before memory runs out."""
+    """Return the bytes of the group's page cache, which the kernel drops before memory runs out."""
     sizes = {}
     for line in _text(folder / "memory.stat").splitlines():
         name, _, value = line.partition(" ")
@@ -99,7 +100,7 @@ def _page_cache_bytes(folder: Path) -> int:
 
 
 def _cpu_quota(proc: Path, cgroups: Path) -> float:
-    """Cores' worth of time that the groups above this process allow; infinite without a quota."""
+    """Return the CPU quota of this process's cgroup and its ancestors, in cores; infinite without a quota."""
     quotas = [math.inf]
     for folder in _folders(proc, cgroups, "cpu"):
         new = _text(folder / "cpu.max").split()
@@ -111,7 +112,7 @@ def _cpu_quota(proc: Path, cgroups: Path) -> float:
 
 
 def _folders(proc: Path, cgroups: Path, controller: str) -> list[Path]:
-    """Folders of the control groups that this process is in, up to the root, in versions 2 and 1."""
+    """Return the folders of the control groups that this process is in, up to the root, of cgroup versions 2 and 1."""
     folders = []
     for line in _text(proc / "self" / "cgroup").splitlines():
         _, names, path = line.split(":", 2)

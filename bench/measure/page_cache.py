@@ -48,7 +48,7 @@ def page_cache(files: Iterable[Path]) -> PageCache:
 
 
 def _resident(path: Path) -> tuple[int, int] | None:
-    """(pages in memory, pages) of a file; None if that cannot be known."""
+    """Return (pages in memory, all pages) of a file; None if they cannot be determined."""
     if not hasattr(_LIBC, "mincore") or not os.access(path, os.W_OK):
         return None
     try:

@@ -40,7 +40,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def tree_memory(pid: int, proc: Path = PROC) -> TreeMemory:
-    """Return the tree's memory now; processes that end meanwhile count as nothing."""
+    """Return the tree's memory now; processes that end while it is read count as 0."""
     total = shm = count = 0
     kinds = set()
     processes = tree(pid)
@@ -89,8 +89,8 @@ def resident_bytes(pid: int) -> int:
 
 
 def _parts_of_others(pid: int, count: int, proc: Path) -> int:
-    """Bytes of the root's shared pages that PSS attributes to processes outside the tree of ``count`` processes:
-    libraries, and what the fork server had made. Alone, the tree would hold all of it."""
+    """Return the bytes of the root's shared pages (libraries, the fork server's objects) that PSS attributes to
+    processes outside the tree of ``count`` processes, although the tree would need all of them if it ran alone."""
     try:
         rollup = _fields(proc / str(pid) / "smaps_rollup")
         status = _fields(proc / str(pid) / "status")
@@ -102,13 +102,13 @@ def _parts_of_others(pid: int, count: int, proc: Path) -> int:
 
 
 def _fields(path: Path) -> dict[str, int]:
-    """Values in bytes of a kernel file that lists them in kB."""
+    """Return the values, in bytes, of a kernel file that lists them in kB."""
     lines = [line.split() for line in path.read_text().splitlines()]
     return {line[0].removesuffix(":"): 1024 * int(line[1]) for line in lines if line[2:] == ["kB"]}
 
 
 def _memory(process: psutil.Process, proc: Path) -> tuple[str, int, int]:
-    """(kind, bytes, bytes in shared memory) of one process."""
+    """Return (kind, bytes, bytes in shared memory) of one process."""
     rollup = proc / str(process.pid) / "smaps_rollup"
     if rollup.is_file():
         fields = _fields(rollup)

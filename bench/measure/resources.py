@@ -10,12 +10,12 @@ from bench.measure.process_tree import resident_bytes, tree_memory
 PERIOD_S = 0.1
 """Seconds between two samples of /dev/shm; one takes a few microseconds."""
 MEMORY_PERIOD_S = 0.5
-"""Least seconds between two samples of memory."""
+"""Minimum seconds between two samples of memory."""
 MEMORY_SHARE = 0.01
 """Share of one core's time that sampling memory may take. A sample of a 300 MB tree takes 15 ms; larger trees are
 sampled less often."""
 GROWN = 1.1
-"""Growth factor of resident memory (cheap to read) since the last sample that triggers another one at once."""
+"""If resident memory (cheap to read) has grown by this factor since the last sample, another one is taken at once."""
 
 
 class ResourceSampler:
@@ -28,7 +28,7 @@ class ResourceSampler:
         """
         Args:
             pid: Root of the process tree.
-            limit_bytes: Above this much resident memory, memory is sampled every MEMORY_PERIOD_S.
+            limit_bytes: Resident memory in bytes above which memory is sampled every MEMORY_PERIOD_S.
         """
         self.pid = pid
         self.limit_bytes = limit_bytes
@@ -36,13 +36,14 @@ class ResourceSampler:
         self.memory_kind = ""
         self.shm_tree_peak_bytes = 0
         self.shm_peak_bytes = 0
-        """Largest growth of /dev/shm since before the first entry; includes what other programs put there meanwhile."""
+        """Largest growth of /dev/shm since before the first entry; includes what other programs put there during the
+        measurement."""
         self.busy_s = 0.0
         """CPU seconds that the sampling itself took."""
         self.memory_samples = 0
         self._shm_before = shm_used_bytes()
         self._shm_grown = 0
-        """Growth of /dev/shm when the sampler was last left."""
+        """Growth of /dev/shm in bytes when the sampler's block last ended."""
         self._next_memory = self._next_growth = time.perf_counter()
         self._resident = 0
         """Resident bytes at the last memory sample."""

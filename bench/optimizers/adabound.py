@@ -6,9 +6,9 @@ For a weight w with gradient g at step t, where m and v are Adam's moments:
     final = final_lr * lr / base_lr
     w -= clip(s / (sqrt(v) + eps), final * (1 - 1 / (gamma*t + 1)), final * (1 + 1 / (gamma*t))) * m
 
-AMSBound uses the largest v so far. Both bounds converge to ``final``: the limit is SGD with momentum beta1. The bounds
-and s are the same for all elements of a tensor, so the denominator is clipped instead of the quotient, which saves a
-pass.
+AMSBound uses the running maximum of v. Both bounds converge to ``final``: the limit is SGD with momentum beta1. The
+bounds and s are the same for all elements of a tensor, so the denominator is clipped instead of the quotient, which
+saves a pass.
 """
 
 import math
@@ -139,7 +139,7 @@ class AdaBound(Optimizer):
 
 
 class AMSBound(AdaBound):
-    """AdaBound with ``amsbound``: it divides by the largest second moment so far."""
+    """AdaBound with ``amsbound``: it divides by the running maximum of the second moment."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """Build the optimizers of the registry: PyTorch's, our AdaBound and AMSBound, and the `adabound` package's AdaBound.
 
-Defaults are those of PyTorch and of the package. A function's signature is what the optimizer accepts. torch is
-imported only when an optimizer is built, so that names and spaces can be read without it.
+Defaults are those of PyTorch and of the package. The hyperparameters that an optimizer accepts are read from its
+function's signature. torch is imported only when an optimizer is built, so that names and search spaces can be read
+without it.
 """
 
 import warnings
@@ -85,7 +86,10 @@ def adabound(
     weight_decay: float = 0.0,
     scale_final_lr: bool = True,
 ) -> "Optimizer":
-    """AdaBound: Adam with the step of each weight clipped to bounds that converge to ``final_lr``."""
+    """AdaBound: Adam with the step of each weight clipped to bounds that converge to ``final_lr``.
+
+    ``scale_final_lr``: see `adabound.AdaBound`.
+    """
     return _build(
         "AdaBound",
         parameters,
@@ -109,7 +113,7 @@ def amsbound(
     weight_decay: float = 0.0,
     scale_final_lr: bool = True,
 ) -> "Optimizer":
-    """AMSBound: AdaBound with the largest second moment so far."""
+    """AMSBound: AdaBound with the running maximum of the second moment. ``scale_final_lr``: see `adabound.AdaBound`."""
     return _build(
         "AMSBound",
         parameters,
@@ -132,7 +136,7 @@ def adabound_reference(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> "Optimizer":
-    """AdaBound of the `adabound` package, with which ours is compared."""
+    """AdaBound of the `adabound` package, with which our AdaBound is compared."""
     # The package calls deprecated signatures (`add_(scalar, tensor)`), which warn in every run.
     warnings.filterwarnings("ignore", message=r"This overload of \w+ is deprecated", category=UserWarning)
     return _build(
@@ -148,7 +152,7 @@ def adabound_reference(
 
 
 def _build(name: str, parameters: Iterable["Parameter"], **hyperparameters: Any) -> "Optimizer":
-    """Build an optimizer of one of the classes of `shipped`."""
+    """Build an optimizer of one of the classes in the module `shipped`."""
     from bench.optimizers.shipped import build  # imports PyTorch, which names and spaces do not need
 
     return build(name, parameters, **hyperparameters)

@@ -20,7 +20,8 @@ from bench.settings.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
 
 DECADES_EITHER_WAY = 100.0
-"""The default range of a learning rate is the class's default divided and multiplied by this factor."""
+"""The default range of a learning rate is from the class's default divided by this factor to the default times the
+factor."""
 RANGE_WITHOUT_DEFAULT = (1e-5, 1.0)
 """The range of a learning rate for classes without a default."""
 
@@ -75,7 +76,7 @@ def _space(accepted: Mapping[str, inspect.Parameter]) -> Space:
 def _torch_space(accepted: Mapping[str, inspect.Parameter]) -> Space:
     """Return the space of a class of `torch.optim`: Adam's rates if it has betas, the effective rate if momentum.
 
-    Only for `torch.optim`: what momentum and betas do in other people's classes is not known.
+    Only for `torch.optim`: what momentum and betas mean in other classes is not known.
     """
     if RATE in accepted and "betas" in accepted:
         return {RATE: ADAM_RATES}

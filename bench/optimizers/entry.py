@@ -27,7 +27,8 @@ COMPLEMENT = "one_minus_"
 WEIGHT_DECAY = "weight_decay"
 RATE, MOMENTUM, EFFECTIVE_RATE = "lr", "momentum", "effective_lr"
 CHOSEN_HERE = ("foreach", "fused", "capturable", "differentiable", "maximize")
-"""Arguments of PyTorch's optimizers for the implementation and direction of a step: chosen here, no hyperparameters."""
+"""Arguments of PyTorch's optimizers for the implementation and direction of a step: chosen by this package, so that
+they are no hyperparameters."""
 ANNOTATED = {"bool": bool, "str": str, "int": int, "float": float}
 """Type names in annotations -> types, for modules with postponed evaluation of annotations."""
 MIN_SIMILARITY = 0.6
@@ -124,7 +125,7 @@ class OptimizerEntry:
         return make
 
     def takes_number(self, name: str) -> bool:
-        """Whether a hyperparameter is one number, judged by its default; False if there is no such hyperparameter."""
+        """Return whether a hyperparameter is one number, judged by its default; False if it does not exist."""
         accepted = self._accepted()
         plain = name if name in accepted else name.removeprefix(COMPLEMENT)
         if plain in self.components or (name == EFFECTIVE_RATE and self.takes_effective_rate):
@@ -224,7 +225,7 @@ def _is_number(value: Any) -> bool:
 
 
 def hyperparameters_of(arguments: Iterable[inspect.Parameter]) -> dict[str, inspect.Parameter]:
-    """Return the named arguments of a call, without the first one, which are the parameters to optimize."""
+    """Return the named arguments of a call without the first one, which holds the parameters to optimize."""
     return {
         each.name: each
         for position, each in enumerate(arguments)

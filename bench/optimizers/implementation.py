@@ -28,9 +28,10 @@ def build_fastest(
 
 
 def fastest(optimizer_class: type[Optimizer], weights: Sequence[Tensor]) -> dict[str, bool]:
-    """Return the arguments that select the fastest implementation for these weights; none if not a class of PyTorch.
+    """Return the arguments that select the fastest implementation for these weights; empty if the class is not
+    PyTorch's.
 
-    Fused if the class has such a kernel for the device and dtypes, else `foreach` on CUDA, else a loop.
+    Fused if the class has a fused kernel for the device and dtypes, otherwise `foreach` on CUDA and a loop elsewhere.
     """
     if not is_of_torch(optimizer_class):
         return {}
@@ -43,7 +44,8 @@ def fastest(optimizer_class: type[Optimizer], weights: Sequence[Tensor]) -> dict
 
 
 def implementation_of(optimizer: Optimizer) -> str:
-    """Return the implementation used, e.g. "torch.optim.adam.Adam (fused)"; only the class if the rest is unknown."""
+    """Return the implementation used, e.g. "torch.optim.adam.Adam (fused)"; only the class if the implementation is
+    unknown."""
     kind = type(optimizer)
     path = f"{kind.__module__}.{kind.__qualname__}"
     implementation = optimizer.implementation() if isinstance(optimizer, AdaBound) else _kind(optimizer)
@@ -63,13 +65,13 @@ def _kind(optimizer: Optimizer) -> str:
 
 
 def is_of_torch(optimizer_class: type[Optimizer]) -> bool:
-    """Whether a class is one of PyTorch's own."""
+    """Return whether a class is one of PyTorch's own."""
     return optimizer_class.__module__.startswith("torch.optim.")
 
 
 @cache
 def _has_fused(optimizer_class: type[Optimizer], device: str, dtype: torch.dtype) -> bool:
-    """Whether a fused step works on a device and dtype: tried out, as it differs by version and no public API tells."""
+    """Return whether a fused step works on a device and dtype, by trying one: no public API says so."""
     weight = torch.nn.Parameter(torch.zeros(1, device=device, dtype=dtype))
     weight.grad = torch.zeros_like(weight)
     make: Callable[..., Optimizer] = optimizer_class

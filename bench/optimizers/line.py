@@ -1,4 +1,4 @@
-"""Write the line of Python that builds an optimizer, for reports to offer for pasting."""
+"""Write the line of Python that builds an optimizer, which reports show for pasting."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,9 +11,10 @@ from bench.optimizers.space import Value
 from bench.optimizers.weight_decay import DecayRange, decay_of
 
 DIGITS = 6
-"""Significant digits: more than any training can distinguish."""
+"""Number of significant digits: more than any training can distinguish."""
 NEAR_ONE, DIGITS_NEAR_ONE = 1e-4, 12
-"""Distance from 1 below which a momentum or beta is written with more digits, since its difference from 1 matters."""
+"""A momentum or beta nearer to 1 than NEAR_ONE is written with DIGITS_NEAR_ONE digits, since its difference from 1
+matters."""
 
 
 def optimizer_line(
@@ -21,8 +22,9 @@ def optimizer_line(
 ) -> str:
     """Return the line of Python, e.g. `torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)`.
 
-    It has the learning rate and what differs from the defaults of the class. ``weight_decay`` is the study's; if it is
-    tuned, its value is among the hyperparameters. Raises SettingsError as `OptimizerEntry.factory` does.
+    Its arguments are the learning rate and those that differ from the defaults of the class. ``weight_decay`` is the
+    study's; if it is tuned, its value is taken from the hyperparameters. Raises SettingsError as
+    `OptimizerEntry.factory` does.
     """
     decay = decay_of(hyperparameters, weight_decay)
     optimizer = entry.factory({**hyperparameters, WEIGHT_DECAY: decay})([torch.nn.Parameter(torch.zeros(1, 1))])

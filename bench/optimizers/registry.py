@@ -10,7 +10,8 @@ ADABOUND_REFERENCE = "adabound.adabound.AdaBound"
 
 _SGD = "torch.optim.sgd.SGD"
 ADAM_RATES = Log(1e-5, 0.1)
-"""Learning rates of Adam and its relatives, whose step is about as long as the rate, whatever the gradient."""
+"""Learning rates of Adam and its relatives, whose step is about as long as the rate, independent of the gradient's
+size."""
 _EFFECTIVE_RATES = Log(1e-3, 30.0)
 """Range of lr / (1 - momentum) of SGD, and of AdaBound's `final_lr`: AdaBound ends as SGD whose velocity is a mean."""
 _MOMENTUM: Space = {"effective_lr": _EFFECTIVE_RATES, "one_minus_momentum": Log(5e-3, 0.3)}

@@ -25,7 +25,7 @@ class _Rule:
     decoupled: bool | None
     """Whether weight decay is decoupled; None if that is searched."""
     fixed: Mapping[str, Any]
-    """Argument (or component of a tuple) -> value, for those that are equal at all points of the space."""
+    """Value of each argument (or component of a tuple) that is the same at all points of the space."""
     searched: frozenset[str]
     """Arguments that differ between points of the space."""
     space: Mapping[str, Any]

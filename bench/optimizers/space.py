@@ -42,7 +42,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Categorical:
-    """A choice between a few values, all equally likely."""
+    """A choice between a few equally likely values."""
 
     values: tuple[Value, ...]
 

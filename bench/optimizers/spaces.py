@@ -27,7 +27,8 @@ from bench.settings.value_errors import key_path_text, names_in_message
 from posemodel.errors import SettingsError
 
 INSIDE = 0.37
-"""Coordinate (0..1) at which a range of whole numbers has no whole number."""
+"""Coordinate (0..1) of a point inside each range, which is tried to notice hyperparameters that must be whole
+numbers."""
 TEXT_FORMS = {
     "log": "log(LOW,HIGH) with 0 < LOW < HIGH",
     "values": "values(A,B,...) of numbers, words, true, false or numbers in parentheses",
@@ -139,7 +140,7 @@ def _unquoted_path(name: str, change: Mapping[str, Any]) -> str:
 
 
 def _are_same(names: tuple[str, str], spaces: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether two optimizers have the same class, space, and defaults of the arguments that both take."""
+    """Return whether two optimizers have the same class, space, and defaults of the arguments that both take."""
     first, second = map(optimizer_entry, names)
     if first.kind != second.kind or repr(sorted(spaces[names[0]].items())) != repr(sorted(spaces[names[1]].items())):
         return False

@@ -1,7 +1,7 @@
 """Check that an optimizer can train a convolutional network in an ordinary loop, by steps on small weights.
 
 An ordinary loop computes dense gradients once, for weights of any shape, then calls ``step()``; a schedule changes
-``lr`` between steps, and the weights that are trained are also scored and saved. Errors name what does not fit.
+``lr`` between steps, and the weights that are trained are also scored and saved. Errors name what the optimizer lacks.
 """
 
 import inspect
@@ -46,7 +46,7 @@ WRAPPER = (
 
 
 def wraps(optimizer_class: type[Any]) -> bool:
-    """Whether a class wraps another optimizer: its constructor takes an optimizer or an optimizer class."""
+    """Return whether a class wraps another optimizer: its constructor takes an optimizer or an optimizer class."""
     try:
         arguments = [*inspect.signature(optimizer_class).parameters.values()]
     except (TypeError, ValueError):
@@ -56,7 +56,8 @@ def wraps(optimizer_class: type[Any]) -> bool:
 
 
 def check_trains(entry: OptimizerEntry, hyperparameters: Mapping[str, Any]) -> None:
-    """Check that it trains a network, by steps on a convolution's weight and a bias; SettingsError says why not."""
+    """Check that an optimizer trains a network, by steps on a convolution's weight and a bias; SettingsError says why
+    not."""
     make = entry.factory(hyperparameters)
     built: list[Optimizer] = []
 
@@ -99,12 +100,12 @@ def step_on(make: Make, shapes: Iterable[tuple[int, ...]]) -> tuple[Optimizer, l
 
 
 def switches(optimizer: Optimizer) -> bool:
-    """Whether the optimizer has train() and eval(), which switch between training and evaluation weights."""
+    """Return whether the optimizer has train() and eval(), which switch between training and evaluation weights."""
     return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))
 
 
 def stands_still(optimizer: Optimizer, weights: list[Parameter]) -> bool:
-    """Whether no weight has changed after `STEPS` more steps, at a learning rate large enough to show."""
+    """Return whether no weight has changed after `STEPS` more steps, at a learning rate large enough to show."""
     rates = [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
     if not rates or min(rates) < MIN_VISIBLE_LR:
         return False
@@ -116,7 +117,7 @@ def stands_still(optimizer: Optimizer, weights: list[Parameter]) -> bool:
 
 
 def why_unfit(make: Make, error: Exception) -> str:
-    """Return the reason for an error of the constructor or the first step; empty if it is none of the known ones."""
+    """Return the reason for an error of the constructor or the first step; empty if the error is not a known one."""
     text = str(error).lower()
     if "train mode" in text or _switches_weights(make):
         return SWITCHES

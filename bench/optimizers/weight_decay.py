@@ -65,7 +65,8 @@ def decay_text(weight_decay: float | DecayRange) -> str:
 
 
 def decay_of(hyperparameters: Mapping[str, Value], weight_decay: float | DecayRange) -> float:
-    """Return the weight decay of one trial: the tuned one among its hyperparameters, else that of the study."""
+    """Return the weight decay of one trial: the value among its hyperparameters if it is tuned, otherwise the
+    study's."""
     tuned = hyperparameters.get(WEIGHT_DECAY, weight_decay)
     if isinstance(tuned, (int, float)):
         return float(tuned)
@@ -73,10 +74,10 @@ def decay_of(hyperparameters: Mapping[str, Value], weight_decay: float | DecayRa
 
 
 def with_decay(entry: OptimizerEntry, space: Space, weight_decay: float | DecayRange) -> Space:
-    """Return the space over which an optimizer is tuned: with a dimension ``weight_decay`` if that is a range.
+    """Return the space over which an optimizer is tuned: with a dimension ``weight_decay`` if the decay is a range.
 
-    Then the decay is also made decoupled if the class has an argument for that, unless the space sets it. Raises
-    SettingsError if the optimizer has no weight decay.
+    In that case the decay is also decoupled if the class has an argument for that, unless the space sets the argument.
+    Raises SettingsError if the optimizer has no weight decay.
     """
     if not isinstance(weight_decay, Mapping):
         return space

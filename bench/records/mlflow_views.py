@@ -12,7 +12,7 @@ from typing import Any
 _TAG_PREFIX = "mlflow.sharedViewState."
 _KEY = "posebench-"
 _DEFAULT_VIEWS = ("confirm", "grid")
-"""Views with which a study's page opens, by `SavedView.shows`; a study has at most one of them."""
+"""Views with which a study's page opens, by `SavedView.shows`; a study has at most one of these views."""
 _CHARTS = ("loss", "val_loss", "ap", "images_per_s", "samples")
 STUDY_GROUP = "(study)"
 """Group of the study's own run; no optimizer or configuration can have this name."""
@@ -53,7 +53,8 @@ def outdated_views(views: Iterable[SavedView]) -> dict[str, str]:
 def study_tags(views: Sequence[SavedView]) -> Mapping[str, str]:
     """Return tags for a study's own run that include it in each of the study's views.
 
-    MLflow's filters have no "or": the run has all values in one tag, and each view asks for tags that contain its own.
+    MLflow's filters have no "or": the run has all values in one tag, and each view selects the runs whose tag contains
+    the view's own value.
     """
     groups = dict.fromkeys((view.group for view in views), STUDY_GROUP)
     shown_values = {view.tag: [each.shows for each in views if each.tag == view.tag] for view in views}

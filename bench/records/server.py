@@ -16,7 +16,8 @@ PROBE_PATH = "/api/2.0/mlflow/experiments/search"
 LOGIN_REQUIRED = (401, 403, 407)
 """HTTP statuses of a server that requires a login; MLflow's client gives a better error for them."""
 _OTHER_LOGIN = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
-"""Environment variables for logins that only MLflow's client supports; any answer is accepted then."""
+"""Environment variables for logins that only MLflow's client supports; with these, any answer of the server is
+accepted."""
 _REMEDY = f"Start the server, or set {RECORDS.variable} to another address, {RECORDS.example} for instance."
 
 

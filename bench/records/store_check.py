@@ -1,4 +1,4 @@
-"""Check both stores of a study before it begins, so that a wrong one costs only seconds and changes nothing."""
+"""Check both stores of a study before it begins, so that an unusable one is noticed in seconds and stays unchanged."""
 
 import time
 
@@ -21,7 +21,8 @@ def check_forms(storage: str, tracking: str) -> None:
 
 
 def check_stores(storage: str, tracking: str) -> None:
-    """Raise SettingsError with the remedy if a study cannot keep its ledger or records at these addresses."""
+    """Raise SettingsError, which says how to fix it, if a study cannot store its ledger or records at these
+    addresses."""
     check_forms(storage, tracking)
     check_tracking(tracking, write=True)
     check_storage(storage, write=True)

@@ -210,7 +210,7 @@ class Tracker(StudyRuns):
                 _insert(self.client.set_experiment_tag, self.experiment_id, key, value)
 
     def close_study(self, status: str) -> None:
-        """End the parent run with a status: FINISHED, or KILLED if the study was interrupted."""
+        """End the parent run with the status FINISHED, or KILLED if the study was interrupted."""
         parent = self._parent()
         if parent is not None:
             self.client.set_terminated(parent, status)
@@ -382,7 +382,8 @@ def _extensions(identities: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _insert(write: Callable[..., object], *arguments: Any) -> None:
-    """Call an MLflow write that another process may be making too, and repeat it if the row was inserted meanwhile.
+    """Call an MLflow write that another process may be making too, and repeat it if the other process inserted the row
+    first.
 
     MLflow checks for the row, then inserts it; on the second call it finds the row and updates it.
     """

@@ -41,7 +41,7 @@ def p_cell(value: Any) -> str:
 
 
 def known(value: Any) -> bool:
-    """Whether a value is a number: not None, NaN or infinite."""
+    """Return whether a value is a number: not None, NaN or infinite."""
     return value is not None and not pd.isna(value) and math.isfinite(value)
 
 

@@ -18,7 +18,7 @@ SIGNATURE = "posebench data stats"
 _HEAD_BYTES = 4096
 _STATES = (("visible", 2, COLOURS[0]), ("occluded", 1, COLOURS[1]), ("not labelled", 0, "#BBBBBB"))
 _MOST_PEOPLE = 10
-"""People of the last bar, which also holds images with more."""
+"""Number of people of the last bar, which also counts images with more people."""
 
 
 def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: str) -> None:

@@ -1,4 +1,4 @@
-"""Amount of labelled data behind a study's numbers, and annotations that were read differently, from its records."""
+"""Amount of labelled data behind a study's numbers, and annotations that were not read as they are written."""
 
 from typing import Any
 
@@ -30,9 +30,9 @@ def labelled_images(records: pd.DataFrame) -> dict[str, int]:
 
 
 def read_differently(records: pd.DataFrame) -> dict[str, int]:
-    """Return the number of entries that were read differently, by kind of note.
+    """Return the number of entries that were read differently than they are written, by kind of note.
 
-    The largest count of any trial: it covers `train` and the split that the trial was scored on.
+    This is the largest count of any trial; a trial's count covers `train` and the split that it was scored on.
     """
     kinds = [name for name in records if str(name).startswith(METRIC)]
     most = records[kinds].max() if kinds else pd.Series(dtype=float)

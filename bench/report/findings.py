@@ -56,7 +56,7 @@ class Draw(StrEnum):
     STEPS = "steps"
     """Steps: each y holds until the next x, and beyond the last one."""
     FRONT = "front"
-    """Pareto front, more of both being better: level to the left of each point, vertical below it."""
+    """Pareto front of two maximised values: a horizontal line to the left of each point, a vertical one below it."""
     RINGS = "rings"
     """Circles that highlight points of other series."""
 
@@ -249,14 +249,15 @@ class Findings:
         answer: What to use, in one to three sentences.
         sections: Sections of the main page below the first screen, in reading order.
         paste: Lines to paste.
-        sureness: How sure the answer is, and why not surer.
+        sureness: How certain the answer is, and what limits the certainty.
         figure: The one figure of the first screen; None if there is nothing to show yet.
         appendix: All other sections, in reading order.
         document: Further keys of the JSON document, converted by `to_json_safe`.
         tables_csv: Tables to write as files, by file name.
         texts: Other files, by file name.
         metrics: The answer in numbers, for MLflow.
-        claims: Every claim in sentences, for the appendix and the JSON document; empty if the answer says all.
+        claims: Every claim in sentences, for the appendix and the JSON document; empty if the answer already states
+            them all.
     """
 
     answer: str

@@ -11,7 +11,7 @@ from bench.report.row_panels import FAINT_ALPHA, bar_room, draw_bars, draw_inter
 from bench.report.style import QUIET, RC, WIDTH, legend_below
 
 MOST_COLUMNS = {Plot: 3, Bars: 2, Intervals: 2}
-"""Most panels in a row, by type of panel."""
+"""Maximum number of panels in a row, by type of panel."""
 PLOT_HEIGHT, BAR_HEIGHT, BAR_ROOM, ROW_HEIGHT = 4.2, 0.26, 1.0, 0.46
 """Heights in inches: a plot, one bar, everything else in a panel of bars or intervals, and an interval's row."""
 NARROW_WIDTH = 7.5

@@ -68,7 +68,7 @@ class FindingsResult:
 
     @property
     def has_faults(self) -> bool:
-        """Whether trials failed, timed out or ran out of memory, or measurements cannot be trusted."""
+        """Whether trials failed, timed out or ran out of memory, or measurements are unreliable."""
         return self.info.distrusted or any(self.info.trials.get(str(status)) for status in FAULTS)
 
 

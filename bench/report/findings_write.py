@@ -1,6 +1,6 @@
 """Write any study's findings into a folder: figures, CSV tables and pages, report.md last.
 
-Each file is written completely or not at all, whenever the process ends.
+Each file is written completely or not at all, even if the process is killed.
 """
 
 import base64
@@ -117,7 +117,7 @@ def _remove_outdated(findings: Findings, study: StudyInfo, folder: Path) -> None
 
 
 def _written_before(folder: Path) -> set[str]:
-    """Return the file names that result.json lists; none if it is unreadable, since anybody can edit it."""
+    """Return the file names that result.json lists; empty if it is unreadable, since users may have edited it."""
     try:
         before = json.loads((folder / RESULT).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Sentences about trials without a result: how they ended, the reasons with counts, and what to do about them."""
+"""Sentences about trials without a result: how they ended, the reasons with counts, and how to fix them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -31,10 +31,10 @@ REMEDIES = {
     "skipped": "Take a smaller batch_size, or fewer workers.",
 }
 RESULTS = (Status.DIVERGED, Status.PRUNED)
-"""Statuses that say something about the settings tried; other failures are troubles."""
+"""Statuses of incomplete trials that are a result of their settings; all other incomplete trials have failed."""
 REASONS_NAMED = 3
 REASON_LENGTH = 300
-"""Most characters quoted of a reason."""
+"""Maximum number of quoted characters of a reason."""
 
 
 def no_result_text(
@@ -58,7 +58,7 @@ def no_result_text(
 
 
 def trouble_sentences(records: pd.DataFrame, *, remaining: int = 0, measure: str = "AP") -> list[str]:
-    """Return a sentence for each optimizer all of whose trials met a trouble; empty if no trial has a result.
+    """Return a sentence for each optimizer whose trials all failed or exceeded a limit; empty if no trial has a result.
 
     An optimizer that diverged or was pruned has a result: only failures, memory and time limits are reported.
 
@@ -78,7 +78,7 @@ def trouble_sentences(records: pd.DataFrame, *, remaining: int = 0, measure: str
 
 
 def all_in_trouble(rows: pd.DataFrame) -> bool:
-    """Whether there are trials, and none of them completed, diverged or was pruned."""
+    """Return whether there are trials, and none of them completed, diverged or was pruned."""
     return bool(len(rows)) and not rows["status"].isin((Status.COMPLETE, *RESULTS)).any()
 
 

@@ -19,7 +19,7 @@ def unfinished(study: StudyInfo) -> str:
 
 
 def sureness(findings: Findings, study: StudyInfo) -> str:
-    """Return how sure the answer is, after a warning about splits with few images."""
+    """Return how certain the answer is, after a warning about splits with few images."""
     return f"{few_images(study.records)} {findings.sureness}".strip()
 
 

@@ -27,7 +27,7 @@ from bench.report.style import (
 from bench.storage.visible import visible
 
 LINE_SPACING = 8.0
-"""Pixels between the points along a front that names should not cover."""
+"""Distance in pixels between points along a front; names should not cover these points."""
 NAMED_HEADROOM, NAMED_MARGIN = 1.25, 2.5
 """Room in a panel whose points have names: in place of `HEADROOM`, and as a factor of the x axis' margin."""
 MARGIN = 0.06
@@ -62,7 +62,7 @@ def draw_plot(axis: Axes, panel: Plot) -> dict[str, Artist]:
 
 
 def _limit(axis: Axes, panel: Plot) -> None:
-    """Set the axis limits from everything that is shown, so that no series moves them later."""
+    """Set the axis limits from everything that is shown, so that drawing a series later does not change them."""
     for which, limit in (("x", axis.set_xlim), ("y", axis.set_ylim)):
         shown = [value for series in panel.series for value in _values_on(series, which)]
         shown += [end for span in panel.spans for end in (span.low, span.high)] if which == "x" else []

@@ -4,7 +4,7 @@ import re
 import textwrap
 
 LINE = 110
-"""Most characters of a line."""
+"""Maximum number of characters of a line."""
 
 BLOCK_START = re.compile(
     r"""(?: (?P<mark> \d{1,9}[.)] | \#{1,6} | [+*-] | =+ ) (?!\S) | (?P<table> \| | :?-+:?(?![^\s|]) ) | (?P<quote> > )

@@ -3,14 +3,15 @@
 import textwrap
 
 LINE = 76
-"""Most characters of a line: a terminal indents it."""
+"""Maximum number of characters of a line; less than 80, because the terminal output indents the call."""
 INDENT = "    "
 
 
 def python_call(call: str) -> str:
-    """Return the call, arguments on lines of their own if it is too long, after the import of its class.
+    """Return the import of the call's class, followed by the call, with the arguments on lines of their own if it is
+    too long.
 
-    Classes under `torch` need no import of their own.
+    Classes under `torch` get no import line.
     """
     name, bracket, rest = call.partition("(")
     module, _, own = name.rpartition(".")

@@ -25,12 +25,12 @@ from bench.report.style import (
 from bench.storage.visible import visible
 
 NAME_LINE, NOTE_LINE, MOST_NOTE_LINES = 30, 44, 3
-"""Most characters of a line at the left of a row and at its right, and most lines at its right."""
+"""Maximum number of characters of a line at the left of a row and at its right, and of lines at its right."""
 NARROW, FEW_TICKS = 0.05, 4
-"""Width of the x axis, in its own units, below which it gets at most so many ticks."""
+"""If the x axis is narrower than NARROW (in its own units), it gets at most FEW_TICKS ticks."""
 FAINT_ALPHA = 0.3
 BARS_OF_A_NAME = 0.78
-"""Share of a row's height that its bars fill."""
+"""Fraction of a row's height that its bars fill."""
 
 
 def bar_room(chart: Chart) -> float:
@@ -122,7 +122,7 @@ def note_lines(text: str) -> str:
 
 
 def has_faint(panel: Bars) -> bool:
-    """Whether a bar is drawn pale and the legend explains it."""
+    """Return whether a bar is drawn pale and the legend explains it."""
     return bool(panel.faint_label) and any(any(_faint(series)) for series in panel.series)
 
 

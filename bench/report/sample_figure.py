@@ -19,7 +19,7 @@ SIDE = 900
 IGNORED = "#D0006F"
 OPACITY = 0.55
 DIMMED = 0.35
-"""Share of the input's brightness that is kept under the fields."""
+"""Factor on the input's brightness under the fields."""
 COLUMNS = 10
 
 

@@ -26,7 +26,7 @@ class StudyInfo:
         records: A row for each trial, with its status.
         noun: Name of a row of the records, in the singular.
         records_file: File that holds these rows; written from ``records`` unless the findings contain it.
-        distrusted: Whether the result is doubtful for a reason other than failed trials.
+        distrusted: Whether the result is unreliable for a reason other than failed trials.
     """
 
     name: str
@@ -45,7 +45,7 @@ class StudyInfo:
 
     @property
     def device(self) -> str:
-        """The GPU, else the processor, in short; empty if not known."""
+        """Short name of the GPU or, without one, of the processor; empty if not known."""
         gpu = self.machine.get("gpu", "none")
         return str(self.machine.get("cpu", "") if gpu == "none" else gpu)
 

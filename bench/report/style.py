@@ -26,7 +26,7 @@ Marker = Literal["o", "s", "^", "D", "v", "P", "X", "*"]
 LineStyle = Literal["-", "--", ":"]
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#882255")
-"""Okabe and Ito's colours, but for their yellow, too pale for a thin line on white: Tol's wine replaces it."""
+"""Okabe and Ito's colours, except yellow, which is too pale for a thin line on white and is replaced by Tol's wine."""
 COLOURS_ON_DARK = ("#56A8E8", "#E69F00", "#1FBF93", "#F07E26", "#DE9AC0", "#8FD0F5", "#F2F2F2", "#D9688F")
 """Variant of `COLOURS` for a dark page: those that would be hard to see are lighter."""
 DARK, INK_ON_DARK = "#15181d", "#e8e8e8"
@@ -34,7 +34,8 @@ DARK, INK_ON_DARK = "#15181d", "#e8e8e8"
 MARKERS: tuple[Marker, ...] = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINE_STYLES: tuple[LineStyle, ...] = ("-", "--", ":")
 LEGEND_CHARACTERS, LEGEND_MARK, LONGEST_LABEL = 110, 9, 90
-"""Characters of a legend's line at `WIDTH`, those that a mark with its gaps takes, and the most of a label."""
+"""Number of characters of a legend's line at `WIDTH` and of a mark with its gaps, and maximum number of a label's
+characters."""
 INK = "#1a1a1a"
 """Colour of text, axes and series without an optimizer."""
 QUIET = "#8C8C8C"
@@ -83,8 +84,8 @@ class SeriesStyle(TypedDict):
 def series_style(index: int | None) -> SeriesStyle:
     """Return the colour and marker of an index in the study's list, the same in every figure; None: black.
 
-    The list is that of the optimizers, networks or whatever a figure tells apart. The first 64 differ in their pair of
-    both, the first 8 in each.
+    The list holds, for instance, the study's optimizers or networks. The first 64 entries differ in the pair of colour
+    and marker, the first 8 in both.
     """
     if index is None:
         return {"color": INK, "marker": "o"}
@@ -107,7 +108,8 @@ def shortened(text: str, most: int) -> str:
 
 
 def _legend_columns(lengths: list[int], room: int) -> int:
-    """Return the most columns in which labels of these lengths fit ``room`` characters, filled column by column."""
+    """Return the maximum number of columns in which labels of these lengths fit ``room`` characters, filled column by
+    column."""
     for columns in range(len(lengths), 1, -1):
         rows = -(-len(lengths) // columns)
         widths = [max(lengths[start : start + rows]) for start in range(0, len(lengths), rows)]

@@ -1,7 +1,7 @@
 """Show user-given texts safely on pages, in terminals and in figures; render inline Markdown as plain text and HTML.
 
 In: any text, such as a study's name, a file's name or an error message. Out: a text that shows it literally and can do
-nothing else, whatever markup or control characters it holds.
+nothing else, even if it holds markup or control characters.
 """
 
 import html
@@ -38,7 +38,8 @@ LINE_PATTERN = re.compile(f"{BLOCK_MARKS} | {INLINE_MARKS}", re.VERBOSE | re.IGN
 INLINE = MarkdownIt("commonmark", {"html": False}).disable("image")
 """Markdown renderer without HTML and images: a page loads nothing."""
 SHORT_CODE = 30
-"""Most characters of inline code that is not broken: `--tunings` would break after its hyphens."""
+"""Maximum number of characters of inline code that is not broken between lines: `--tunings` could break after its
+hyphens."""
 
 
 def _code_inline(_self: object, tokens: Sequence[Token], index: int, *_: object) -> str:

@@ -15,15 +15,15 @@ from bench.trials.spec import TrialSpec
 from posemodel.config import DataFiles, TrainSettings
 
 LINE = 74
-"""Most characters of a line, so that it can be indented in a terminal of 80 columns."""
+"""Maximum number of characters of a line; less than 80, because the terminal output indents the command."""
 DEFAULTS = TrainSettings.model_fields
 
 
 def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -> str:
-    """Return the command that repeats a trial, values unrounded; empty for other workloads.
+    """Return the command that repeats a trial, values unrounded; empty for workloads other than `pose`.
 
-    It holds the options that decide the numbers, otherwise only those that differ from the command's defaults. Options
-    that do not change a result are left out, such as the number of evaluations during training.
+    It always has the options on which the result depends most; other options only if they differ from the command's
+    defaults. Options that do not change a result are left out, such as the number of evaluations during training.
 
     Args:
         trial: The trial.
@@ -65,7 +65,7 @@ def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -
 
 
 def file_options(files: DataFiles) -> list[list[str]]:
-    """Return the options of the data set's files that were named."""
+    """Return the options of annotation files and image folders that were given by path."""
     named = {name: getattr(files, name) for name in DataFiles.model_fields}
     return [[f"--{name.replace('_', '-')}", file_text(file)] for name, file in named.items() if file is not None]
 
@@ -92,9 +92,9 @@ def file_text(path: Path) -> str:
 
 
 def cpu_threads(trained_with: Any, device: Any) -> int | None:
-    """Return the number of threads to ask for: that of a trial on a CPU, where it changes the order of sums.
+    """Return the thread count of a trial on a CPU, where it changes rounding; ``trained_with``: the recorded count.
 
-    None if it does not matter or is not known.
+    None on other devices, or if the count is not known.
     """
     if device != "cpu" or not isinstance(trained_with, int | float) or not trained_with >= 1:  # an empty cell is NaN
         return None
@@ -102,7 +102,7 @@ def cpu_threads(trained_with: Any, device: Any) -> int | None:
 
 
 def repeat_note(trial: TrialSpec, ap: float | None, *, loss: float | None = None) -> str:
-    """Return a sentence on the result of the pasted command; empty if the trial has no AP.
+    """Return a sentence on the result that the pasted command should reproduce; empty if the trial has no AP.
 
     ``ap``: the trial's AP; ``loss``: its validation loss, if the study is judged by that.
     """
@@ -160,5 +160,5 @@ def _value(value: Any) -> str:
 
 
 def _exact(value: float) -> str:
-    """Return the shortest text that is read as the same number."""
+    """Return the shortest text that is parsed as exactly the same number."""
     return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)

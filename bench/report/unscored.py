@@ -1,4 +1,4 @@
-"""Sentences for a study in which nothing scored: no recommendation, why, and how much longer trials must be."""
+"""Sentences for a study in which nothing scored: why nothing is recommended, and how much longer trials must be."""
 
 from bench.report.wording import counted, duration_text
 from bench.trials.needed_length import NeededLength

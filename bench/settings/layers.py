@@ -71,7 +71,8 @@ class Setting:
     """Only for `spaces`, which layers share: origin of each optimizer's space."""
 
     def merged_over(self, lower: "Setting") -> "Setting":
-        """Merge tuning spaces: this layer's replace those of the same optimizers in ``lower``; names ignore case."""
+        """Merge tuning spaces: this layer's replace those of the same optimizers in ``lower``; upper and lower case of
+        names count as equal."""
         own_keys = {space_key(name) for name in self.value}
         kept = {name: space for name, space in lower.value.items() if space_key(name) not in own_keys}
         origins = {name: lower.origins[name] for name in kept} | {
@@ -242,7 +243,7 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
 def checked_setting(kind: Any, name: str, value: Any, origin: str) -> Setting:
     """Check a raw value and convert it to the setting's type; SettingsError names the field and the value's origin.
 
-    Values from the environment are text whatever the type.
+    Values from the environment are text, also for settings of other types.
     """
     try:
         converted = TypeAdapter(kind).validate_python(value)
@@ -279,7 +280,8 @@ def _boolean_as_number(value: Any, converted: Any) -> KeyPath | None:
 
 
 def value_error(fault: Fault, origin: str) -> SettingsError:
-    """Return the error for a faulty value, with file and line if it came from a study file, else with its origin."""
+    """Return the error for an invalid value, with file and line if it came from a study file, otherwise with its
+    origin."""
     what = f"{key_path_text(fault.path)}: {fault.message} (got {fault.got!r}"
     if isinstance(origin, FileOrigin):
         return LocatedError(f"{origin.location(*fault.path)}: {what}).{fault.hint}")
@@ -293,7 +295,7 @@ def field_type(model: type[BaseModel], name: str) -> Any:
 
 
 def build_model(model: type[Model], values: Mapping[str, Any], settings: Mapping[str, Setting]) -> Model:
-    """Build a model from values; SettingsError names the faulty field and the origin of its value."""
+    """Build a model from values; SettingsError names the invalid field and the origin of its value."""
     try:
         return model(**values)
     except ValidationError as error:
@@ -317,7 +319,7 @@ def _combination_error(message: str, settings: Mapping[str, Setting]) -> Setting
 def errors_about(settings: Mapping[str, Setting], *paths: str | KeyPath) -> Iterator[None]:
     """Prefix errors raised in the block with file and line of one of these settings, if a study file gives it.
 
-    That is the first setting that the message names, else the first of ``paths``.
+    That setting is the first one that the message names, or if it names none, the first of ``paths``.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Plain error messages for faulty values, made from pydantic's validation errors."""
+"""Plain error messages for invalid values, made from pydantic's validation errors."""
 
 import json
 import re
@@ -42,7 +42,7 @@ MESSAGES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """A faulty value and why it is refused."""
+    """An invalid value and why it is refused."""
 
     path: KeyPath
     """Key path of the value in the validated document; empty if several values do not fit together."""
@@ -50,14 +50,14 @@ class Fault:
     """Reason, without a full stop."""
     got: Any
     hint: str = ""
-    """` Did you mean X?` if an allowed word is near, else empty."""
+    """` Did you mean X?` if an allowed word is similar, otherwise empty."""
 
 
 def first_fault(error: ValidationError, document: Any) -> Fault:
-    """Return the first fault of a ``document`` that pydantic refused.
+    """Return the first invalid value of a ``document`` that pydantic refused.
 
-    For a union, pydantic reports the faults under each type: the type that matched deepest is taken; if several
-    matched equally deep, the message lists them all.
+    For a union, pydantic reports the errors under each type: the type that matched deepest is taken; if several matched
+    equally deep, the message lists them all.
     """
     faults = [(_path(each["loc"], document, missing=each["type"] == "missing"), each) for each in error.errors()]
     path, first = faults[0]

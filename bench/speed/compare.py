@@ -16,7 +16,8 @@ CONFIDENCE = 0.95
 
 
 class Pair(NamedTuple):
-    """Two functions that do the same work: ours and the yardstick. Their results are discarded."""
+    """Two functions that do the same work: ours and the yardstick, with which ours is compared. Their results are
+    discarded."""
 
     ours: Callable[[], object]
     yardstick: Callable[[], object]

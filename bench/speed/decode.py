@@ -29,7 +29,7 @@ from posemodel.scoring.scorer import KeypointScorer
 GEOMETRY = InputSettings(size=368, stride=8)
 """OpenPose's input in pixels and its maps: 46 x 46 cells."""
 MOST_PEOPLE = 5
-"""Labelled people in an image above which the row `decode` leaves it out."""
+"""Maximum number of labelled people in an image of the row `decode`; images with more are left out."""
 NOISE = 0.02
 """Standard deviation of the Gaussian noise on every cell of all maps."""
 CROWDS = (1, 5, 20, 50)

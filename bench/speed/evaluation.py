@@ -17,7 +17,7 @@ from posemodel.inference.results import PERSON_CATEGORY
 from posemodel.scoring.scorer import KeypointScorer, Scores
 
 PEOPLE_PER_IMAGE = 2.2
-"""Mean number, as in COCO's images of people; includes crowds and people without labels."""
+"""Mean number of people in an image, as in COCO's images of people; includes crowds and people without labels."""
 SIDES = (20.0, 400.0)
 """Smallest and largest square root of a person's area, in pixels."""
 WIDTH = 640
@@ -38,7 +38,7 @@ class ImageDetections(NamedTuple):
 
 
 def measure(*, images: int = 5_000, repeats: int = 5) -> list[Row]:
-    """Time a new scorer that gets the people of every image and computes COCO's figures, on one thread.
+    """Time a new scorer that gets the people of every image and computes COCO's metrics (AP and AR), on one thread.
 
     The yardstick is ``evaluate()`` and ``accumulate()`` of pycocotools on prepared COCO objects of the same people.
     """
@@ -66,7 +66,8 @@ def measure(*, images: int = 5_000, repeats: int = 5) -> list[Row]:
 
 
 def make_truth(images: int, rng: np.random.Generator) -> Truth:
-    """Make random people of all sizes, with parts anywhere in their boxes: only their numbers matter for the time."""
+    """Make random people of all sizes, with parts anywhere in their boxes: only the number of people and parts matters
+    for the time."""
     counts = rng.poisson(PEOPLE_PER_IMAGE, images)
     number = int(counts.sum())
     low, high = np.log(SIDES)

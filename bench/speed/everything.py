@@ -28,7 +28,7 @@ class Speed:
     machine: dict[str, str]
 
     def as_document(self) -> dict[str, Any]:
-        """Return the JSON document of `posebench speed`: the figures of the first row, then all rows."""
+        """Return the JSON document of `posebench speed`: the numbers of the first row, then all rows."""
         first = self.rows[0].as_row() if self.name != "all" else {}
         rows = [row.as_row() for row in self.rows]
         return {
@@ -57,7 +57,7 @@ class Request:
     """None: the default of each comparison."""
 
     def options(self) -> Repeats:
-        """Return the keyword argument ``repeats`` if a number was requested, else nothing."""
+        """Return the keyword argument ``repeats``; empty if no number was requested."""
         return {} if self.repeats is None else {"repeats": self.repeats}
 
 

@@ -241,7 +241,8 @@ def _total_pss(root: Path, length_of: Path, cache: Path, start_method: str, work
 
 
 def _pss(process: psutil.Process) -> int:
-    """Return the PSS of a process in bytes, without libraries' files: other programs may share these at times."""
+    """Return the PSS of a process in bytes, without libraries' files: how many programs use these at the same time
+    changes."""
     lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
     mapped = sum(file.pss for file in process.memory_maps() if file.path.endswith(index_cache.SUFFIX))

@@ -1,1 +1,1 @@
-"""Pure functions on numbers: intervals, tests, fronts. In: arrays; out: numbers. Never knows a study or its kind."""
+"""Pure functions on numbers: intervals, tests, fronts. In: arrays; out: numbers. Knows nothing of studies."""

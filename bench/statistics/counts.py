@@ -8,10 +8,10 @@ import numpy as np
 from scipy import special
 
 MOST_COUNTED = 16
-"""Most groups for which all tables are enumerated; with six trials each that takes a tenth of a second."""
+"""Maximum number of groups for which all tables are enumerated; with six trials each that takes a tenth of a second."""
 
 DRAWN = 20_000
-"""Random tables drawn for more groups: the standard error of a p of 0.05 is 0.0015."""
+"""Number of random tables that are drawn for more groups; the standard error of a p of 0.05 is then 0.0015."""
 
 
 def count_interval(count: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -20,7 +20,7 @@ def count_interval(count: int, n: int, *, level: float = 0.95) -> tuple[float, f
     Args:
         count: Number of events, 0 to n.
         n: Number of trials; with 0 the interval is 0..1.
-        level: Least coverage.
+        level: Minimum coverage.
 
     Raises:
         ValueError: The count is not between 0 and n.
@@ -37,7 +37,7 @@ def fisher_p(counts: Sequence[int], trials: Sequence[int]) -> float:
     """Return the p value that several groups share one rate: Fisher's exact test (Freeman and Halton 1951).
 
     It is the share of all tables with the same sums that are at most as likely as this one, enumerated in whole numbers
-    up to `MOST_COUNTED` groups. Above, tables are drawn at random, the same ones in every call.
+    up to `MOST_COUNTED` groups. For more groups, tables are drawn at random, the same ones in every call.
 
     Args:
         counts: Number of events of each group.

@@ -11,8 +11,8 @@ from scipy import special
 from bench.statistics.p_values import welch_error
 
 MIN_BOOTSTRAP_N = 5
-"""Least sample size for the bootstrap; below, Student's t is used. 3 values have only 10 resamples and the bootstrap
-covers 78-82 % (measured), 4 have 35."""
+"""Minimum sample size for the bootstrap; for smaller samples Student's t is used. 3 values have only 10 resamples and
+the bootstrap covers 78-82 % (measured), 4 have 35."""
 
 MAX_DEGENERATE_SHARE = 0.05
 """Largest share of resamples without spread for the bootstrap to be used: 5 distinct values give 0.0016, one outlier
@@ -24,14 +24,15 @@ falls to 0.91-0.93 at n = 7..10), the cap keeps the near-degenerate resamples of
 too wide. Chosen by simulation, see `mean_interval`."""
 
 EQUAL_TOLERANCE = 1e-12
-"""Spread, relative to the largest magnitude, at which values are equal but for rounding."""
+"""Spread, relative to the largest magnitude, up to which values are equal except for rounding."""
 
 DIFFERENCE_DECIMALS = 12
 """Decimals to which differences of scores are rounded: 0.3 - 0.2 and 0.2 - 0.1 are the same difference."""
 
 ONE_THREAD_PRODUCTS, LEAST_COLUMNS = 2**18, 16
-"""Most multiplications for which OpenBLAS computes a matrix product in one thread (its SMP_THRESHOLD_MIN times
-GEMM_MULTITHREAD_THRESHOLD); least columns of a piece, below which splitting costs more than it saves."""
+"""Maximum number of multiplications for which OpenBLAS computes a matrix product in one thread (its SMP_THRESHOLD_MIN
+times GEMM_MULTITHREAD_THRESHOLD); minimum number of columns of a piece, below which splitting costs more than it
+saves."""
 
 NO_VARIANCE = 1e-12
 """Variance of a resample, relative to the sample's, that is rounding error rather than spread."""

@@ -20,7 +20,7 @@ def to_json_safe(value: Any) -> Any:
 
     Returns:
         The same content as dict, list, str, int, float, bool and None. NaN, infinity, NaT and NA become None; keys
-        become text; sets are sorted by their text.
+        become text; sets become lists, sorted by the text of their elements.
 
     Raises:
         TypeError: A value has no plain form.

@@ -1,4 +1,4 @@
-"""Looks (interim tests) at a study after each tuning, who is eliminated at each, and the gap that they can detect."""
+"""Looks (interim tests) at a study after each tuning, the optimizers that they eliminate, and the gap they detect."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,8 @@ from bench.statistics.nested import Tunings, claimed_signs, pair_tests, tuning_s
 from bench.statistics.p_values import ALPHA
 
 LOOKS: Mapping[int, float] = {3: 0.0124, 4: 0.0167, 5: 0.0208, 6: 0.0245}
-"""Level of each look, by its number of tunings, in place of 0.05: repeated looks find differences by chance."""
+"""Level of each look, by its number of tunings, used instead of 0.05, because repeated looks find differences by
+chance."""
 
 
 def level_after(looks: int) -> float:
@@ -22,7 +23,7 @@ LOOK_MARGIN = 0.01
 """Margin of the pair tests in a study that goes on until it is decided, in AP."""
 
 POWER = 0.8
-"""Share of studies that would have to claim a gap for it to count as detectable."""
+"""A gap counts as detectable if at least this share of studies would claim it."""
 
 STUDIES, HALVINGS = 4000, 10
 """Simulated studies behind `detectable_gap` (standard error of the power 0.004, of the gap 0.03), and halvings of the
@@ -48,7 +49,7 @@ class Look:
         level: Level of its claims.
         compared: Optimizers that had not been eliminated before.
         claims: New claims; those of earlier looks stay.
-        eliminated: Optimizers eliminated by it: a claim of this look beats each of them.
+        eliminated: Optimizers eliminated at this look, because one of its claims says that they are beaten.
         remaining: Optimizers that remain.
         decided: Whether only one remains.
     """

@@ -61,7 +61,7 @@ class PairTests:
         adjusted: ``p`` adjusted by `shaffer` over the pairs of a study.
         errors: Standard error of the difference.
         freedoms: Degrees of freedom of ``errors`` in a test; NaN where neither has any spread.
-        interval_freedoms: Degrees of freedom in an interval: at most those in a test.
+        interval_freedoms: Degrees of freedom in an interval: never more than those in a test.
         both_steady: Whether both optimizers are steady.
     """
 
@@ -76,7 +76,7 @@ class PairTests:
 
 
 def tuning_spreads(scores: np.ndarray, *, floor: float) -> Tunings:
-    """Return the mean of each optimizer and the variance of its tunings, by which optimizers are told apart.
+    """Return the mean of each optimizer and the variance of its tunings, which decide whether optimizers differ.
 
     A block's effect is the mean over the steady optimizers; it is removed where there are two of them or more. An
     optimizer's variance is the larger of its own and the one pooled over the steady ones: three tunings may agree by
@@ -159,7 +159,7 @@ def pair_tests(spreads: Tunings, *, margin: float = MARGIN) -> PairTests:
 
     Args:
         spreads: From `tuning_spreads`.
-        margin: Difference of two procedures that counts as none, in the scores' unit.
+        margin: Difference between two procedures up to which they count as equal, in the scores' unit.
     """
     first, second = np.triu_indices(spreads.means.shape[1], 1)
     differences = spreads.means[:, first] - spreads.means[:, second]
@@ -177,7 +177,7 @@ def pair_tests(spreads: Tunings, *, margin: float = MARGIN) -> PairTests:
 
 
 def _pair_freedoms(spreads: Tunings, own: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a pair's degrees of freedom: the pooled ones if both have these, else Welch's and Satterthwaite's."""
+    """Return a pair's degrees of freedom: the pooled ones if both have these, otherwise Welch's and Satterthwaite's."""
     first, second = np.triu_indices(own.shape[1], 1)
     steady = spreads.steady.sum(axis=1, keepdims=True)
     pooled = (steady - 1.0) * (spreads.tunings - 1)

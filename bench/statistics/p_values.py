@@ -36,7 +36,7 @@ def welch_t_p(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, 
     Args:
         a: Values of one sample, in any order.
         b: Values of the other.
-        least_sd: Least standard deviation assumed of each sample: guards against a spread that is small by chance.
+        least_sd: Minimum standard deviation assumed for each sample, against a spread that is small by chance.
 
     Returns:
         NaN (no claim) if a sample has fewer than two values, and if neither varies but their means differ; 1 if all

@@ -7,8 +7,8 @@ def on_front(values: np.ndarray) -> np.ndarray:
     """Return which rows are on the front: no other is at least as good in every column and better in one.
 
     Args:
-        values: Array (trials, objectives) of 1 or 2 objectives, all maximised; NaN where not measured (None counts as
-            such in an array of objects).
+        values: Array (trials, objectives) of 1 or 2 objectives, all maximised; NaN where not measured (in an array of
+            objects, None counts as NaN).
 
     Returns:
         Booleans (trials). A row with a NaN is never on the front and beats nothing; equal rows are on it together.

@@ -23,7 +23,7 @@ class Repeats:
 def repeats(values: Sequence[float] | np.ndarray, settings: Sequence[Hashable]) -> Repeats | None:
     """Return the share of the variance of measurements that lies within settings, that is between repeats.
 
-    It is 1 less the intraclass correlation of a one-way analysis of variance.
+    It is 1 minus the intraclass correlation of a one-way analysis of variance.
 
     Args:
         values: Finite numbers, one for each measurement.

@@ -20,7 +20,8 @@ def true_counts(groups: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=64)
 def step_factors(groups: int) -> np.ndarray:
-    """Return the factor of the i-th smallest p: the most pairs that can be equal once the i before it are not."""
+    """Return the factor of the i-th smallest p: the maximum number of pairs that can be equal if the i pairs before it
+    are not."""
     pairs = groups * (groups - 1) // 2
     counts = np.array(true_counts(groups))
     factors = counts[np.searchsorted(counts, np.arange(pairs, 0, -1), side="right") - 1]
@@ -31,7 +32,7 @@ def step_factors(groups: int) -> np.ndarray:
 def shaffer(p_values: np.ndarray, groups: int) -> np.ndarray:
     """Adjust the p values of all pairs of ``groups`` means for multiplicity (Shaffer 1986, her procedure S1).
 
-    As in `p_values.holm` the chance of even one false claim stays under the level whatever is true. Since only some
+    As in `p_values.holm` the chance of even one false claim stays under the level, for any true means. Since only some
     numbers of pairs can be equal at once, no adjusted p is larger than Holm's.
 
     Args:

@@ -70,7 +70,7 @@ def _is_mlflow_scheme(scheme: str) -> bool:
 
 
 def check_form(store: Store, address: str) -> None:
-    """Raise SettingsError with the remedy if an address is malformed or of no usable kind. Opens nothing."""
+    """Raise SettingsError, which says how to fix it, if an address is malformed or of no usable kind. Opens nothing."""
     if store is RECORDS and address in DATABRICKS:
         return
     scheme = _SCHEME.match(address)

@@ -30,7 +30,7 @@ ANSWER_S = 7.0
 VERSION_TABLE = "alembic_version"
 """Table in which both programs store the version of their tables."""
 NAMED_TABLES = 4
-"""Largest number of another program's tables that an error names."""
+"""Maximum number of another program's tables that an error names."""
 DRIVERS = {
     "postgresql": ('"psycopg[binary]"', "postgresql+psycopg"),
     "mysql": ("pymysql", "mysql+pymysql"),
@@ -109,7 +109,8 @@ def call_within(seconds: float, act: Callable[[], _T]) -> _T:
 
 
 def check_database(store: Store, address: str, *, write: bool) -> None:
-    """Raise SettingsError with the remedy if the database at ``address`` cannot be this store; changes nothing.
+    """Raise SettingsError, which says how to fix it, if the database at ``address`` cannot be this store; changes
+    nothing.
 
     ``write``: the store will be written to, so it must be writable; a missing SQLite file is accepted either way.
     """
@@ -203,7 +204,7 @@ def _check_file(store: Store, address: str, file: Path, *, write: bool) -> None:
 
 
 def _refusal(store: Store, address: str, database: Contents, *, is_file: bool) -> str:
-    """Return the reason why a database's contents forbid its use, with the remedy; empty if it can be used."""
+    """Return why a database cannot be used because of its contents, and how to fix it; empty if it can be used."""
     own_tables = _TABLES_OF[store.program]
     other = next(name for name in _TABLES_OF if name != store.program)
     alternative = "another file" if is_file else "another database"

@@ -29,7 +29,8 @@ _NAME = re.compile(r"posebench-[0-9a-f]{16}\.lock")
 _MODE = 0o644
 """Permissions of a lock file: other users may open and lock it."""
 _MADE_S = 1.0
-"""Seconds to retry a lock file that may not be opened: another user may just be creating it with a private mode."""
+"""Seconds to retry a lock file that may not be opened yet, since another user may be creating it with a private
+mode."""
 _swept: set[Path] = set()
 
 

@@ -85,7 +85,7 @@ def _secrets_of_address(address: str) -> set[str]:
 
 
 class MaskedStream:
-    """A wrapper of a text stream that masks everything written; all else is passed on to the stream."""
+    """A wrapper of a text stream that masks secrets in everything written; other attributes are those of the stream."""
 
     def __init__(self, stream: Any) -> None:
         """``stream``: the stream to write to."""

@@ -1,4 +1,7 @@
-"""Set MLflow's environment variables; import this module before MLflow, which reads them on import."""
+"""Turn off MLflow's telemetry, progress bars and routine log lines, unless environment variables say otherwise.
+
+Import this module before MLflow, which reads the variables on import. It also provides a home and a user name.
+"""
 
 import os
 

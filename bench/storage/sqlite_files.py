@@ -53,9 +53,9 @@ MakeUri = Callable[[], str]
 def read_undisturbed(path: Path | None, read: Callable[[MakeUri], _Result]) -> _Result:
     """Return the result of ``read``, repeating it if another process disturbed the reading.
 
-    A process that opens or closes the file meanwhile may change a file that is being read as immutable (SQLite then
-    reports it as malformed or, worse, does not notice), or remove the files beside it. ``read`` is then called again;
-    its errors are raised only if it was not disturbed.
+    A process that opens or closes the file during the reading may change a file that is being read as immutable (SQLite
+    then reports it as malformed or, worse, does not notice), or remove the files beside it. ``read`` is then called
+    again; its errors are raised only if it was not disturbed.
 
     Args:
         path: The SQLite file; None for another database, for which ``read`` must not call its argument.

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from posemodel.errors import PosemodelError
 
 GONE = {errno.EPIPE, errno.EIO, errno.ECONNRESET, errno.ENXIO} | ({errno.EINVAL} if os.name == "nt" else set())
-"""Errors that mean the reader is gone: a closed pipe, a terminal that has hung up."""
+"""Errors that mean that the reader has ended: a closed pipe, a terminal that has hung up."""
 ENCODING_ERRORS = "posebench.plain"
 PLAIN = str.maketrans(
     {
@@ -52,7 +52,7 @@ class OutputLostError(PosemodelError):
 
 
 def replace_unencodable(error: UnicodeError) -> tuple[str, int]:
-    """Codecs error handler: replace by `PLAIN`, else by escapes in Python's form."""
+    """Codecs error handler: replace characters as in `PLAIN`, all others by escapes in Python's form."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end].translate(PLAIN)

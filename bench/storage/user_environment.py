@@ -1,4 +1,4 @@
-"""Provide a home and user name where the machine knows none, as in a container with an unknown user id.
+"""Provide a home folder and user name where the machine has none, as in a container with an unknown user id.
 
 MLflow looks up the home folder on import, and PyTorch the user name; both fail if there is none.
 """

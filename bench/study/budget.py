@@ -43,7 +43,7 @@ class TimeBudget:
 
     @classmethod
     def parse(cls, text: str, began: float) -> "TimeBudget":
-        """Parse `90s`, `10m`, `1h30m`; SettingsError for anything else, also for a plain number: it has no unit."""
+        """Parse `90s`, `10m`, `1h30m`; SettingsError for anything else, including a number without a unit."""
         typed = text.strip().lower().replace(" ", "")
         if re.fullmatch(NUMBER, typed):
             raise SettingsError(f"--budget {text}: has no unit: give {typed}m for minutes, {typed}h or {typed}s.")
@@ -64,11 +64,11 @@ class TimeBudget:
         return self.began + GRACE * self.seconds
 
     def words(self) -> str:
-        """The budget in words, or as typed if it is not whole minutes."""
+        """Return the budget in words, or as typed if it is not whole minutes."""
         return duration_text(self.seconds) if self.seconds % 60 == 0 else self.text
 
     def remaining_s(self) -> float:
-        """Seconds from now until the budget is used up; negative afterwards."""
+        """Return the seconds from now until the budget is used up; negative afterwards."""
         return self.began + self.seconds - time.time()
 
 

@@ -43,7 +43,7 @@ class Estimate:
         return sum(self.parts.values())
 
     def document(self) -> dict[str, Any]:
-        """The estimate as JSON."""
+        """Return the estimate as a JSON document."""
         return {
             "seconds": round(self.seconds, 1),
             **{name: round(seconds, 1) for name, seconds in self.parts.items()},
@@ -53,7 +53,7 @@ class Estimate:
         }
 
     def text(self, network: str, workers: int, *, roughly: str = "") -> str:
-        """The estimate in words, beginning with what could not be measured.
+        """Return the estimate in words, beginning with what could not be measured.
 
         ``roughly``: reason why the estimate is rough, shown after the number of trials at once; empty if it is not.
         """

@@ -81,7 +81,7 @@ class StudyKind(ABC, Generic[S]):
         return {"": settings}
 
     def check(self, spec: S, settings: Settings) -> None:
-        """Raise SettingsError (file, line and field) for faults that the specification's validation cannot detect."""
+        """Raise SettingsError (file, line and field) for errors that the specification's validation cannot detect."""
 
     def find_data(self, settings: Settings, make_data: MakeData | None, on_open: OnOpen | None) -> FoundData:
         """Find or make the study's data set.
@@ -107,7 +107,7 @@ class StudyKind(ABC, Generic[S]):
     # --- before it runs
 
     def size_text(self, spec: S) -> str:
-        """The study in one line."""
+        """Return a description of the study in one line."""
         return spec.size_text()
 
     @property

@@ -1,4 +1,7 @@
-"""Base classes for kinds of study whose trials are in the ledger; `FindingsKind` is the shortest to implement."""
+"""Base classes for kinds of study whose trials are in the ledger (the Optuna storage of the plan).
+
+`FindingsKind` is the shortest to implement.
+"""
 
 from abc import abstractmethod
 from collections import Counter
@@ -48,7 +51,7 @@ class LedgerKind(StudyKind[S]):
     def next_trials(self, spec: S, records: pd.DataFrame) -> Sequence[Planned]:
         """Return all trials that can be planned from the records so far, in order, including those that have run.
 
-        Pure. May be called after any record; trials planned once must be planned again from more records.
+        Pure. May be called after any record; trials that were planned once must also be planned from more records.
         """
 
     def minimum_trials(self, spec: S) -> int:

@@ -119,7 +119,8 @@ def run_study(
 
 @contextmanager
 def _ignore_interrupt_of(deadline: interruption.Deadline) -> Iterator[None]:
-    """Suppress the interruption that the deadline itself causes; the block has given back its trials by then."""
+    """Suppress the interruption that the deadline itself causes; by then the block has given its trials back to the
+    ledger."""
     try:
         yield
     except KeyboardInterrupt:

@@ -48,12 +48,12 @@ def default_name(kind: str, preset: str, folder: Path) -> str:
 
 
 def default_preset() -> str:
-    """Return `full` on a machine with a CUDA GPU, else `small`."""
+    """Return `full` on a machine with a CUDA GPU, otherwise `small`."""
     return "full" if torch.cuda.is_available() else "small"
 
 
 def preset_for_device(kind: str, preset: str, device: str | None) -> str:
-    """Return PRESET-gpu if the kind has such a preset and a GPU is used, else PRESET.
+    """Return PRESET-gpu if the kind has such a preset and a GPU is used, otherwise PRESET.
 
     ``device``: the device setting; None stands for `auto`.
     """

@@ -1,4 +1,4 @@
-"""Turn a user's request into a resolved study: layer the settings, find or make the data, choose the device."""
+"""Turn a user's request into a resolved study: merge the settings, find or make the data, choose the device."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,15 +21,16 @@ UNNAMED = "unnamed"
 def prepare(
     kind: "StudyKind[S]", request: StudyRequest, make_data: MakeData | None, on_open: OnOpen | None = None
 ) -> Prepared[S]:
-    """Layer the settings, find or make the data, and resolve the study or series of studies.
+    """Merge the settings (preset, study file, environment, command line: later ones win), find or make the data, and
+    return the study, or the series of studies that differ in one setting.
 
-    Faults that the settings alone show are raised before any data is made.
+    Errors that can be found from the settings alone are raised before any data is made.
 
     Args:
         kind: Kind of the study.
         request: The user's request.
         make_data: Makes the default data set if it is incomplete; None (a dry run) leaves that for later.
-        on_open: Called with the opened splits.
+        on_open: Called with the opened splits, for instance to log what they hold.
 
     Raises SettingsError, or DataError if the data is unusable.
     """

@@ -89,7 +89,7 @@ def bound_text(costs: Costs) -> str:
 
 
 def missing_text(network: str, costs: Costs) -> str:
-    """Return a sentence on what was measured if the time was too short for everything; empty if it was not."""
+    """Return a sentence on what was measured if the time was too short for everything; otherwise empty."""
     if costs.evaluated and costs.step_by == "steps":
         return ""
     missing = "" if costs.evaluated else f"; the evaluation was not measured (the {MEASURE_S:.0f} s were used up)"

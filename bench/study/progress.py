@@ -24,7 +24,7 @@ from bench.trials.status import FAULTS, Status
 
 
 class ProgressRow(Protocol):
-    """One optimizer's share of a study; a dataclass whose fields are part of the status's JSON document."""
+    """One optimizer's part of a study's progress; a dataclass whose fields are part of the status's JSON document."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -89,7 +89,7 @@ class StudySize(Protocol):
         """Return the size after these trials have ended; their results may make later trials unnecessary."""
 
     def rows(self, progress: "Progress") -> Sequence[ProgressRow]:
-        """Return each optimizer's share of the progress, in the study's order."""
+        """Return the progress of each optimizer, in the study's order."""
 
     def score_text(self, metrics: Mapping[str, float]) -> str:
         """Return the score of a trial with these metrics for its progress line; empty if unknown."""

@@ -13,7 +13,7 @@ from posemodel.synthetic import read_marker
 def rerun_command(
     kind: str, name: str, preset: str, *, data: Path | None, options: Sequence[str] = (), folder: Path | None = None
 ) -> str:
-    """Return the commands that repeat a study, for the working directory of the first run.
+    """Return the commands that repeat a study; they are to be run in the directory in which the first run was started.
 
     They include the command that makes the synthetic data set, in case it was deleted.
 
@@ -41,6 +41,7 @@ def rerun_command(
 
 
 def options_of(records: pd.DataFrame) -> tuple[str, ...]:
-    """Return the `--workers` option with the highest recorded number of trials at once; empty without records."""
+    """Return the option `--workers N` with the maximum number of trials that ran at once; empty if there are no
+    records."""
     most = records["concurrent_trials"].max() if "concurrent_trials" in records else None
     return () if most is None or pd.isna(most) or most < 1 else ("--workers", str(int(most)))

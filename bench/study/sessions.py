@@ -1,10 +1,11 @@
-"""Overlap of a study's sessions: how many trials ran at once, which matters for the speeds they measured."""
+"""Overlap of a study's sessions (a session is one process's time on it): how many trials ran at once."""
 
 import pandas as pd
 
 
 def most_at_once(sessions: pd.DataFrame) -> int:
-    """Return the largest number of trials that can have run at once on one machine: workers of overlapping sessions.
+    """Return the maximum number of trials that can have run at once on one machine, which affects their measured
+    speeds: the sum of workers of overlapping sessions.
 
     Args:
         sessions: A row for each process that worked on the study: host, began_ms, heard_ms, workers.

@@ -7,7 +7,7 @@ from typing import Any
 Numbers = Mapping[str, int]
 """Chosen values by setting."""
 LONGEST = 10_000_000
-"""Upper limit of a trial's length, in its own unit (steps, for instance)."""
+"""Maximum length of a trial, in its own unit (steps, for instance)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Trials: their specification, record and status, and the training trial that several kinds of study share.
+"""Trials: specification, record and status, and the training trial of several kinds (words: docs/architecture.md).
 
 In: a trial's specification. Out: its record, curve and samples. Never plans trials and never stores results.
 """

@@ -77,7 +77,7 @@ def rows_by_value(frame: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
 
 
 def study_records(records: pd.DataFrame) -> pd.DataFrame:
-    """Return `with_record_columns` without controls, which take part in no ranking and no family of tests."""
+    """Return `with_record_columns` without controls, which are neither ranked nor tested."""
     return split_controls(records)[0]
 
 

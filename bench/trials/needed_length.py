@@ -1,7 +1,7 @@
 """Estimate how much longer trials must be for AP to exceed 0, if no trial of a study scored. Pure.
 
 Based on the skill of forecasts, 1 - validation loss / reference loss, where the reference is the loss of empty maps
-(nobody detected): AP leaves 0 at a skill between 0.15 and 0.45, for drawn people and for photographs. See
+(nobody detected). AP leaves 0 at a skill between 0.15 and 0.45, for drawn people and for photographs. See
 docs/method.md, "When nothing scores", for the accuracy of the estimate.
 """
 
@@ -21,13 +21,13 @@ FIRST_SKILL = (0.15, 0.45)
 GROWTH = (0.45, 1.3)
 """Lowest and highest exponent of the skill's growth with a trial's length before AP leaves 0 (same source)."""
 LEAST_SKILL = 0.03
-"""Skill below which a network has hardly learned anything, so that nothing can be predicted."""
+"""Minimum skill for a prediction: below it a network has hardly learned anything."""
 LEAST_FALL = 0.01
-"""Share by which the loss must have fallen compared with trials of half the length."""
+"""Minimum share by which the loss must have fallen compared with trials of half the length."""
 LEAST_SPAN = 1.5
-"""Smallest ratio of a range's upper end to its lower end."""
+"""Minimum ratio of a range's upper end to its lower end."""
 MOST_TIMES = 100.0
-"""Largest upper end given as a number, as a multiple of the trials' length."""
+"""Maximum upper end that is given as a number, as a multiple of the trials' length."""
 
 
 UNKNOWN = "at which validation loss this workload scores is not known"

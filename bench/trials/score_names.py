@@ -3,6 +3,6 @@
 from typing import Literal
 
 ScoreName = Literal["ap", "val_loss"]
-"""Score by which a study judges its trials."""
+"""Score by which a study judges its trials: AP (higher is better) or validation loss (lower is better)."""
 AP_SCORE: ScoreName = "ap"
 LOSS_SCORE: ScoreName = "val_loss"

@@ -1,7 +1,7 @@
 """Score of a trial: its AP, or the worst AP if it did not complete; and which runs learned nothing (collapsed).
 
 A study may be judged by validation loss instead. A trial's score is then its skill, which like AP is maximized, 0 at
-chance level and 1 at best. No other module has these rules.
+chance level and 1 at best. Only this module defines these rules.
 """
 
 from typing import Protocol
@@ -55,7 +55,7 @@ def collapse_floor(score: ScoreRange) -> float:
 def collapsed(records: pd.DataFrame, floor: float = AP_FLOOR) -> pd.Series:
     """Return True for each trial that is a collapsed run: it completed or diverged, and scores below ``floor``.
 
-    A trial that failed, ran out of memory or timed out is not collapsed: nobody knows what it would have learned.
+    A trial that failed, ran out of memory or timed out is not collapsed: it is unknown what it would have learned.
     """
     ran = records["status"].isin([Status.COMPLETE, Status.DIVERGED])
     return (ran & (score(records) < floor)).rename("collapsed")
@@ -124,7 +124,8 @@ def as_skill(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves_as_skill(curves: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Return the curves of such a study with skill in ``ap``, using the reference loss of each trial's record."""
+    """Return the curves of a study judged by validation loss, with skill in ``ap``, from the reference losses in its
+    records."""
     if curves.empty:
         return curves
     of_trial = dict(zip(records["trial_id"], _measured(records, REFERENCE_LOSS), strict=True))

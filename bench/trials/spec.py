@@ -41,7 +41,8 @@ class TrialSpec(Settings):
     slot: str = ""
     """Id that replaces the digest of the content: that of the search's slot, or an id already in the ledger."""
     id_counts: tuple[str, ...] = ()
-    """Later run settings that are part of the id even at their defaults, since the kind of study is newer than they."""
+    """Run settings added in later versions that are part of the id even at their defaults, since the kind of study is
+    newer."""
     workload: str = POSE
     """Name of the workload that the trial trains."""
     tuning: int | None = None
@@ -118,7 +119,7 @@ class Slot(Settings):
 
     @property
     def id(self) -> str:
-        """Id of the slot; the same on every machine, whatever is chosen for it."""
+        """Id of the slot; the same on every machine, independent of the settings chosen for it."""
         return digest({"phase": self.phase, "index": self.index, "study": self.study})
 
 

@@ -24,7 +24,7 @@ def _fit_for_a_folder(value: str) -> str:
 
 
 DERIVED = ("kind", "data_digest", "weights_digest", "preset", "added", "first_trials")
-"""Fields that are no settings."""
+"""Fields of a specification that are not settings."""
 Runner = Literal["ledger", "measurement"]
 """`ledger`: any number of processes that claim trials from the ledger; `measurement`: one process, without a ledger."""
 StudyName = Annotated[str, Field(max_length=120), AfterValidator(_fit_for_a_folder)]

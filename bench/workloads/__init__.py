@@ -1,7 +1,7 @@
-"""Workloads: what a trial trains, behind the interface `bench.workloads.protocol.Workload`.
+"""Workloads (the things that a trial trains), behind the interface `bench.workloads.protocol.Workload`.
 
 In: the name of a workload, or the settings of a study. Out: the workload and its own settings, and through it a data
-set, runs as plain settings, trained networks and their scores. Never: a plan, a ledger, a record or a report.
+set, runs as plain settings, trained networks and their scores. Knows nothing of plans, ledgers, records and reports.
 
 - `pose.py` is the workload that ships; the modules `pose_*.py` do its work.
 - `of_study.py` finds the workload of a study.

@@ -72,7 +72,7 @@ def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings
     """Return the workload of layered settings, its own settings, and the layered settings adapted to it.
 
     For a workload other than `pose` the settings that only `pose` has are replaced with placeholders. Raises
-    SettingsError with file, line and field for a fault in the table, and for a setting that only `pose` has.
+    SettingsError with file, line and field for an error in the table, and for a setting that only `pose` has.
     """
     table = settings[TABLE]
     with errors_about(settings, (TABLE, NAME)):

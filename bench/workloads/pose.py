@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bench.workloads.pose_work import PoseWork
 
 SCORES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
-"""Names of COCO's ten figures, as in `posemodel.scoring.scorer.Scores`."""
+"""Names of COCO's ten metrics, as in `posemodel.scoring.scorer.Scores`."""
 
 
 class PoseSettings(DataFiles):

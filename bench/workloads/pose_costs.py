@@ -35,7 +35,7 @@ if sys.platform != "win32":
 
 PROBE_STEPS = 24
 PROBE_SECONDS = 6.0
-"""A probe ends after so many steps or seconds, but not before its second window."""
+"""A probe ends after PROBE_STEPS steps, or after PROBE_SECONDS seconds once two windows are measured."""
 TRAINING_SHARE = 0.6
 """Share of the measuring time after which the probe ends even before its second window."""
 EVALUATION_SHARE = 0.7
@@ -46,7 +46,7 @@ SLOW_GMACS = 500.0
 """10^9 multiply-accumulates of a step above which a CPU first measures a single image: some seconds."""
 STEPS_PER_WINDOW = 4
 SCORED_IMAGES = 48
-"""Images of the measured evaluation, at most."""
+"""Maximum number of images of the measured evaluation."""
 OPTIMIZER_STEPS = 3
 
 
@@ -86,7 +86,7 @@ def measure_costs(
 
 
 def _is_slow(run: TrainSettings) -> bool:
-    """Whether a step may take longer than the measuring time, judged by the network's operations."""
+    """Return whether a step may take longer than the measuring time, judged by the network's operations."""
     if choose_device(run.device).type != "cpu":
         return False
     gmacs: float = network_cost(run.network, run.size)["gmacs"]

@@ -72,7 +72,7 @@ def find_folder(settings: Mapping[str, Setting], make_data: MakeData | None) -> 
 
 
 def _is_complete(folder: Path) -> bool:
-    """Whether the default synthetic set is complete; DataError if another version of the generator made it."""
+    """Return whether the default synthetic set is complete; DataError if another version of the generator made it."""
     marker = read_marker(folder)
     if marker is not None and marker.get("version") != GENERATOR_VERSION:
         raise DataError(
@@ -104,7 +104,8 @@ def _open_splits(data: DataSet, *, skip_bad: bool, exif: Exif) -> list[PackedSpl
 
 
 def data_digest(data: DataSet, splits: Sequence[PackedSplit]) -> str:
-    """Return the fingerprint of the annotations, and of what was left out or read differently, if anything was.
+    """Return the fingerprint of the annotations, and of what was left out or read differently than it is written, if
+    anything was.
 
     Repairing a bad file changes what is trained on, and with it the study; so does a version that reads an entry
     differently.

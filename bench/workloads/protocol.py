@@ -1,7 +1,8 @@
 """The interface of workloads (`Workload`): what the suite needs of the thing that trials train, and the data passed.
 
 In: a study's layered settings, an optimizer factory, and the suite's decisions about a run (`Assignment`). Out: a run
-as plain settings, its metrics during training, and its end (`Trained`). A workload knows no plan, ledger or report.
+as plain settings, its metrics during training, and its end (`Trained`). A workload knows nothing of plans, ledgers and
+reports.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 Split = Literal["select", "report"]
 SELECT: Split = "select"
-"""The split whose score selects settings."""
+"""The split whose score selects settings (images held out of `train`)."""
 REPORT: Split = "report"
 """The split whose score is reported."""
 MakeOptimizer = Callable[..., "Optimizer"]
@@ -229,7 +230,8 @@ class Workload(Protocol):
     final_metrics: frozenset[str]
     """Metrics that only a run with its full budget has, the score among them.
 
-    With `reference_loss`, the validation loss of a run that has learned nothing, studies can compare `val_loss`."""
+    With `reference_loss`, the validation loss of a run that has learned nothing, studies can compare `val_loss`.
+    """
     budget_unit: str
     """Name of the unit of a budget's `steps`, for texts."""
 
@@ -278,7 +280,8 @@ class Workload(Protocol):
     def probe_data(
         self, own: Settings, data: Path, awaited_images: int | None, batch_size: int
     ) -> AbstractContextManager[ProbeData]:
-        """Provide data for measuring costs within the context: the study's own, or a few if these do not exist."""
+        """Provide data for measuring costs within the context: the study's own, or a few made ones if these do not
+        exist."""
 
     def costs(
         self, runs: Mapping[str, Any], factories: Mapping[str, MakeOptimizer], *, seconds: float, on_costs: OnCosts

@@ -19,7 +19,7 @@ from posemodel.data.stats import QUANTILES, VIEWS, Tally, folder_stats, join
 __all__ = ["check", "show_sample", "stats"]
 
 SHOWN = 20
-"""Most problems that are printed; `--json` lists all."""
+"""Maximum number of problems that are printed; `--json` lists all."""
 Named = Mapping[str, Path | None]
 
 

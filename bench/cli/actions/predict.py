@@ -27,7 +27,8 @@ def find_people(
 ) -> None:
     """Find people in pictures, write COCO results to ``out`` and drawings to the folder ``draw``.
 
-    ``shown``: lowest score and fewest parts of people who are drawn. DataError if no picture can be read.
+    ``shown``: minimum score and minimum number of parts of the people who are drawn. DataError if no picture can be
+    read.
     """
     if out not in (None, STDOUT):
         check_json_file(Path(out))

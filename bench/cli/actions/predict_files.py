@@ -22,7 +22,7 @@ from posemodel.inference.pictures import SUFFIXES, pictures_below
 JPEG = (".jpg", ".jpeg")
 JPEG_QUALITY = 92
 WAITING = 4
-"""Most drawings that may wait for the drawing thread; each may hold a large picture."""
+"""Maximum number of drawings that wait for the drawing thread; each may hold a large picture."""
 
 
 class Picture(NamedTuple):
@@ -60,7 +60,7 @@ def check_json_file(path: Path) -> None:
 
 
 def drawings(requested: Sequence[Picture], folder: Path) -> list[Path]:
-    """Return the file of each drawing: below the folder by its name; JPEGs stay JPEGs, all others become PNGs.
+    """Return the path of each drawing in the folder, named after its picture; JPEGs stay JPEGs, all others become PNGs.
 
     SettingsError if one exists, or if two pictures would get the same file.
     """
@@ -85,7 +85,7 @@ class Drawing:
     """Draws pictures in a thread; a context manager whose end waits until all are written."""
 
     def __init__(self, min_score: float, min_parts: int, *, exif: Exif = "ignore") -> None:
-        """Leave out people below either threshold; ``exif``: how the pictures were read for prediction."""
+        """Do not draw people below either threshold; ``exif``: how the pictures were read for prediction."""
         self.min_score, self.min_parts, self.exif = min_score, min_parts, exif
         self.people = 0
         """Number of people drawn so far."""

@@ -22,7 +22,7 @@ from bench.study.status import open_records
 def rewrite_report(study: str, *, as_json: bool, open_page: bool) -> None:
     """Write the report from the records in MLflow and print it; exits 3 if the study ended without a result.
 
-    ``open_page``: open the page in a browser, too.
+    ``open_page``: also open the page in a browser.
     """
     paths = study_paths()
     runs = open_records(paths.storage_url, paths.tracking_uri, study)

@@ -15,7 +15,8 @@ REPORTS_FOLDER = Path("reports")
 
 
 def study_paths(own_report: Path | None = None) -> StorePaths:
-    """Return where state and reports are kept: the environment's URLs, else files in the working folder.
+    """Return the addresses of both stores and the folder of reports: from the environment, by default in the working
+    folder.
 
     ``own_report``: folder of the report, if the command names one.
     """

@@ -40,7 +40,7 @@ from bench.workloads.protocol import OnOpen
 from posemodel.errors import DataError, SettingsError
 
 SMOKE = "smoke"
-"""Preset without an estimate: it is over too soon to be worth one."""
+"""Preset that gets no time estimate, because it ends too soon to need one."""
 
 
 def run_study(
@@ -195,7 +195,7 @@ def log_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
 
 
 def _log_estimate(kind: StudyKind[Any], request: StudyRequest) -> None:
-    """Log how long a study will take, unless it has begun already."""
+    """Log the estimated time of a study that has not begun."""
     paths = study_paths()
     with suppress(DataError):  # the default set may be incomplete; errors of any other are raised when it is opened
         planned: Prepared[Any] = prepare(kind, request, None)

@@ -85,7 +85,7 @@ def _run(study: BegunStudy[Any], spec: Any, workers: int, *, as_json: bool, bega
 
 
 def _workers(study: BegunStudy[Any], typed: str | None) -> int:
-    """Return the number of trials to run at once: that of --workers, else that of the last session."""
+    """Return the number of trials to run at once: that of --workers, by default that of the last session."""
     declared = study.kind.spec.declarations().get("workers")
     if typed is None:
         return study.workers

@@ -19,7 +19,7 @@ from bench.study.status import StatusReader, list_document, status_document
 from posemodel.errors import SettingsError
 
 LOOK_EVERY_S = 2.0
-"""Seconds between looks at a watched study; a look takes some 50 ms of a core from it."""
+"""Seconds between two readings of a watched study's state; each costs the study about 50 ms of CPU time."""
 
 
 def _print_standing(standing: MeasurementState, *, as_json: bool) -> None:
@@ -32,7 +32,7 @@ def _print_standing(standing: MeasurementState, *, as_json: bool) -> None:
 
 
 def show_all(errors: str, *, as_json: bool) -> None:
-    """Print a line for each study; ``errors``: problem of MLflow's store that is logged already."""
+    """Print a line for each study; ``errors``: why MLflow's store cannot be read, already logged (empty: it can)."""
     watcher = _watcher(errors)
     progresses = watcher.all()
     _log_trouble(watcher)

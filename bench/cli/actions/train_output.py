@@ -41,8 +41,8 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 class MetricsFile:
     """The file metrics.jsonl: one JSON document per line.
 
-    A resumed run repeats some steps, so its first line replaces all lines from that step on. (Keeping the old lines
-    would lose a validation that was interrupted after the line of its step's loss was written.)
+    A resumed run repeats some steps, so its first line replaces all lines of that step and later steps. (Keeping the
+    old lines would lose a validation that was interrupted after the line of its step's loss was written.)
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Turns the options of `posebench train` into settings: the command line overrides the recipe, it the defaults."""
+"""Turns options of `posebench train` into settings: command line over recipe, recipe over defaults."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -104,7 +104,7 @@ def _numbers(text: str | None) -> list[float]:
 
 
 def _hyperparameters(pairs: list[str]) -> dict[str, Value]:
-    """Parse `--option NAME=VALUE`; SettingsError names the faulty option."""
+    """Parse `--option NAME=VALUE`; SettingsError names the invalid option."""
     options: dict[str, Value] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

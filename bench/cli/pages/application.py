@@ -31,7 +31,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-"""Headers of every response: no page can run scripts or load anything from elsewhere, whatever a report holds."""
+"""Headers of every response: no page, even one with a harmful report, can run scripts or load anything from another
+server."""
 METHODS = ("GET", "HEAD")
 
 

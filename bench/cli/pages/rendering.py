@@ -18,17 +18,20 @@ BODY = re.compile(rb"<body\b[^>]*>", re.IGNORECASE)
 
 
 def index_page(folder: str, store: str, lines: Sequence[StudyLine], trouble: Sequence[str]) -> bytes:
-    """Render the index; ``folder`` and ``store`` hold the studies, ``trouble`` says what could not be read, and why."""
+    """Render the index of the studies in ``folder`` and in MLflow's ``store``; ``trouble``: errors while reading
+    them."""
     return _render("studies.html.j2", folder=folder, store=store, lines=lines, trouble=trouble)
 
 
 def files_page(study: str, runs: str, files: Sequence[str]) -> bytes:
-    """Render the page of a study whose report has no HTML page: its files, or the command that writes it."""
+    """Render the page of a study whose report has no HTML page: links to its files, or the command that writes the
+    report."""
     return _render("study.html.j2", study=study, runs=runs, files=files)
 
 
 def with_bar(page: bytes, runs: str) -> bytes:
-    """Add links to the index and MLflow at the top of a report's page; ``runs``: the study's MLflow page, or empty."""
+    """Add links to the index and MLflow at the top of a report's page; ``runs``: URL of the study's MLflow page, or
+    ""."""
     bar = _environment().get_template("bar.html.j2").render(runs=runs).encode()
     body = BODY.search(page)
     return page + bar if body is None else page[: body.end()] + bar + page[body.end() :]

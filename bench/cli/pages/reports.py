@@ -1,4 +1,4 @@
-"""Files of a study's report: those in its folder, else the artifacts of its run in MLflow."""
+"""Files of a study's report: those in its folder, or without a folder the artifacts of its run in MLflow."""
 
 import re
 from dataclasses import dataclass
@@ -61,7 +61,8 @@ def report_of(study: str, reports: Path, tracking_uri: str) -> Report | None:
 
 
 def _files_of(folder: Path) -> tuple[str, ...]:
-    """Return the files of a report's folder; none if it is a link elsewhere, and without files that are such links."""
+    """Return the files of a report's folder; empty if the folder is a link to another place; files that are links to
+    another place are left out."""
     try:
         here = folder.resolve(strict=True)
         if here.parent != folder.parent.resolve():

@@ -15,7 +15,7 @@ from bench.records.mlflow_app import mlflow_app
 POLL_S = 0.1
 """Seconds between checks whether the server answers."""
 STUDIES_NAMED = 10
-"""Most studies whose addresses are logged, the newest first."""
+"""Maximum number of studies whose addresses are logged, the newest first."""
 
 
 def make_server(port: int) -> uvicorn.Server:

@@ -21,13 +21,14 @@ CHOSEN = ("trials", "startup_trials", "images", "seconds", "seeds")
 MARGIN = 1.3
 """Factor by which a study may exceed its estimate: other batch sizes and optimizers differ from the measured one."""
 LEAST_TRIALS, LEAST_SEEDS = 12, 2
-"""Least search trials and seeds: fewer trials hardly search so many settings, and one seed says nothing of luck."""
+"""Minimum numbers of search trials and of seeds: fewer trials hardly cover the settings, and one seed cannot show
+luck."""
 LEAST_STEPS = 100
 """Steps of the typical batch below which hardly any network has begun to learn."""
 TRIALS = (20, 40, 100)
 """Numbers of search trials that are reached in turn, alternating with longer trials."""
 STARTUP_SHARE, LEAST_STARTUP = 1 / 3, 4
-"""Largest share of the trials that TPE draws at random, and the least number of them."""
+"""Maximum share and minimum number of the trials that TPE draws at random."""
 
 
 def choose_size(

@@ -19,7 +19,7 @@ from bench.trials.spec import TrialSpec
 from bench.workloads.protocol import REPORT, SELECT
 
 MOST_PICKS = {AP_AND_SPEED: 3}
-"""Most configurations that are trained again, by objective; 1 for any objective not listed."""
+"""Maximum number of configurations that are trained again, by objective; 1 for any objective not listed."""
 
 
 def typical_trials(spec: JointSpec) -> dict[str, TrialSpec]:
@@ -41,7 +41,7 @@ def measure_costs(prepared: Prepared[JointSpec]) -> Measured:
 
 
 def add_up(spec: JointSpec, measurements: Measured, workers: int) -> Estimate:
-    """Add up the study's time: search trials, then the most picks possible with every seed.
+    """Add up the study's time: search trials, then confirm trials of the maximum number of picks with every seed.
 
     An image is taken to cost the same in a batch of any size.
     """

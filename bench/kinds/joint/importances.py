@@ -20,11 +20,11 @@ from optuna.trial import create_trial
 ALL = "all"
 """Scope of the parameters that all trials share."""
 MIN_TRIALS = 8
-"""Fewest complete trials of a scope; fewer say nothing."""
+"""Minimum number of complete trials of a scope; fewer show nothing."""
 GOOD_SHARE = 0.5
-"""Share of the trials, the best ones, that count as good. With 20 and 40 random trials and five parameters of which one
-decides, that one came first in 35 and 35 of 36 simulated studies; with 0.25 in 27 and 33, with Optuna's 0.1 in 14 and
-27."""
+"""Share of the trials that counts as good: the best ones. In simulated studies with five parameters, one of which
+decides, that one came first in 35 of 36 studies with 20 random trials and in 35 of 36 with 40; with a share of 0.25 in
+27 and 33, with Optuna's 0.1 in 14 and 27."""
 SHUFFLES = 100
 """Number of shuffles. A parameter without effect exceeds all of them once in about this many times."""
 COLUMNS = ("objective", "scope", "parameter", "importance", "chance", "n", "why")

@@ -121,7 +121,7 @@ class JointKind(FindingsKind[JointSpec]):
     def extend(self, spec: JointSpec, amount: Mapping[str, int], *, finished_amounts: Collection[int]) -> JointSpec:  # noqa: ARG002
         """Return the study with more search trials.
 
-        Its picks may be confirmed however often, since their seeds chose nothing.
+        Confirming the picks again is harmless, since nothing was chosen by their confirm seeds.
         """
         trials = amount["trials"]
         if trials < spec.trials:
@@ -135,7 +135,8 @@ class JointKind(FindingsKind[JointSpec]):
         return spec.model_copy(update={"trials": trials, "first_trials": spec.first_trials or spec.trials})
 
     def next_trials(self, spec: JointSpec, records: pd.DataFrame) -> Sequence[Planned]:
-        """Return the search slots, and once all are recorded and one has scored, also the picks' confirm trials."""
+        """Return the slots of the search; once all are recorded and one has scored, also the confirm trials of the
+        picks."""
         search = plan_search(spec)
         ended = int((records["phase"] == SEARCH).sum()) if len(records) else 0
         if ended < len(search):

@@ -1,4 +1,4 @@
-"""Plan a joint study: the slots of the search, and the picks' trials on fresh seeds. Pure."""
+"""Plan a joint study: slots of the search (chosen when a worker takes them), then the picks on fresh seeds. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
 from posemodel.config import LoaderSettings
 
 WINDOWS = 8
-"""Least number of windows in which a trial's speed is measured; the first is not steady training."""
+"""Minimum number of windows in which a trial's speed is measured; the first is not steady training."""
 STEPS_PER_WINDOW = 10
 
 

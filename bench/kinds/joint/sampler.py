@@ -2,7 +2,7 @@
 
 Slots are waiting trials of the ledger. A worker that takes one asks the sampler for its configuration, and the choices
 are kept in the same storage before training starts. So any number of workers can join, each sees which trials the
-others are running (constant liar), and after a kill the slot is tried again with the same choices.
+others are running (constant liar), and after a kill the slot is run again with the same choices.
 """
 
 import warnings

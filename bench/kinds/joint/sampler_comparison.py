@@ -40,7 +40,7 @@ RUNS, TABLE = "sampler-runs.csv", "samplers.csv"
 
 
 def run_all(prepared: Prepared[JointSpec], repetitions: int, samplers: Sequence[SamplerName]) -> pd.DataFrame:
-    """Run (or read back) every study.
+    """Run every study, or read it if it has already run.
 
     Returns:
         A row for each trial: sampler, repetition, trial, hypervolume so far, AP, images/s.

@@ -16,9 +16,9 @@ from posemodel.config import MIN_SIZE, Precision, Schedule
 
 SamplerName = Literal["tpe", "random", "quasi-random"]
 LEAST_STEPS = 4
-"""Fewest steps of a trial whose speed is measured; the first step is left out as not yet steady."""
+"""Minimum number of steps of a trial whose speed is measured; the first step is left out as not yet steady."""
 MAX_TRIALS = 1000
-"""Most search trials: their seeds count up to it; confirm seeds begin above it."""
+"""Maximum number of search trials: their seeds are at most that number; confirm seeds are above it."""
 
 
 class JointSpec(TrainingStudy):

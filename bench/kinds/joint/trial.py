@@ -1,4 +1,4 @@
-"""Trials of a joint study: configured when a worker takes them, skipped if they cannot fit in memory."""
+"""Trials of a joint study: configured when a worker takes their slot in the ledger, skipped if memory is too small."""
 
 import functools
 import json
@@ -29,13 +29,14 @@ from bench.workloads import workload
 from bench.workloads.protocol import SELECT, Trained
 
 MEMORY, SHARED_MEMORY = "memory", "shared_memory"
-"""Names of constraints: predicted need as a share of what a trial may take, less 1. Above 0 it does not fit."""
+"""Names of constraints: predicted need divided by the memory that a trial may take, minus 1. A trial above 0 does not
+fit."""
 OF_THE_SEARCH = "of_the_search"
 """Name of the constraint that confirm trials violate, so that Optuna's samplers leave them out."""
 NEED_PREFIX = "need_share_"
 """Prefix of the record metrics that hold the needs behind the constraints."""
 UNKNOWN_EXCESS = 1.0
-"""Constraint value where the amount is not known, as for a trial that ran out of memory."""
+"""Constraint value if the missing amount of memory is unknown, as for a trial that ran out of memory."""
 
 
 def run_trial(
@@ -47,7 +48,8 @@ def run_trial(
 ) -> Outcome:
     """Run one trial; a search trial that would need more memory or /dev/shm than there is becomes `skipped`.
 
-    A confirm trial is also scored on the select split (`ap_select`), which the search chose by.
+    A confirm trial (a pick on a fresh seed) is also scored on the select split (`ap_select`), by which the search
+    chose.
     """
     needs, why = predicted_needs(spec)
     if why and spec.phase == SEARCH:  # a pick has already run: a passing shortage must not stop it
@@ -71,7 +73,7 @@ def run_trial(
 def predicted_needs(spec: TrialSpec) -> tuple[dict[str, float], str]:
     """Predict a trial's memory needs as shares of what it may take, and why it cannot fit.
 
-    The reason is "" where it fits; both are empty where nothing can be predicted.
+    The reason is "" if the trial fits; both are empty if nothing can be predicted.
     """
     loading = workload(spec.workload).loading(spec.train)
     probed = None if loading is None else _probe_once(loading, with_workers=spec.run.loader.num_workers > 0)
@@ -98,7 +100,7 @@ def optuna_values(record: Record, study: Study) -> OptunaValues:
     """Return a record's objective values and constraints for Optuna.
 
     A trial without an AP above 0 counts as the worst, however fast. A confirm trial is marked as no part of the search,
-    so that it does not lead a study that is extended.
+    so that it does not influence the sampler if the study is extended.
     """
     spec = JointSpec.from_identity(study, Path())
     reached = record.metrics if record.status == Status.COMPLETE and record.metrics.get("ap", 0.0) > 0 else {}
@@ -115,7 +117,7 @@ def optuna_values(record: Record, study: Study) -> OptunaValues:
 
 
 def choose_trial(ledger: Ledger, claim: Claim, study: Study, data: Path, record: Record | None) -> TrialSpec:
-    """Return the trial of a claimed slot: asked of the sampler, or restored from its record if the ledger was lost."""
+    """Return the trial of a claimed slot: chosen by the sampler, or restored from its record if the ledger was lost."""
     assert isinstance(claim.spec, Slot)
     spec = JointSpec.from_identity(study, data)
     if record is not None:
@@ -126,3 +128,4 @@ def choose_trial(ledger: Ledger, claim: Claim, study: Study, data: Path, record:
 
 
 TRIALS = TrialKind(run_trial, optuna_values, choose_trial)
+"""How workers run the trials of a joint study."""

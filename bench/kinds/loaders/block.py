@@ -23,11 +23,12 @@ AT_ONCE = "cuda"
 processes that start and compute at once wait for each other's threads: three take five seconds, one after the other
 one."""
 ARM_SHARE = 0.5
-"""Length of a slice of loading alone or computing alone, as a share of a training slice: they need less precision."""
+"""Length of a slice of loading alone or computing alone, relative to a training slice: these need less precision."""
 QUANTILES = 101
 """Number of quantiles of the waits that are recorded."""
 MakeProcess = Callable[[Contestant, float], MeasuringProcess]
-"""Makes a contestant's process; arguments: the contestant, and its share of the memory."""
+"""Makes the process of a contestant (a configuration of the block); arguments: the contestant, and its share of the
+memory."""
 
 
 @dataclass
@@ -82,8 +83,7 @@ class BlockRun:
             self._end(self.tracker.begin_measurement(self.parent, row), row)
 
     def run(self, contestants: Sequence[tuple[Contestant, Need]]) -> float:
-        """Measure the contestants side by side; return the largest number of bytes that one of them took of a GPU's
-        memory."""
+        """Measure the contestants side by side; return the maximum GPU memory in bytes that one of them took."""
         total_bytes = sum(need.memory_bytes for _, need in contestants)
         entries = [
             self._begin(each, need, need.memory_bytes / total_bytes if total_bytes else 1.0)
@@ -160,8 +160,8 @@ class BlockRun:
                 self._back_and_forth(own, arm, ARM_SHARE * seconds)
 
     def _back_and_forth(self, entries: Sequence[_ProcessEntry], arm: Arm, seconds: float) -> None:
-        """Measure a slice of each in a random order, then in reverse (A B C, C B A): a steady drift affects all
-        alike."""
+        """Measure a slice of each contestant in random order, then in reverse order (A B C, C B A), so that a steady
+        drift affects all alike."""
         order = [entries[at] for at in self.order.permutation(len(entries))]
         for entry in [*order, *reversed(order)]:
             interruption.check()
@@ -208,13 +208,13 @@ def fits(needs: Sequence[Need]) -> bool:
 
 
 def memory_limit_bytes(share: float) -> int:
-    """Return the most bytes that a process may hold before it is ended; ``share``: its share of the block's
-    allowance."""
+    """Return the maximum memory in bytes of a process, above which it is ended; ``share``: its share of the block's
+    memory."""
     return int(share * RESERVE * limits().memory_free_bytes)
 
 
 def _speeds(slices: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """A process's figures over all its training slices, for MLflow's pages."""
+    """Return a process's speeds over all its training slices, for MLflow's pages."""
     own = [each for each in slices if each["arm"] == Arm.END_TO_END]
     seconds = sum(each["seconds"] for each in own)
     if not seconds:

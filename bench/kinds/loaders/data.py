@@ -91,7 +91,8 @@ def with_own_loader(data: FoundData, settings: Mapping[str, Setting]) -> FoundDa
 
 
 def _source(path: str) -> bytes:
-    """The source of the module at a dotted path: changed code makes another study."""
+    """Return the source code of the module at a dotted path; it is part of the digest, so that changed code is another
+    study."""
     module = sys.modules[module_of(path)]
     file = Path(getattr(module, "__file__", None) or "")
     return file.read_bytes() if file.is_file() else b""
@@ -124,9 +125,10 @@ def own_loader_workload(spec: LoaderSpec) -> OwnLoaderWorkload:
 
 
 def own_loader_settings(spec: LoaderSpec, *, pinning: bool) -> list[LoaderConfiguration]:
-    """Return the settings that the study's own loader is given, one for each batch size; empty without such a loader.
+    """Return the settings that the user's own loader is called with, one for each batch size; empty without such a
+    loader.
 
-    They have the largest number of workers, and pinned memory if it is asked for and possible (``pinning``).
+    They have the largest number of workers, and pinned memory if it is requested and possible (``pinning``).
     """
     if not spec.loader:
         return []
@@ -167,7 +169,7 @@ def workload_of(spec: LoaderSpec) -> Workload:
 
 
 def files_of(spec: LoaderSpec) -> list[Path]:
-    """Return the files that samples are read from; empty for a user's data set, which alone knows them."""
+    """Return the files that samples are read from; empty for a user's data set, whose files are unknown."""
     if spec.dataset:
         return []
     split = open_split(DataSet(spec.data, spec.own_files()), spec.split, exif=spec.exif).labelled_only()

@@ -34,9 +34,9 @@ from posemodel.network import input_geometry
 MEASURED = ("images_per_s", "data_wait_share", "cores_used")
 """Metrics with a chart on MLflow's pages."""
 SLACK = 3.0
-"""Most time that a slice may take, in multiples of its length: it ends with a whole round of the workers."""
+"""Maximum duration of a slice, in multiples of its planned length: it ends with a whole round of the workers."""
 START_S = 180.0
-"""Most seconds to start a process and hash its batches."""
+"""Maximum seconds to start a process and hash its batches."""
 
 
 class LoadersKind(MeasurementKind[LoaderSpec]):
@@ -63,7 +63,7 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
     )
 
     def resolve_on_machine(self, settings: Settings, preset: str) -> dict[str, Setting]:
-        """Fill in `device`, and `num_workers` and `batch_size` if they are left to the machine."""
+        """Choose `device`, and `num_workers` and `batch_size` if they are `auto`, for this machine."""
         resolved = dict(settings) | on_this_machine(settings, preset)
         if resolved["largest_batch"].origin == f"preset {preset}" and not _takes_memory(resolved):
             why = f"{resolved['largest_batch'].origin} (there is no step that takes memory)"
@@ -158,7 +158,7 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         return LoaderMeasuring(spec, tracker, say)
 
     def counts(self, document: Mapping[str, Any], runs: StudyRuns) -> Mapping[str, int]:
-        """Return the number of measured processes by status, without the tries of the largest-batch search."""
+        """Return the number of measured processes by status, without the attempts of the largest-batch search."""
         rows = measurements(runs)
         with suppress(SettingsError):  # another version's study: its statuses are counted as recorded
             rows = judged_measurements(rows, runs, LoaderSpec.from_stored(document))
@@ -168,7 +168,8 @@ class LoadersKind(MeasurementKind[LoaderSpec]):
         return {str(status): int((statuses == status).sum()) for status in dict.fromkeys(statuses)}
 
     def longest_gap_s(self, document: Mapping[str, Any]) -> float:
-        """Return the longest seconds without a sign of life: a slice of every living process, a stall and a start."""
+        """Return the longest time in seconds between two records: a slice of every process of the block, a stall and a
+        start."""
         try:
             spec = LoaderSpec.from_stored(document)
         except SettingsError:  # another version's study: this version does not measure it

@@ -9,15 +9,15 @@ from bench.study.machine_settings import device_here
 ADVICE_PRESETS = ("advice", "advice-gpu")
 """Presets of `posebench loader advise`, for a CPU and for a GPU."""
 ADVICE_WORKERS = 4
-"""Numbers of workers to try that fit into two minutes."""
+"""Maximum count of worker numbers to try, so that advice takes two minutes."""
 WORKER_BYTES = 1_000_000_000
 """Memory that the default assumes for each worker; the study itself predicts it from a measurement."""
 MOST_WORKERS = 16
-"""Most workers that the default tries; `--num-workers` allows more."""
+"""Maximum number of workers that the default tries; `--num-workers` allows more."""
 
 
 def on_this_machine(settings: Mapping[str, Setting], preset: str) -> dict[str, Setting]:
-    """Return `device`, and `num_workers` and `batch_size` if they are left to the machine."""
+    """Return `device`, and `num_workers` and `batch_size` if they are `auto`, for this machine."""
     resolved = {"device": device_here(settings)}
     workers, batch_size = settings["num_workers"], settings["batch_size"]
     if workers.value == AUTO:
@@ -31,10 +31,10 @@ def on_this_machine(settings: Mapping[str, Setting], preset: str) -> dict[str, S
 
 
 def default_workers(available: Limits, *, few: bool = False) -> tuple[int, ...]:
-    """Return 0, 1, 2, 4 ... up to the cores that this process may use, and as many as its memory carries.
+    """Return 0, 1, 2, 4 ... up to the cores that this process may use, as far as its memory suffices.
 
-    By its memory limit, not by what is free now: the same command must ask the same tomorrow. With ``few`` only
-    ADVICE_WORKERS of them, spread over the range.
+    Memory is judged by its limit, not by what is free now, so that the same command makes the same study tomorrow. With
+    ``few`` only ADVICE_WORKERS of them, spread over the range.
     """
     most = max(1, min(int(available.cores), MOST_WORKERS, available.memory_bytes // WORKER_BYTES))
     powers = [2**power for power in range(most.bit_length()) if 2**power <= most]

@@ -1,4 +1,4 @@
-"""Carries out a loader study: looks at the data, then measures the planned blocks and searches the largest batch.
+"""Carries out a loader study: checks the data, then measures the planned blocks and searches the largest batch.
 
 Every slice is in MLflow as soon as it is made; what remains is computed from these (`bench.kinds.loaders.plan`).
 """
@@ -41,11 +41,11 @@ from bench.trials.columns import rows_of
 from posemodel.errors import DataError, SettingsError
 
 READ_AHEAD_BYTES = 4_000_000_000
-"""Bytes of the data set's files that are read once beforehand, so that all configurations load from memory."""
+"""Maximum bytes of the data set's files that are read once beforehand, so that all configurations load from memory."""
 FILES_LOOKED_AT = 200
-"""Files, evenly spread, that are examined for the state of the page cache."""
+"""Number of files, evenly spread, that are examined for the state of the page cache."""
 SLACK = 2.0
-"""Patience with a try of the largest-batch search, in multiples of its predicted time."""
+"""Maximum time of an attempt of the largest-batch search, in multiples of its predicted time."""
 WRONG_USAGE = f"{SettingsError.__name__}: "
 """Prefix of a measuring process's error if the caller's settings are wrong."""
 
@@ -66,13 +66,13 @@ class LoaderMeasuring:
         """Facts about a data set that is a stream (`StreamLook`); None otherwise."""
         self.limits = limits()
         self.gpu_bytes: dict[int, float] = {}
-        """Most bytes that a process took of a GPU's memory, by batch size."""
+        """Maximum GPU memory in bytes that a process took, by batch size."""
         self.gpu_free_bytes = 0
         self.files = _spread(files_of(spec), FILES_LOOKED_AT)
 
     def check_data(self) -> None:
-        """Look at the data before anything is recorded: a data set that cannot be measured must not leave a study that
-        blocks the corrected one."""
+        """Check the data before anything is recorded: a data set that cannot be measured must not leave a study whose
+        name blocks that of the corrected data set."""
         if not len(self.processes):
             self.first_look = self._look()
 
@@ -92,12 +92,12 @@ class LoaderMeasuring:
             self._search_largest(probed)
 
     def _next_block(self) -> Block | None:
-        """The next block; configurations that delivered other samples are not measured any further."""
+        """Return the next block; configurations that delivered other samples are not measured any further."""
         processes = judged_measurements(self.processes, self.tracker, self.spec)
         return next_block(self.spec, processes, self.slices, pinning=self.pinning, cores=self.limits.cores)
 
     def _look_at_samples(self) -> Reference | None:
-        """The user's samples as one process makes them, to compare with those of workers; None if that is
+        """Return the user's samples as one process makes them, to compare them with those of workers; None if that is
         impossible."""
         if not isinstance(self.workload, DatasetWorkload):
             return None
@@ -124,7 +124,7 @@ class LoaderMeasuring:
         return reference
 
     def _require(self, answer: Answer) -> None:
-        """Raise the error of the data set or its step, whichever process it occurred in."""
+        """Raise the error of the data set or its step that occurred in another process."""
         if answer.error.startswith(WRONG_USAGE):
             raise SettingsError(answer.error.removeprefix(WRONG_USAGE))
         if answer.status != MeasurementStatus.COMPLETE:
@@ -136,7 +136,8 @@ class LoaderMeasuring:
             )
 
     def _look(self) -> tuple[Probe, Reference | None]:
-        """Estimate what a sample takes; read the files once, so that the first configuration has no colder disk."""
+        """Estimate time and memory of a sample; read the files once, so that the first configuration does not load from
+        a cold disk."""
         self._say("looking at the data: measuring the memory and time of a sample and a step")
         budget = READ_AHEAD_BYTES
         for path in files_of(self.spec):
@@ -158,7 +159,7 @@ class LoaderMeasuring:
         return probed, samples
 
     def _note(self, probed: Probe, samples: Reference | None) -> None:
-        """Record with the study what the look at the data has found."""
+        """Store what the check of the data has found with the study's run."""
         if self.spec.device == "cuda":
             self.gpu_free_bytes = run_isolated(_gpu_free_bytes).value or 0
         if self.spec.device == "cuda" and read_document(self.tracker, TRANSFERS) is None:
@@ -184,7 +185,7 @@ class LoaderMeasuring:
         )
 
     def _run_block(self, block: Block, probed: Probe) -> None:
-        """Measure a block, as many of its processes side by side as memory carries."""
+        """Measure a block, with as many of its processes side by side as fit into memory."""
         running = self._block(block, stall_s=self.spec.stall_s)
         waiting = [(each, predict(probed, each.configuration)) for each in block.contestants]
         for each, need in list(waiting):
@@ -203,8 +204,8 @@ class LoaderMeasuring:
             waiting = waiting[number:]
 
     def _side_by_side(self, waiting: Sequence[tuple[Contestant, Need]]) -> int:
-        """Return how many of the waiting contestants fit into memory at once, one at least; on a GPU by what they took
-        before."""
+        """Return how many of the waiting contestants fit into memory at once (at least one); on a GPU judged by their
+        earlier use."""
         for number in range(2, len(waiting) + 1):
             if not (fits([need for _, need in waiting[:number]]) and self._fit_gpu(waiting[:number])):
                 return number - 1
@@ -219,7 +220,8 @@ class LoaderMeasuring:
     def _process_of(
         self, contestant: Contestant, share: float, *, phase: PhaseName, stall_s: float
     ) -> MeasuringProcess:
-        """A contestant's process; its first one also compares the delivered samples, if they can be compared."""
+        """Return a process for a contestant; the contestant's first process also compares the delivered samples, if
+        possible."""
         compared_keys = {configuration_key(row) for row in rows_of(self.processes) if len(row["hashes"])}
         compares = phase != LARGEST and not contestant.own_loader and contestant.key not in compared_keys
         return MeasuringProcess(
@@ -233,7 +235,7 @@ class LoaderMeasuring:
         )
 
     def _page_cache(self) -> str:
-        """State of the page cache before the measurement, which warms it itself."""
+        """State of the page cache before the measurement, which itself fills it."""
         return page_cache(self.files).state if self.files else "unknown"
 
     def _add_slice(self, row: dict[str, Any]) -> None:
@@ -246,7 +248,7 @@ class LoaderMeasuring:
         return self.spec.largest_batch and read_document(self.tracker, LARGEST) is None
 
     def _search_largest(self, probed: Probe) -> None:
-        """Try larger and larger batches, the step alone; each try is a row of its own phase."""
+        """Run the step alone on larger and larger batches; each attempt is a row of the phase `largest`."""
         before = self.processes[self.processes["phase"] == LARGEST] if len(self.processes) else self.processes
         known = {int(row["batch_size"]): _as_try(row) for row in rows_of(before)}
 

@@ -1,8 +1,8 @@
-"""Plans what a loader study measures next, from its measurements alone, so that an interrupted study goes on.
+"""Plans what a loader study measures next, only from its measurements, so that an interrupted study can continue.
 
 The grid has a panel for each batch size: every number of workers, pinned or not, and the user's own loader. One more
 panel varies the best of the grid, one setting at a time. A panel is measured in blocks until its answer is settled, or
-the blocks or the time are used up; configurations that cannot win any more are left out of later blocks.
+the blocks or the time are used up; configurations that can no longer be the best are left out of later blocks.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
 ARM_BLOCKS = 3
-"""Blocks of a panel in which loading alone and computing alone are measured too."""
+"""Number of blocks of a panel in which loading alone and computing alone are measured too."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Contestant:
 
     configuration: LoaderConfiguration
     own_loader: str = ""
-    """Dotted path of a user's own loader, which gets these settings; "": PyTorch's DataLoader."""
+    """Dotted path of a user's own loader, which is called with these settings; "": PyTorch's DataLoader."""
 
     def row(self) -> dict[str, Any]:
-        """Return the columns that identify it."""
+        """Return the columns that identify the contestant."""
         return {**self.configuration.model_dump(), "own_loader": self.own_loader}
 
     @property
@@ -57,7 +57,7 @@ class Panel:
 
     phase: PhaseName
     number: int
-    """Number of the panel, counted through both phases."""
+    """Number of the panel, counted over both phases."""
     contestants: tuple[Contestant, ...]
 
 
@@ -68,14 +68,14 @@ class Block:
     panel: Panel
     number: int
     contestants: tuple[Contestant, ...]
-    """Contestants that can still win."""
+    """Contestants that can still be the best."""
     arms: tuple[Contestant, ...]
-    """Contestants of which loading alone is measured too."""
+    """Contestants for which loading alone is measured too."""
     computes: tuple[Contestant, ...]
-    """Contestants of which computing alone is measured too: one for each pinning."""
+    """Contestants for which computing alone is measured too: one with and one without pinned memory."""
 
     def id_of(self, contestant: Contestant) -> str:
-        """Return a digest of the content, the same in every process."""
+        """Return the block's id, a digest of its content that is the same in every process."""
         content: list[Any] = [self.panel.phase, self.panel.number, self.number, identifying(contestant.configuration)]
         return hashlib.sha256(json.dumps([*content, contestant.own_loader]).encode()).hexdigest()[:16]
 
@@ -96,9 +96,11 @@ def grid(spec: LoaderSpec, *, pinning: bool) -> list[Panel]:
 
 
 def around(spec: LoaderSpec, best: Contestant, number: int) -> Panel | None:
-    """Return the best combination and its variants in one setting each; None if there are no variants.
+    """Return the panel of the best combination and its variants with one setting changed; None if there are no
+    variants.
 
-    Settings that cannot work with it are left out. PyTorch's defaults are included, because all are compared with them.
+    Settings that cannot work with it are left out. PyTorch's defaults are included, because all configurations are
+    compared with them.
     """
     if best.own_loader:
         return None
@@ -164,8 +166,8 @@ def next_block(
 
 
 def _number_around(base: Contestant, processes: pd.DataFrame, grids: int) -> int:
-    """The number of the panel around a base: the one that began with it, or a new one if more time has found another
-    best."""
+    """Return the number of the panel of a base's variants: that of the panel that began with it, or a new one if
+    further measurements have found another best configuration."""
     begun: dict[int, str] = {}
     for row in rows_of(processes[processes["phase"] == AROUND]):
         begun.setdefault(int(row["panel"]), configuration_key(row))
@@ -175,7 +177,7 @@ def _number_around(base: Contestant, processes: pd.DataFrame, grids: int) -> int
 def ended_by(
     spec: LoaderSpec, processes: pd.DataFrame, slices: pd.DataFrame, *, pinning: bool, cores: float | None
 ) -> str:
-    """Return why a finished study ended: `settled`, or `time` or `blocks` if a panel ran out of them."""
+    """Return why a finished study ended: `settled`, or `time` or `blocks` if a panel used up its time or blocks."""
     planned = comparison(spec, pinning=pinning, cores=cores)
     ends = set()
     for phase, number in sorted({(row["phase"], int(row["panel"])) for row in rows_of(processes)}):
@@ -190,7 +192,7 @@ def ended_by(
 
 
 def spent_s(processes: pd.DataFrame, slices: pd.DataFrame) -> float:
-    """Return the seconds that the blocks have taken so far; an interrupted block counts those of its slices."""
+    """Return the seconds that the blocks have taken so far; of an interrupted block, the seconds of its slices."""
     if not len(processes):
         return 0.0
     block_columns = ["phase", "panel", "block"]
@@ -202,8 +204,8 @@ def spent_s(processes: pd.DataFrame, slices: pd.DataFrame) -> float:
 def _block_of(
     spec: LoaderSpec, panel: Panel, processes: pd.DataFrame, slices: pd.DataFrame, planned: Comparison, *, share: float
 ) -> Block | None:
-    """The next block of a panel; None once it is complete. ``share``: the share of the study's time that may be used up
-    by then."""
+    """Return the next block of a panel; None once the panel is complete. ``share``: fraction of the study's time that
+    may be used up by the end of this panel."""
     own = _of_panel(processes, panel)
     number = int(own["block"].max()) + 1 if len(own) else 0
     failed = {configuration_key(row) for row in rows_of(own[own["status"] != Status.COMPLETE])} if len(own) else {}
@@ -227,7 +229,7 @@ def _block_of(
 
 
 def _state(panel: Panel, processes: pd.DataFrame, slices: pd.DataFrame, planned: Comparison, look: int) -> PanelState:
-    """The decision of a look: from its own blocks, whatever came later."""
+    """Return the decision of a look (interim analysis), from the blocks up to it alone, without later ones."""
     before, measured_slices = _until(panel, processes, look), _until(panel, slices, look)
     return state_of(before, measured_slices, planned, phase=panel.phase, panel=panel.number)
 
@@ -237,7 +239,7 @@ def _disturbed(panel: Panel, processes: pd.DataFrame, slices: pd.DataFrame, plan
 
 
 def _until(panel: Panel, frame: pd.DataFrame, look: int) -> pd.DataFrame:
-    """The rows of a panel's first ``look`` blocks."""
+    """Return the rows of a panel's first ``look`` blocks."""
     own = _of_panel(frame, panel)
     return own[own["block"] < look] if len(own) else own
 
@@ -250,7 +252,7 @@ def _of_panel(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 
 
 def _one_for_each_pinning(contestants: Sequence[Contestant]) -> list[Contestant]:
-    """One contestant for each pinning: the step does not depend on the number of workers."""
+    """Return one contestant with and one without pinned memory: the step does not depend on the number of workers."""
     by_pinning: dict[bool, Contestant] = {}
     for each in contestants:
         by_pinning.setdefault(each.configuration.pin_memory, each)

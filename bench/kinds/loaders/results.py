@@ -22,7 +22,7 @@ from bench.study.rerun_command import rerun_command
 from bench.trials.columns import rows_of
 
 TRANSFERS, SAMPLES = "transfers", "samples"
-"""Names of notes in the study's run: copies to the GPU, and one process's look at a user's samples."""
+"""Names of notes in the study's run: copies to the GPU, and the check of a user's samples in one process."""
 
 
 def load_loader_result(runs: StudyRuns, folder: Path | None = None) -> LoaderResult:
@@ -104,7 +104,7 @@ def loader_result(
 def judged_measurements(processes: pd.DataFrame, runs: StudyRuns, spec: LoaderSpec) -> pd.DataFrame:
     """Return the rows of a study's processes, with configurations that delivered other samples marked as failed.
 
-    They are left as they are if samples are random by design, or differ even when one process makes them twice.
+    Nothing is marked if samples are random by design, or differ even when one process makes them twice.
     """
     return processes if spec.random_samples or unlike_sample(runs, spec) is not None else mark_different(processes)
 
@@ -116,7 +116,7 @@ def unlike_sample(runs: StudyRuns, spec: LoaderSpec) -> int | None:
 
 
 def _needs(spec: LoaderSpec, probed: dict[str, Any] | None, *, pinning: bool) -> list[dict[str, Any]]:
-    """The predicted need of each combination of the grid."""
+    """Return the predicted memory of each combination of the grid."""
     if probed is None:
         return []
     probe = Probe(**probed)

@@ -200,7 +200,7 @@ def _more_cells(run: NetworkRun) -> list[str]:
 
 
 def _speedups(runs: Sequence[NetworkRun]) -> list[str]:
-    """Say how much faster bf16 is than fp32, network by network."""
+    """Say for each network how much faster bf16 is than fp32."""
     speeds = {(run.network, run.precision): run.metrics.get("images_per_s") for run in runs}
     factors = [
         f"{literal(network)} {bf16 / base:.2f} times"

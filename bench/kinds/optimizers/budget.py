@@ -12,9 +12,10 @@ STEP_BUDGET, TIME_BUDGET = ("tune_steps", "steps"), ("tune_seconds", "seconds")
 def settle_budget(settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
     """Keep one kind of budget, steps or seconds, and derive the phase that was not set. Changes ``settings`` in place.
 
-    The last of ``layers`` (the highest) that sets a budget decides the kind. If it sets one phase alone, and the
-    preset's budget is of the other kind, the other phase keeps the preset's ratio of tune to confirm, at most 1.
-    Confirm steps below a preset's tune steps shorten these too, unless the user set the tune steps.
+    The last of ``layers`` (the highest) that sets a budget decides the kind. If that layer sets only one phase, and the
+    preset's budget is of the other kind, the other phase is derived with the preset's ratio of tune to confirm (at most
+    1). If the confirm steps are below the preset's tune steps, the tune steps are shortened too, unless the user set
+    them.
 
     Raises:
         SettingsError: That layer sets both steps and seconds.

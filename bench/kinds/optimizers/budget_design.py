@@ -20,19 +20,20 @@ from bench.trials.phases import CONFIRM, TUNE
 from bench.workloads.protocol import REPORT
 
 CHOSEN = ("tunings", "trials", "seeds", "tune_steps", "steps", "evaluations", "max_tunings")
-"""Settings that are chosen where the user gave none."""
+"""Settings that are chosen if the user has not set them."""
 MARGIN = 1.15
 """Factor by which a study may exceed its estimate and must still fit; measured in docs/decisions.md."""
 LEAST_TUNINGS, LEAST_TRIALS = 3, 8
-"""With fewer tunings no claim is possible; with fewer trials the search halves no gap."""
+"""Minimum numbers of tunings (fewer allow no claim) and of trials of a tuning (fewer cannot refine the learning
+rate)."""
 LEAST_STEPS, LEAST_TUNE_STEPS = 200, 100
 """Steps of a confirm trial and of a tune trial below which hardly any network begins to learn."""
 ENOUGH_STEPS, PASSES = 400, 2
-"""Steps, and passes over the training images, of a confirm trial before time goes into more trials."""
+"""Steps, and passes over the training images, that a confirm trial gets before time is spent on more trials."""
 TRIALS, TUNINGS, LONGER, MOST_TUNINGS = 16, 4, 4, 6
-"""Then the design grows to so many trials of a tuning, tunings, times as many steps, and at last tunings."""
+"""Targets of the further growth, in this order: trials of a tuning, tunings, factor on the steps, and more tunings."""
 EVALUATION_SHARE, LEAST_EVALUATIONS = 0.25, 2
-"""Share of a confirm trial's training time that its evaluations may take, and their least number."""
+"""Share of a confirm trial's training time that its evaluations may take, and their minimum number."""
 
 
 def choose_size(
@@ -122,7 +123,7 @@ class _Ladder:
         return values
 
     def seconds(self, numbers: Numbers) -> float:
-        """Return the estimated seconds of a design; of a series all studies, making the data once."""
+        """Return the estimated seconds of a design; for a series, of all its studies, with the data made once."""
         values = self.values(numbers)
         if self.spec.until_decided:
             values["tunings"] = values.get("max_tunings", self.spec.max_tunings)
@@ -130,7 +131,7 @@ class _Ladder:
         return design_estimate.data_s + len(self.prepared.specs) * (design_estimate.seconds - design_estimate.data_s)
 
     def smaller(self) -> str:
-        """Say what would shorten the smallest design."""
+        """Say which settings would make the smallest design shorter."""
         least_values = {self.tunings: LEAST_TUNINGS, "trials": LEAST_TRIALS, "seeds": 1, "steps": LEAST_STEPS}
         reducible = [
             name

@@ -99,7 +99,7 @@ def _common_score(a: StudySide, b: StudySide) -> Score:
 
 
 def read_source(source: str, tracking_uri: str) -> Source:
-    """Read a study from its report folder if ``source`` is one, else from MLflow by its name.
+    """Read a study from a report folder or, if ``source`` is no folder, from MLflow by its name.
 
     Raises:
         SettingsError: It is neither, or cannot be read.

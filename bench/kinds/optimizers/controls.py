@@ -16,7 +16,7 @@ from bench.optimizers.space import Value
 from posemodel.errors import SettingsError
 
 CONTROLLED = (ADABOUND, AMSBOUND, ADABOUND_REFERENCE)
-"""Optimizer kinds with a known limit, where `final_lr` follows the schedule as SGD's learning rate does."""
+"""Kinds of optimizers with a known limit, whose `final_lr` follows the schedule as SGD's learning rate does."""
 LIMIT = "sgd"
 """Registry name of the optimizer that these kinds turn into."""
 _SCALED = {"value": True}

@@ -27,7 +27,7 @@ def tuning_s(spec: StudySpec, total: Estimate) -> float:
 
 
 def estimate(prepared: Prepared[StudySpec]) -> Estimate:
-    """Measure and estimate a study; of a series, its first study."""
+    """Measure and estimate a study, or the first study of a series."""
     return add_up(prepared.spec, measure_costs(prepared), prepared.workers)
 
 
@@ -53,7 +53,8 @@ def add_up(spec: StudySpec, measured_parts: Measured, workers: int) -> Estimate:
 
 
 def _idle_factor(trials: int, workers: int) -> float:
-    """Return how much longer whole trials take than evenly divided work: the workers' last round may be part idle."""
+    """Return how much longer whole trials take than evenly divided work, since some workers are idle in the last
+    round."""
     return math.ceil(trials / workers) / (trials / workers)
 
 

@@ -21,7 +21,7 @@ def more_tunings(spec: StudySpec, tunings: int, *, finished_amounts: Collection[
     Args:
         spec: The study.
         tunings: Tunings of each optimizer after the extension.
-        finished_amounts: Numbers of tunings at which the study has finished: such a result was a look at the data,
+        finished_amounts: Numbers of tunings at which the study has finished: each such result was a look at the data,
             which halves the level of later claims.
 
     Raises:
@@ -43,7 +43,7 @@ def more_tunings(spec: StudySpec, tunings: int, *, finished_amounts: Collection[
 
 
 def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, Mapping[str, Any]]) -> StudySpec:
-    """Return the study with further optimizers; unchanged if just these were the last ones added.
+    """Return the study with further optimizers; unchanged if exactly these were the last ones added.
 
     Args:
         spec: The study.
@@ -88,7 +88,8 @@ def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, 
 
 
 def as_extended(spec: StudySpec, begun: Mapping[str, Any]) -> StudySpec:
-    """Return the study with ``looks`` and ``added`` from its stored identity ``begun``: only an extension sets them."""
+    """Return the study with ``looks`` and ``added`` from its stored identity ``begun``, since only extensions set these
+    fields."""
     return spec.model_copy(
         update={"looks": spec.looks or tuple(begun.get("looks", ())), "added": spec.added or begun.get("added", 0)}
     )

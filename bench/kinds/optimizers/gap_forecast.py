@@ -22,7 +22,7 @@ class GapForecast:
         tunings: Tunings of each optimizer.
         gap_sds: Difference of two procedures that is detected in four of five studies, in standard deviations of one
             tuning's mean, before the margin.
-        margin: Difference that counts as none, in the score.
+        margin: Difference up to which optimizers count as equal, in the score's unit.
         spread: Standard deviation of one tuning's mean score; None: not known.
         score: Name of the score.
     """
@@ -55,7 +55,7 @@ def gap_forecast(spec: StudySpec, tunings: int | None = None) -> GapForecast | N
 
     Args:
         spec: The study.
-        tunings: Tunings of each optimizer; None: as many as the study has at most.
+        tunings: Tunings of each optimizer; None: the maximum number that the study has.
     """
     most = spec.max_tunings if spec.until_decided else spec.tunings
     tunings = most if tunings is None else tunings

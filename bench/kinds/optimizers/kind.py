@@ -109,7 +109,8 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return plan_output(prepared)
 
     def with_stored_settings(self, spec: StudySpec, stored_identity: Mapping[str, Any]) -> StudySpec:
-        """Return the study with what its stored identity ``stored_identity`` says of extensions and of its preset then.
+        """Return the study with the extensions, and the preset's values, that its stored identity ``stored_identity``
+        has.
 
         Raises:
             SettingsError: It is a study of the first protocol.
@@ -144,7 +145,8 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return plan(spec, outcomes_of(records, spec.score))
 
     def minimum_trials(self, spec: StudySpec) -> int:
-        """Return the least number of trials: those of both phases, or tune trials alone as nothing may score."""
+        """Return the minimum number of trials: both phases if finalists are confirmed in any case, otherwise the tune
+        trials."""
         tuned = spec.tunings * len(spec.optimizers) * spec.trials
         return total_trials(spec) if spec.confirm_unscored else tuned
 
@@ -160,7 +162,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
     def write_report(
         self, runs: StudyRuns, folder: Path, update_session: Callable[[], None] = lambda: None
     ) -> tuple[FindingsResult, Path]:
-        """Write the report; its account of time ends when writing the pages begins."""
+        """Write the report; the times that it shows end when writing the pages begins."""
         result = load_result(runs, folder)
         info = study_info(result)
         images = write_parts(optimizer_findings(result), info, folder)

@@ -1,8 +1,8 @@
 """Plan the trials of an optimizers study from its specification and the scores so far. Pure: the same on every machine.
 
-Each tuning of each optimizer goes through its rounds by its own records alone (`search`), and its finalist is
-confirmed: no tuning waits for another, and any number of workers gives the same study. Only one condition concerns all
-tunings: nothing is confirmed before some trial has scored.
+Each tuning (independent search) of each optimizer goes through its rounds using only its own records (`search`), and
+its finalist is trained again in confirm trials. No tuning waits for another, and any number of workers gives the same
+study. Only one condition concerns all tunings: nothing is confirmed before some trial has scored.
 """
 
 import json
@@ -65,7 +65,7 @@ def outcomes_of(records: pd.DataFrame, score: ScoreName = AP_SCORE) -> dict[int,
 
 
 def _outcome_of(status: Status, score: float, loss: float) -> TrialOutcome:
-    """Return a trial's outcome; a pruned one scores -inf (it learned nothing), but did not break."""
+    """Return a trial's outcome; a pruned trial scores -inf (it learned nothing), but does not count as broken."""
     if status == Status.PRUNED:
         return TrialOutcome(-math.inf)
     has_score = status == Status.COMPLETE and math.isfinite(score)
@@ -75,9 +75,9 @@ def _outcome_of(status: Status, score: float, loss: float) -> TrialOutcome:
 def plan(spec: StudySpec, outcomes: Outcomes) -> list[TrialSpec]:
     """Return all trials that can be planned from the outcomes so far, those that have run included.
 
-    They are in the order worth running: the first round of every tuning, the optimizers in turn, then what follows from
-    them. Nothing is confirmed before some trial of the study has scored; confirm trials that an earlier version ran
-    nevertheless stay.
+    They are in the order in which they should run: the first round of every tuning, the optimizers in turn, then the
+    trials that follow from these. Nothing is confirmed before some trial of the study has scored; confirm trials that
+    an earlier version ran nevertheless stay.
 
     Args:
         spec: The study.
@@ -111,8 +111,8 @@ def nothing_scored(spec: StudySpec, outcomes: Outcomes) -> bool:
 def optimizers_by_tuning(spec: StudySpec, outcomes: Outcomes) -> list[tuple[str, ...]]:
     """Return the optimizers that each tuning includes, by tuning.
 
-    All of them; if the study runs until it is decided, later tunings leave out those that a claim has beaten. Decisions
-    depend on stored records alone, so a replay decides the same.
+    All optimizers; if the study runs until it is decided, later tunings leave out those that a claim has beaten.
+    Decisions depend on stored records alone, so a replay decides the same.
     """
     included = [spec.optimizers] * spec.tunings
     if not spec.until_decided:
@@ -139,8 +139,8 @@ def looks_of(spec: StudySpec) -> dict[int, float]:
 def planned_trials(spec: StudySpec, outcomes: Outcomes) -> int:
     """Return the number of trials of the tunings that are begun or certain.
 
-    Their later rounds, confirm trials and controls are included. Of a study that ended without confirm trials, since
-    nothing scored: those that it has.
+    Their later rounds, confirm trials and controls are included. If a study ended without confirm trials because
+    nothing scored, the number of trials that it has.
     """
     if nothing_scored(spec, outcomes):
         return len(plan(spec, outcomes))
@@ -148,7 +148,7 @@ def planned_trials(spec: StudySpec, outcomes: Outcomes) -> int:
 
 
 def total_trials(spec: StudySpec) -> int:
-    """Return the number of trials of a study; of an ``until_decided`` study, those of its first tunings."""
+    """Return the number of trials of a study; for an ``until_decided`` study, of its first tunings only."""
     return spec.tunings * _trials_in(spec, spec.optimizers)
 
 
@@ -207,7 +207,8 @@ class OptimizerSearch:
 
 
 def _coordinate(dimension: Dimension, default: Value | None) -> float:
-    """Return the coordinate of a default: the middle where there is none, an end where it lies outside the range."""
+    """Return the coordinate of a default: the middle if there is no default, an end if the default lies outside the
+    range."""
     if isinstance(dimension, Categorical):
         return float(dimension.index_of(default))
     assert isinstance(dimension, Log)

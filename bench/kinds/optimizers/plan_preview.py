@@ -110,7 +110,8 @@ def _later_text(spec: StudySpec, first_trials: int) -> str:
 
 
 def estimate_text(prepared: Prepared[StudySpec]) -> str:
-    """Say how long the study will take; if it cannot be measured, why. A failing trial becomes a record later."""
+    """Say how long the study will take or, if that cannot be measured, why not. (A trial that fails will be recorded
+    later.)"""
     try:
         study_estimate = estimate(prepared)
     except EstimateError as error:

@@ -3,7 +3,7 @@
 Pruning across optimizers would favour those that start fast; the protocol forbids it. So each round's trials form an
 Optuna study of their own, built in memory from the ledger.
 
-Which trials are pruned depends on the scores so far: with several workers, on which of them is faster.
+Which trials are pruned depends on the scores so far: with several workers therefore also on which worker is faster.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ from bench.ledger.store import Ledger
 from bench.trials.spec import TrialSpec
 
 STARTUP_TRIALS = 5
-"""Most trials that must be complete before the median pruner ends one: Optuna's default."""
+"""Maximum number of complete trials that the median pruner waits for before it ends one: Optuna's default."""
 STARTUP_SHARE = 4
-"""The median pruner waits for one in so many trials: a small study has fewer than five."""
+"""The median pruner waits until one in this many trials of the round is complete, as a small round has few."""
 MIN_EVALUATIONS = 1
 """Hyperband's smallest resource: a trial may end at its first evaluation."""
 
@@ -90,16 +90,16 @@ def prune_decision(
     scores: dict[int, float],
     rungs: dict[str, Any],
 ) -> tuple[bool, dict[str, Any]]:
-    """Ask the pruner about the trial ``key``; return whether to end it, and the pruner's new notes on it.
+    """Ask the pruner about the trial ``key``; return whether to end it, and the state that the pruner stores for it.
 
     Args:
         pruner: From `make_pruner`.
         optimizer: Name of the temporary Optuna study.
         trials: The trials of the same round in the plan's order, this one included: a trial's position is its number,
-            by which Hyperband chooses its bracket.
+            from which Hyperband derives its bracket.
         key: The trial's number in the ledger.
         scores: Its scores by evaluation, from 1.
-        rungs: The pruner's notes on it so far.
+        rungs: The state that the pruner has stored for the trial so far.
     """
     study = optuna.create_study(storage=InMemoryStorage(), study_name=optimizer, direction="maximize", pruner=pruner)
     position = [trial._trial_id for trial in trials].index(key)

@@ -111,7 +111,8 @@ def analyse(
 
 
 def _needed_length(spec: StudySpec, records: pd.DataFrame) -> NeededLength:
-    """Return how long tune trials would have to be; the loss that a score needs is only known for pose networks."""
+    """Return how long tune trials would have to be; the loss at which trials begin to score is only known for pose
+    networks."""
     length, unit = spec.length(TUNE)
     if workload_of(spec).name != POSE and spec.score != LOSS_SCORE:
         return NeededLength(length, unit, why=UNKNOWN)
@@ -149,7 +150,7 @@ def _lr_ranges(spec: StudySpec) -> dict[str, tuple[float, float]]:
 
 
 def _leader_samples(analysis: StudyAnalysis, samples_of: Callable[[str], Samples | None]) -> LeaderSamples | None:
-    """Return the samples of the leader's first confirm trial that has any, preferring trials that learned."""
+    """Return the samples of the leader's first confirm trial that has samples, preferring trials that learned."""
     own = analysis.seeds[analysis.seeds["optimizer"] == analysis.leader]
     for trial in rows_of(own.sort_values("collapsed", kind="stable")):
         samples = samples_of(trial["run_id"]) if trial["status"] == Status.COMPLETE else None

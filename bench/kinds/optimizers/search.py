@@ -1,12 +1,13 @@
 """Search one optimizer's space in rounds: the points of a tuning's next round, and its finalist, from its trials. Pure.
 
 A point has one coordinate for each searched dimension, in their order: 0 is the low and 1 the high end of a logarithmic
-range (a learning rate may lie beyond), and of a choice it is the index of the value. The rounds:
+range (a learning rate may lie beyond). For a choice between values, the coordinate is the index of the value. The
+rounds:
 
 1. *Find where it works and where it breaks*: learning rates evenly over the range, all other hyperparameters at their
    defaults.
-2. *Halve*: the middles of the gaps on both sides of the best rate. If that rate is outermost, a rate beyond the range
-   replaces a middle; if nothing has learned yet, two rates between the best and the first that broke.
+2. *Halve*: the middles of the gaps on both sides of the best rate. If that rate is the lowest or highest, a rate beyond
+   the range replaces one of them; if nothing has learned yet, two rates between the best and the first that broke.
 3. *Halve again and vary the others*: the other hyperparameters anywhere in their ranges, at the best rate.
 4. *Longer trials* near the best. The finalist is their weighted mean.
 
@@ -23,17 +24,18 @@ Point = tuple[float, ...]
 """Coordinates of one configuration in the search space, see the module's docstring."""
 
 EARLY_LENGTH = 0.5
-"""Length of a trial of the earlier rounds, relative to one of the last."""
+"""Length of a trial of the earlier rounds, relative to a trial of the last round."""
 LAST_SHARE, OTHERS_SHARE = 0.25, 0.2
 """Share of a tuning's trials in the last round, and share that varies the other hyperparameters."""
 HALVED_FROM, TWICE_FROM = 8, 16
-"""Least trials of a tuning whose gaps are halved, and of one whose gaps are halved twice."""
+"""Minimum number of trials of a tuning for halving the gaps once, and for halving them twice."""
 VARIED_SHARE = 0.3
 """Share of its range over which another hyperparameter is varied around the best in the last round."""
 ABOUT_EQUAL = 1.1
-"""A loss up to so many times the least counts as about equal to it."""
+"""A loss up to this many times the lowest loss counts as about equal to it."""
 HARM_RATIO = 1.02
-"""A loss above so many times that of slower rates, which have hardly begun to train, shows that the rate did harm."""
+"""A loss above this many times the loss of slower rates, which have hardly begun to train, shows that the rate did
+harm."""
 GOOD_SHARE = 0.7
 """Share of the best score from which a neighbouring rate counts as nearly as good."""
 REACH_SHARE = 0.5
@@ -117,7 +119,8 @@ def next_points(
 
 
 def finalist(search: Search, points: Sequence[Point], outcomes: Sequence[TrialOutcome]) -> Point:
-    """Return the point that a tuning ends with: the weighted mean of its last round; of choices the best point's.
+    """Return the point that a tuning ends with: the weighted mean of its last round, with choices taken from the best
+    point.
 
     Points that diverged or failed, and those at chance where another has learned, have no weight: the mean moves away
     from cliffs.
@@ -141,7 +144,7 @@ def _spread_points(
 ) -> list[Point]:
     """Return points spread evenly over the rate's range.
 
-    Without a searched rate: over all dimensions, in later rounds around the best point.
+    If no rate is searched, the points are spread over all dimensions, in later rounds around the best point.
     """
     if search.rate_index is not None:
         shift = draw.random()
@@ -163,7 +166,8 @@ def _spread_points(
 def _halved_rates(search: Search, points: Sequence[Point], outcomes: Sequence[TrialOutcome]) -> list[float]:
     """Return the middles of the gaps below and above the best rate.
 
-    Beyond an outermost rate there is no gap: then the other gap's width beyond it.
+    If the best rate is the lowest or highest, one gap is missing; a rate at the other gap's distance beyond it is used
+    then.
     """
     assert search.rate_index is not None
     rates, losses = [point[search.rate_index] for point in points], _losses(outcomes)
@@ -192,7 +196,8 @@ def _learned(outcome: TrialOutcome, search: Search) -> bool:
 def _vary_others(
     search: Search, count: int, draw: random.Random, points: Sequence[Point], outcomes: Sequence[TrialOutcome]
 ) -> list[Point]:
-    """Return points at the best rate with the other hyperparameters anywhere; more rates if there are no others."""
+    """Return points at the best rate with the other hyperparameters varied over their whole ranges; more rates if there
+    are none."""
     if len(search.defaults) == 1:
         low, high = _good_rates(search, points, outcomes)
         return [(low + each * (high - low),) for each in _strata(count, draw)]
@@ -263,10 +268,11 @@ def _with_rate(search: Search, rate: float) -> Point:
 
 
 def _best_index(points: Sequence[Point], outcomes: Sequence[TrialOutcome], search: Search) -> int:
-    """Return the index of the best point; of equal ones the first.
+    """Return the index of the best point; if points are equally good, of the first.
 
-    By score where any has learned. Else by the least validation loss; but of the points at default settings, the
-    fastest rate below all that broke goes first: the only rates that learn may lie just below those.
+    By score if any point has learned, otherwise by the lowest validation loss. One exception: among the points at
+    default settings, the fastest rate below all rates that broke comes first, since the only rates that learn may lie
+    just below those.
     """
     indices = range(len(points))
     scores = [-math.inf if each.score is None else each.score for each in outcomes]

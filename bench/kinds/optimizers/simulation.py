@@ -23,7 +23,7 @@ from bench.trials.phases import CONFIRM, TUNE, Phase
 
 @dataclass(frozen=True)
 class SimulatedTrial:
-    """Everything that the simulated outcome of a trial may depend on."""
+    """Everything on which the simulated outcome of a trial may depend."""
 
     optimizer: str
     hyperparameters: Hyperparameters

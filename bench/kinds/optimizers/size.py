@@ -24,7 +24,7 @@ PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)
 PROGRESS_FIELDS = ("study", "enqueued", "confirmed_unscored")
 """Fields of `Size` that are not settings of the study."""
 WORST_AP = 0.0
-"""AP that a trial without one counts as in a mean (the rule of the analysis)."""
+"""AP that a trial without an AP counts as in a mean (as in the analysis)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class OptimizerProgress:
     confirm_done: int
     confirm_planned: int
     mean_confirm_ap: float | None
-    """Mean AP of the confirm trials so far; one without an AP counts as the worst."""
+    """Mean AP of the confirm trials so far; a trial without an AP counts as 0."""
     images_per_s: float | None
     """Median training speed of the trials that have ended."""
     running: int
@@ -62,12 +62,12 @@ class LossProgress(OptimizerProgress):
     """One optimizer's row in a study that is judged by validation loss."""
 
     best_tune_val_loss: float | None
-    """Least validation loss of the complete tune trials."""
+    """Lowest validation loss of the complete tune trials."""
     mean_confirm_val_loss: float | None
     """Mean validation loss of the complete confirm trials so far."""
 
     def cells(self) -> list[str]:
-        """Return tune trials, least loss among them, confirm trials, their mean loss and speed as text."""
+        """Return tune trials, lowest loss among them, confirm trials, their mean loss and speed as text."""
         tune, _, confirm, _, speed = super().cells()
         return [tune, _loss_cell(self.best_tune_val_loss), confirm, _loss_cell(self.mean_confirm_val_loss), speed]
 
@@ -76,7 +76,7 @@ class LossProgress(OptimizerProgress):
 class Size:
     """The size of an optimizers study, from its stored identity alone: all that displays need.
 
-    Of an ``until_decided`` study: its first tunings, and the trials that the ledger holds beyond.
+    For an ``until_decided`` study: its first tunings, and the later trials that are in the ledger.
     """
 
     study: str
@@ -191,7 +191,7 @@ class Size:
         return self if confirmed == self.confirmed_unscored else replace(self, confirmed_unscored=confirmed)
 
     def _has_scored(self, done: Mapping[str, EndedTrial]) -> bool:
-        """Return whether a trial scored above chance, or may have: its record cannot be read."""
+        """Return whether a trial scored above chance, or may have because its record cannot be read."""
         of_loss = self.score == LOSS_SCORE
         complete_scores = [
             trial.skill if of_loss else trial.ap for trial in done.values() if trial.status == Status.COMPLETE
@@ -200,7 +200,8 @@ class Size:
         return len(scores) < len(complete_scores) or (bool(scores) and max(scores) >= self._floor())
 
     def _floor(self) -> float:
-        """Return the score below which a trial has learned nothing; AP's where the workload cannot be loaded here."""
+        """Return the score below which a trial has learned nothing; that of AP if the workload cannot be loaded
+        here."""
         with suppress(SettingsError):
             return collapse_floor(score_of(self))
         return AP_FLOOR
@@ -216,7 +217,8 @@ class Size:
         return [_row(progress, self, name) for name in self.optimizers] + controls
 
     def score_text(self, metrics: Mapping[str, float]) -> str:
-        """Return a trial's score for its progress line: AP, before it the validation loss if that judges the study."""
+        """Return a trial's score for its progress line: AP, preceded by the validation loss if the study is judged by
+        that."""
         loss = metrics.get(LOSS_SCORE) if self.score == LOSS_SCORE else None
         parts = [f"validation loss {loss_text(loss)}"] if loss is not None else []
         return ", ".join(filter(None, [*parts, line_ap_text(metrics)]))

@@ -21,9 +21,9 @@ PrunerName = Literal["none", "median", "hyperband"]
 FIRST_LOOK_TUNINGS, LAST_LOOK_TUNINGS = 3, 6
 """Number of tunings at the first and the last look of a study with `until_decided`."""
 MAX_TUNINGS, MAX_TRIALS = 10, 100
-"""Most tunings of an optimizer, and most tune trials of a tuning.
+"""Maximum number of tunings of an optimizer, and of tune trials of a tuning.
 
-Tune seeds count up to their product; confirm seeds begin above it.
+Tune seeds are at most their product; confirm seeds are above it.
 """
 
 
@@ -189,11 +189,11 @@ class StudySpec(TrainingStudy):
 
     @property
     def highest_tunings(self) -> int:
-        """Most tunings to which the study can be extended."""
+        """Maximum number of tunings to which the study can be extended."""
         return LAST_LOOK_TUNINGS if self.until_decided else MAX_TUNINGS
 
     def length(self, phase: Phase) -> tuple[float, str]:
-        """Return the budget of a phase's trials and its unit: `step` (or the workload's) or `second`."""
+        """Return the budget of a phase's trials and its unit: `step` (or the workload's own unit) or `second`."""
         steps, seconds = (self.tune_steps, self.tune_seconds) if phase == TUNE else (self.steps, self.seconds)
         return (steps, workload_of(self).budget_unit) if steps is not None else (seconds or 0.0, SECOND)
 

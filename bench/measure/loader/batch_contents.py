@@ -1,4 +1,4 @@
-"""Hashes and sizes of delivered batches: compared configurations must have delivered the same ones."""
+"""Hashes and sizes of delivered batches, to check that compared configurations delivered the same batches."""
 
 import re
 import zlib
@@ -11,7 +11,7 @@ import torch
 
 _PLAIN = (torch.Tensor, np.ndarray, np.generic, str, bytes, bytearray, memoryview, int, float, complex, type(None))
 DEEPEST = 3
-"""Levels of nested objects whose attributes are followed."""
+"""Maximum depth of nested objects whose attributes are followed."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -19,7 +19,7 @@ def batch_hash(batch: Any) -> int:
     """Return 32 bits (CRC) of everything in a batch: shapes, types and every element of its tensors.
 
     A batch may consist of tensors, arrays, numbers and texts in tuples, lists, sets and mappings, as PyTorch's collate
-    makes them, and of objects with such attributes. Of anything else the text of its ``repr`` is hashed, without
+    makes them, and of objects with such attributes. For any other object its ``repr`` is hashed, without memory
     addresses.
     """
     crc = 0
@@ -37,7 +37,7 @@ def batch_hash(batch: Any) -> int:
 
 
 def _as_array(tensor: torch.Tensor) -> np.ndarray:
-    """All elements of a tensor, even if NumPy does not know its layout or type."""
+    """Return all elements of a tensor, even if NumPy does not know its layout or type."""
     tensor = tensor.detach()
     if tensor.layout != torch.strided:
         tensor = tensor.to_dense()
@@ -83,7 +83,7 @@ def leaves(batch: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """The attributes of an object, slots included."""
+    """Return the attributes of an object, slots included."""
     attributes = dict(getattr(value, "__dict__", {}))
     for base in type(value).__mro__:
         slots = vars(base).get("__slots__", ())

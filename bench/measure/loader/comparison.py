@@ -1,10 +1,10 @@
 """Checks, before measuring, that workers make the same samples of a user's data set as a single process.
 
 One process makes the samples first (`look_at_samples`), alone and in order. That finds samples that cannot be made or
-joined, and samples that differ when they are asked for a second time. Each configuration's workers then make them once
-more (`compare_samples`), all at once: a file, a connection or a generator that forked workers share shows only if two
-of them use it at the same time. Compared are hashes, computed where the sample is made: of SAMPLES samples, or of all,
-for no longer than the caller allows.
+collated, and samples that differ when they are made a second time. Each configuration's workers then make them once
+more (`compare_samples`), all at once: a file handle, a connection or a generator that forked workers have in common is
+noticed only if two of them use it at the same time. Hashes are compared, which are computed in the process that makes
+the sample. At most SAMPLES samples are compared, for no longer than the caller allows.
 """
 
 import math
@@ -24,13 +24,14 @@ from bench.measure.loader.stream_probe import look_alone, look_in_workers
 from bench.measure.loader.workload import DatasetWorkload
 
 SAMPLES = 1000
-"""Most samples compared. A shared file mixes up a few per cent at least where samples take as long as decoding does."""
+"""Maximum number of samples compared. If workers use one file handle, at least a few per cent of the samples come out
+wrong when making one takes as long as decoding an image, so that this number suffices."""
 LEAST_S = 5.0
-"""Seconds that a comparison may always take, however short the measured loops are."""
+"""Minimum time limit of a comparison in seconds, also if the measured loops are shorter."""
 ROUNDS = 8
-"""Least batches that each worker makes, if there are samples enough, so that all are at work at the same time."""
+"""Minimum number of batches per worker (if there are enough samples), so that all workers run at the same time."""
 REPEATED_SAMPLES = 16
-"""Samples that one process makes twice: one that differs depends on more than its index."""
+"""Number of samples that one process makes twice: a sample that differs depends on more than its index."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class Compared:
     """Position in the data set of the first one that differed; None if none did."""
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures for a measurement's row."""
+        """Return the counts for a measurement's row."""
         figures = {"compared_samples": float(self.samples), "different_samples": float(self.different)}
         return figures if self.first is None else figures | {"first_different_sample": float(self.first)}
 
 
 def limit_s(seconds: float) -> float:
-    """Return how many seconds a comparison may take: as long as a measured loop, LEAST_S at least."""
+    """Return how many seconds a comparison may take: as long as a measured loop, but at least LEAST_S."""
     return max(LEAST_S, seconds)
 
 
@@ -70,9 +71,10 @@ def look_at_samples(
 ) -> Answer:
     """Make samples one by one, and batches of ``batch_size`` of them, in a fresh process.
 
-    The answer's value is a `Reference`, or for an IterableDataset a `StreamLook`. With several workers
-    (``most_workers``) that also says whether workers share the samples. If the status is not COMPLETE, the error names
-    the sample.
+    The answer's value is a `Reference`, or for an IterableDataset a `StreamLook`. If several workers will be measured
+    (``most_workers`` above 1), the `StreamLook` also says whether workers divide the samples between them. ``stall_s``:
+    seconds without progress after which the process is killed. If the status is not COMPLETE, the error names the
+    sample.
     """
     answer = run_isolated(_look, workload, batch_size, limit_s(seconds), stall_s=stall_s)
     if answer.status == MeasurementStatus.COMPLETE:
@@ -95,8 +97,8 @@ def look_at_samples(
 
 
 def _with_sharding(workload: DatasetWorkload, alone: StreamLook, *, seconds: float, stall_s: float) -> StreamLook:
-    """The look, completed by what two workers deliver; if they fail, each configuration with workers will report its
-    own fault."""
+    """Return the StreamLook with what two workers deliver added; if they fail, the error is left to the measured
+    configurations."""
     answer = run_isolated(look_in_workers, workload, limit_s(seconds), SAMPLES, stall_s=stall_s)
     if answer.status != MeasurementStatus.COMPLETE:
         return replace(alone, why=f"two workers could not be examined: {answer.error}")
@@ -159,8 +161,8 @@ def compare_samples(
         workload: The user's data set.
         configuration: The loader settings.
         reference: Hashes of the samples that one process made.
-        seconds: Most time from the first batch on (LEAST_S is always allowed).
-        done: Batches that ``progress`` has received before.
+        seconds: Maximum time in seconds from the first batch on (at least LEAST_S is allowed).
+        done: Number of batches that ``progress`` has already counted.
     """
     workers = configuration.num_workers
     size = max(1, min(configuration.batch_size, len(reference) // (ROUNDS * workers)))

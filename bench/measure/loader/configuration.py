@@ -17,7 +17,7 @@ class LoaderConfiguration(LoaderSettings):
     """The arguments of torch.utils.data.DataLoader, and OpenCV's threads in each process that makes samples."""
 
     cv2_threads: int = Field(default=CV2_THREADS_PER_WORKER, ge=0)
-    """OpenCV's threads in each such process; 0: it works in the thread that calls it (OpenCV's own meaning of 0)."""
+    """OpenCV's threads in each such process; 0: OpenCV runs in the calling thread (its own meaning of 0)."""
 
     @model_validator(mode="after")
     def _start_method_works(self) -> Self:
@@ -31,7 +31,7 @@ class LoaderConfiguration(LoaderSettings):
 
     @property
     def batches_in_flight(self) -> int:
-        """Most batches that are asked of the workers and not yet delivered."""
+        """Maximum number of batches that are requested from the workers and not yet delivered."""
         return self.num_workers * (self.prefetch_factor or DEFAULT_PREFETCH_FACTOR)
 
     @property

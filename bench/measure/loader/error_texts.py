@@ -1,4 +1,4 @@
-"""Error messages, one line each, for data sets that cannot make a sample or a batch or cannot reach their workers."""
+"""One-line error messages for data sets that fail to make a sample or batch, or cannot be sent to their workers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -11,9 +11,9 @@ from bench.measure.loader.outcome import RAISED_IN_WORKER
 from posemodel.data.worker_faults import one_line
 
 NAMED = 4
-"""Samples whose indices a message names."""
+"""Maximum number of samples whose indices a message names."""
 MOST_CHARACTERS = 200
-"""Length at which a quoted error is cut."""
+"""Maximum number of characters of a quoted error."""
 COLLATE = "give --collate MODULE:NAME, a function of a list of samples that returns their batch"
 OPEN_IN_WORKERS = (
     "open files, connections and generators in each worker: in __getitem__, or in a worker_init_fn "
@@ -24,13 +24,16 @@ OPEN_STREAM_IN_WORKERS = (
     "(--worker-init MODULE:NAME)"
 )
 _GAVE = {"__getitem__": "returned", "__iter__": "yielded"}
+"""Verb for how a data set's method delivers samples."""
 _SAMPLE_FOR_EACH = {"__getitem__": "Return a sample for each index", "__iter__": "Yield samples alone"}
+"""Advice for a data set that delivered None, by its method."""
 _CUDA_IN_FORK = "re-initialize CUDA in forked"
 _CPU_TENSORS = "the GPU: let the data set make CPU tensors, and move batches in the step"
 
 
 def gradients(made_by: str) -> str:
-    """Return the fault and remedy for tensors of an unfinished computation, made by the method ``made_by``."""
+    """Return error and fix for tensors that belong to an autograd graph (requires_grad), made by the method
+    ``made_by``."""
     return (
         f"tensors require gradients, and workers cannot hand these over. Return them detached from {made_by} "
         "(tensor.detach()), or make them under torch.no_grad()"
@@ -40,7 +43,7 @@ def gradients(made_by: str) -> str:
 def sample_error_text(
     name: str, positions: Sequence[int], length: int, method: str, error: BaseException, *, in_worker: bool
 ) -> str:
-    """Return the message for a sample, or several made at once, whose making raised an error."""
+    """Return the message for an error raised while a sample (or several at once, by ``__getitems__``) was made."""
     where = f"--dataset {name}, {_samples(positions)} of {length}{' (in a worker)' * in_worker}: {method}"
     fault, remedy = _raised(where, error)
     if remedy:
@@ -55,7 +58,7 @@ def sample_error_text(
 
 
 def _raised(where: str, error: BaseException) -> tuple[str, str]:
-    """The exception in words, and the remedy if the exception alone determines it, else ""."""
+    """Return the exception in words, and the fix, or "" if the exception alone does not determine the fix."""
     if isinstance(error, SystemExit):
         return f"{where} called sys.exit({error.code!r})", "Let it raise an error, or leave that sample out."
     cuda = _CUDA_IN_FORK in str(error)
@@ -96,7 +99,7 @@ def batch_error_text(
     *,
     made_by: str = "__getitem__",
 ) -> str:
-    """Return the message for samples that cannot be joined: which ones, in what they differ, and the remedy.
+    """Return the message for samples that cannot be collated into a batch: which ones, how they differ, and the fix.
 
     ``made_by``: the method of the data set that made them.
     """
@@ -180,7 +183,8 @@ def pickling_error_text(name: str, method: str, error: BaseException, *, made_by
 
 
 def quoted(error: BaseException) -> str:
-    """Return type and first line of an error; of an error from a DataLoader worker, the worker's own."""
+    """Return type and first line of an error; for an error passed on from a DataLoader worker, those of the worker's
+    error."""
     lines = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     if RAISED_IN_WORKER in str(error):
@@ -189,7 +193,7 @@ def quoted(error: BaseException) -> str:
 
 
 def sample_kind(sample: Any) -> str:
-    """Return a sample in a few words: its type, and its shape or keys if it has some."""
+    """Describe a sample in a few words: its type, with its shape or keys if it has any."""
     if isinstance(sample, (torch.Tensor, np.ndarray)):
         return f"{'tensor' if isinstance(sample, torch.Tensor) else 'array'} {tuple(sample.shape)}"
     if isinstance(sample, Mapping):
@@ -206,7 +210,7 @@ def _samples(indices: Sequence[int]) -> str:
 
 
 def _paths(sample: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a sample, each with its path in it, such as `["boxes"][0]`."""
+    """Yield the leaves of a sample (tensors, arrays, numbers, texts), each with its path, such as `["boxes"][0]`."""
     if isinstance(sample, Mapping):
         for key, value in sample.items():
             yield from _paths(value, f"{path}[{key!r}]")
@@ -218,7 +222,7 @@ def _paths(sample: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _path_kinds(sample: Any) -> Iterator[tuple[str, str]]:
-    """The leaves' paths as in `_paths`, each with the shape or type in which all samples of a batch must agree."""
+    """Yield each leaf's path (see `_paths`) and its shape or type, in which all samples of a batch must agree."""
     for path, leaf in _paths(sample):
         array = isinstance(leaf, (torch.Tensor, np.ndarray))
         yield path, f"of shape {tuple(leaf.shape)}" if array else f"a {_type(leaf)}"

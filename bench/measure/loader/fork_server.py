@@ -2,7 +2,8 @@
 
 Importing PyTorch, and what a first step imports, takes seconds, and a study starts hundreds of processes. A process
 gets from its caller what a spawned one would: module paths, working directory, environment and standard error, as they
-are at that moment. What libraries read once on import (``OMP_NUM_THREADS``) is as it was when the server started.
+are at that moment. Variables that libraries read only on import (``OMP_NUM_THREADS``) have the values of the server's
+start.
 """
 
 import multiprocessing
@@ -46,7 +47,7 @@ def context() -> BaseContext:
 
 @contextmanager
 def _as_here() -> Iterator[None]:
-    """Let a server started here find the same modules, and never receive the terminal's Ctrl-C.
+    """Make a server started in the block find the same modules as this process, and ignore the terminal's Ctrl-C.
 
     Otherwise its interpreter would search the working directory first, where a user's file may have a library's name.
     """

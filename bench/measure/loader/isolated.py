@@ -27,7 +27,7 @@ STALL_S = 120.0
 """Default seconds without progress after which a measurement counts as hanging. Starting workers, a first batch from a
 cold disk and a network's compilation take less."""
 STARTING = -2
-"""Progress value of a process that still imports its libraries, which says nothing of its loader."""
+"""Progress value of a process that is still importing libraries; a stall then is not the loader's."""
 NAME = "measuring"
 """Name of every measuring process."""
 START_S = 120.0
@@ -37,7 +37,7 @@ NO_SAMPLE = -1
 
 
 class Progress:
-    """Lets the measured process report how far it is; reading and writing take no lock."""
+    """Lets the measured process report its progress; reading and writing take no lock."""
 
     def __init__(self, count: Any, sample: Any) -> None:
         self._count, self._sample = count, sample
@@ -125,7 +125,7 @@ class Isolated:
     def __init__(self, function: Callable[..., Any], *arguments: Any, memory_limit_bytes: int | None = None) -> None:
         """Start the process, without waiting.
 
-        ``memory_limit_bytes``: most memory that it and its children may hold together.
+        ``memory_limit_bytes``: maximum memory of the process and its children together.
         """
         context = fork_server.context()
         self._count, self._sample = context.RawValue("q", STARTING), context.RawValue("q", NO_SAMPLE)
@@ -145,7 +145,8 @@ class Isolated:
         assert self._process.pid is not None
         self.pid: int = self._process.pid
         self.sampler = ResourceSampler(self.pid, limit_bytes=memory_limit_bytes)
-        """Samples memory; whoever waits for an answer must enter it, since it also detects a passed limit."""
+        """Samples memory; enter it while waiting for an answer, since it also detects when the memory limit is
+        exceeded."""
         self._closed = False
 
     @property
@@ -168,11 +169,11 @@ class Isolated:
         return status, value, error
 
     def join(self, seconds: float) -> None:
-        """Wait for the process's end, for ``seconds`` at most."""
+        """Wait at most ``seconds`` for the process's end."""
         self._process.join(seconds)
 
     def close(self) -> None:
-        """End the process and all that it started, whatever state they are in."""
+        """End the process and all its descendants, even if they hang."""
         if self._closed:
             return
         kill_tree(self.pid)
@@ -211,8 +212,8 @@ class Isolated:
 
 
 def _end_with_this_process() -> None:
-    """Kill measuring processes when this one exits, however it is interrupted: it must not wait for a process that
-    waits for it."""
+    """Kill measuring processes when this one exits, however it is interrupted: otherwise both could wait for each
+    other."""
     if getattr(_end_with_this_process, "pid", None) != os.getpid():
         util.Finalize(None, _end_all, exitpriority=1)  # before multiprocessing joins its children
         _end_with_this_process.pid = os.getpid()  # type: ignore[attr-defined]
@@ -238,7 +239,7 @@ def _serve(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    """The measuring process: answers with (status, value, error)."""
+    """Run as the measuring process: answer with (status, value, error)."""
     count.value = STARTING + 1
     surroundings.take_over()
     warnings.filterwarnings("ignore", "This DataLoader will create")  # more workers than cores are measured on purpose
@@ -257,7 +258,7 @@ def _serve(
 
 
 def _conversed(channel: Connection, result: Any) -> Any:
-    """The function's result; a generator's values are sent as answers, one for each value received."""
+    """Return the function's result; if it is a generator, send its values as answers, one for each value received."""
     if not isinstance(result, Generator):
         return result
     value = next(result)

@@ -1,6 +1,6 @@
 """Searches the largest batch that fits into memory: doubles until one fails, then bisects.
 
-Each try runs in a process of its own.
+Each attempt runs in a process of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from bench.measure.loader.outcome import MeasurementStatus
 from posemodel.errors import SettingsError
 
 RESOLUTION = 0.05
-"""Relative gap between the largest size that fits and the smallest that does not at which the search ends."""
+"""The search ends when the smallest size that does not fit exceeds the largest that fits by at most this share."""
 TOO_LARGE = (MeasurementStatus.OUT_OF_MEMORY, MeasurementStatus.SKIPPED, MeasurementStatus.BUS_ERROR)
-"""Statuses of a try that ran out of memory."""
+"""Statuses of an attempt that ran out of memory."""
 
 
 @dataclass(frozen=True)
 class Try:
-    """One batch size, tried in a process of its own."""
+    """One attempt: a batch size, tried in a process of its own."""
 
     configuration: LoaderConfiguration
     status: MeasurementStatus
@@ -27,23 +27,23 @@ class Try:
 
 @dataclass(frozen=True)
 class Search:
-    """The result of a search, with all its tries."""
+    """The result of a search, with all its attempts."""
 
     largest: int | None
-    """Largest batch size that fits; None if not even the first does."""
+    """Largest batch size that fits; None if the first one does not fit."""
     limited: bool
     """True if a larger size failed for lack of memory; False if the search reached its limit."""
     ended: str
-    """Why the search ended early: a try failed for another reason than memory; "" if it did not."""
+    """Why the search ended early, because an attempt failed for another reason than memory; "" if it did not."""
     tries: Sequence[Try]
-    """All tries, in the order in which they were made."""
+    """All attempts, in the order in which they were made."""
 
 
 def largest_that_fits(attempt: Callable[[int], Try], *, start: int = 1, limit: int = 4096) -> Search:
     """Double the batch size from ``start`` until ``attempt`` runs out of memory or ``limit`` is reached, then bisect.
 
-    Memory is expected to grow with the batch. A try that fails for another reason says nothing about memory: the search
-    then ends with the largest size that has fitted so far.
+    Memory is expected to grow with the batch. An attempt that fails for another reason says nothing about memory: the
+    search then ends with the largest size that has fitted so far.
 
     Args:
         attempt: Measures one batch size in a process that gives its memory back.

@@ -11,21 +11,21 @@ from bench.measure.loader.device_step import Underway
 from bench.measure.loader.timeline import Timeline
 
 Step = Callable[[Any], object]
-"""Takes a batch and returns when it is done with it, or returns an `Underway` while a device goes on."""
+"""Takes a batch and returns once the batch is processed, or returns an `Underway` while a device still works on it."""
 AHEAD = 1
-"""Steps that a device may still have to do while the next batch is loaded: enough for it never to run dry."""
+"""Number of unfinished steps of the device while the next batch is loaded: enough that the device never runs idle."""
 
 
 class StepTimes:
-    """The times at which consecutive steps asked for their batch, received it, and were done.
+    """The times at which consecutive steps requested their batch, received it, and ended.
 
     A step that is `Underway` began and ended when its device says so, and waited for its batch only from the end of the
-    step before: what is loaded while the device works keeps it waiting for nothing.
+    step before: loading while the device works is no waiting time.
     """
 
     def __init__(self) -> None:
         self.rows: list[tuple[float, float, float]] = []
-        """(asked, delivered, done) of each step that is over; seconds by ``time.perf_counter``."""
+        """(asked, delivered, done): times of each step that has ended; seconds by ``time.perf_counter``."""
         self._underway: deque[tuple[float, Underway]] = deque()
 
     def add(self, asked: float, delivered: float, result: object) -> None:
@@ -54,7 +54,8 @@ def run_loop(
     begin_epoch: Callable[[int], object] = lambda _: None,
     on_batch: Callable[[int], object] = lambda _: None,
 ) -> Timeline:
-    """Pass the loader's batches to the step, epoch after epoch, and record when each was asked for, delivered and done.
+    """Pass the loader's batches to the step, epoch after epoch, and record when each was requested, delivered and
+    processed.
 
     Each epoch ends by waiting for the device, as training does.
 
@@ -64,7 +65,7 @@ def run_loop(
         epochs: Number of epochs.
         begin_epoch: Called with an epoch's number before its iterator is made.
         on_batch: Called with the number of batches done. Like ``begin_epoch`` it runs between a step's end and the next
-            request, so that its time is in no figure.
+            request, so that its time is not measured.
     """
     epochs_timed: list[StepTimes] = []
     done_count = 0

@@ -1,4 +1,4 @@
-"""The parts of a measurement: how a configuration's process started, and slices of its loop."""
+"""The parts of a measurement: start-up times of a configuration's process, and slices (about a second) of its loop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ class Arm(StrEnum):
 
 @dataclass(frozen=True)
 class Started:
-    """Start-up figures of a configuration's process."""
+    """Start-up times of a configuration's process."""
 
     first_batch_s: float
     """Seconds from asking for the loader's iterator to its first batch."""
     epoch_gap_s: float
     """Seconds from the last step of the first epoch to the first batch of the second; NaN if the loader itself decides
-    how long an epoch is and had not ended it yet."""
+    how long an epoch is and the first epoch had not ended yet."""
     start_s: float
-    """Seconds from asking for the process until it took orders, without comparing samples."""
+    """Seconds from requesting the process until it accepted orders, without the time of comparing samples."""
     effective_pin_memory: bool
     hashes: tuple[int, ...]
-    """Hashes of the first batches of epoch 0 (`delivered.batch_hash`), as many as were asked for."""
+    """Hashes of the first batches of epoch 0 (`delivered.batch_hash`), as many as were requested."""
     compared: Mapping[str, float]
-    """Figures of `comparison.Compared.metrics`; empty if nothing was compared."""
+    """Counts of `comparison.Compared.metrics`; empty if nothing was compared."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ class Slice:
     seconds: float
     """Seconds from the end of one step to the end of the last one, by the device's own clock if it has one."""
     wait_s: float
-    """The part of ``seconds`` spent waiting for batches; the device's waiting, if it has a clock of its own."""
+    """The part of ``seconds`` spent waiting for batches; if the device has its own clock, the time the device
+    waited."""
     host_s: float
     """Seconds that the host spent inside the call of the step."""
     compute_s: float
     """The part of ``seconds`` spent in steps."""
     cpu_s: float
-    """CPU seconds of the process and its descendants meanwhile."""
+    """CPU seconds of the process and its descendants during the slice."""
     others_share: float
     """Share of the cores' time that other programs took (`others.CpuClock.others_share`)."""
     waits_ms: tuple[float, ...]
@@ -58,7 +59,7 @@ class Slice:
 
 
 class Fault(Exception):  # noqa: N818 (an error is what it holds)
-    """A configuration's process could not go on and has been ended."""
+    """A configuration's process failed and has been ended."""
 
     def __init__(self, status: MeasurementStatus, error: str) -> None:
         """``error``: the reason, in words."""

@@ -28,17 +28,18 @@ from bench.measure.process_tree import tree
 from posemodel.errors import SettingsError
 
 FIRST_EPOCH = 3
-"""Least batches of the first epoch: its first step is slow, and its last one comes before the epoch's end."""
+"""Minimum number of batches of the first epoch: its first step is slow, and its last one comes before the epoch's
+end."""
 ENDLESS = 1 << 32
-"""Batches of the second epoch, which is never meant to end."""
+"""Number of batches of the second epoch: so many that it never ends."""
 RUN_IN = 2.0
-"""Most time of a run-in before a slice, in multiples of the slice's length."""
+"""Maximum time of a run-in before a slice, in multiples of the slice's length."""
 NO_BATCH = "the loader has delivered no batch in an epoch. Its data set may be smaller than batch_size."
 
 Order = tuple[Arm, float]
-"""An arm to measure, and the least seconds to measure it for."""
+"""An arm (loading, computing or training) to measure, and the minimum seconds to measure it for."""
 Gpu = dict[str, float]
-"""GPU figures of `gpu.summarized`."""
+"""GPU use, from `gpu.summarized`."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,16 @@ class Plan:
     reference: tuple[int, ...]
     compare_s: float
     measuring_pid: int
-    """The process that orders slices: its CPU time does not count as others'."""
+    """Id of the process that orders slices, whose CPU time does not count as that of other programs."""
     asked_at: float
-    """When that process asked for this one, by ``time.monotonic``."""
+    """Time at which that process requested this one, by ``time.monotonic``."""
 
 
 def serve_slices(
     progress: Progress, workload: Workload, configuration: LoaderConfiguration, plan: Plan
 ) -> Generator[Started | tuple[Slice, Gpu], Order]:
-    """Start, yield how that went, then yield a measured slice for each order sent. Raises whatever data set, loader and
-    step raise."""
+    """Start, yield the start-up times, then yield a measured slice for each order sent. Errors of data set, loader and
+    step are raised unchanged."""
     progress(0)
     began = time.monotonic()
     compared: dict[str, float] = {}
@@ -144,7 +145,7 @@ class OpenedConfiguration:
         return first_batch_s, epoch_gap_s, tuple(hashes)
 
     def slice(self, arm: Arm, seconds: float) -> Slice:
-        """Measure whole rounds of the workers for ``seconds`` at least; preparations are not counted."""
+        """Measure whole rounds of the workers for at least ``seconds``; preparations are not counted."""
         loads = arm != Arm.COMPUTE
         if loads and (arm != self.queue_filler or self.opened.reads_on):
             self._run_in(arm, RUN_IN * seconds)
@@ -200,7 +201,8 @@ class OpenedConfiguration:
         return stretches
 
     def gpu_summary(self) -> Gpu:
-        """Return `gpu.summarized`, utilisation over slices of end_to_end alone; NaN if one was too short to tell."""
+        """Return `gpu.summarized`, utilisation over slices of end_to_end alone; NaN if a slice was too short to measure
+        utilisation."""
         summary = self.gpu.summary()
         return summary if self.gpu_covers_slices or not summary else summary | {"gpu_utilization_percent": math.nan}
 
@@ -226,7 +228,7 @@ class OpenedConfiguration:
         return drop_batch if arm == Arm.LOADER else self.step
 
     def _next(self) -> tuple[Any, bool]:
-        """The next batch, and whether it is the first of an epoch."""
+        """Return the next batch, and whether it is the first of an epoch."""
         with suppress(StopIteration):
             return next(self.batches), False
         self.epoch += 1
@@ -269,7 +271,7 @@ class Stretch:
         self.host_s: list[float] = []
         """Seconds of the host inside each call of the step."""
         self.began = self.ended = 0.0
-        """Begin and end by the host's clock."""
+        """Times of begin and end by the host's clock."""
 
     def turn(self, asked: float, batch: Any, step: Step) -> None:
         """Do the next step on a batch that has arrived."""

@@ -22,8 +22,8 @@ __all__ = ["Fault", "MeasuringProcess", "Slice", "Started"]
 class MeasuringProcess:
     """One configuration's measuring process, as its parent sees it: started once, measured whenever it is its turn.
 
-    Whatever goes wrong in it is raised as Fault, and raised again by every later call; the process and all that it
-    started have then been ended. They are also ended if the caller is interrupted while it waits, or dies.
+    Any error in it is raised as Fault, and raised again by every later call; the process and all its descendants have
+    then been ended. They are also ended if the caller is interrupted while it waits, or dies.
 
     Example:
         with MeasuringProcess(workload, configuration) as process:
@@ -49,11 +49,12 @@ class MeasuringProcess:
             workload: Data set and step; pickled.
             configuration: Loader settings.
             hashed_batches: Number of first batches that are hashed.
-            reference: Hashes of the samples that one process made (`comparison`); the workers make them once more
-                before all else. Empty: nothing is compared.
-            compare_s: Most seconds of that comparison, about.
+            reference: Hashes of the samples that one process made (`comparison`); the workers make them again first.
+                Empty: nothing is compared.
+            compare_s: Approximate maximum seconds of that comparison.
             stall_s: Seconds without a batch after which it counts as hanging (``timed_out``).
-            memory_limit_bytes: Most memory that it and its workers may hold together (else ``out_of_memory``).
+            memory_limit_bytes: Maximum memory of the process and its workers together; above it the status is
+                ``out_of_memory``.
         """
         self.configuration = configuration
         self._workload, self._stall_s, self._limit_bytes = workload, stall_s, memory_limit_bytes
@@ -78,7 +79,7 @@ class MeasuringProcess:
         self._process.sampler.__enter__()
 
     def started(self) -> Started:
-        """Wait until the process takes orders; return how it started."""
+        """Wait until the process accepts orders; return its start-up times."""
         if self._started is None:
             try:
                 self._started = self._answer()
@@ -88,7 +89,7 @@ class MeasuringProcess:
         return self._started
 
     def slice(self, arm: Arm, seconds: float) -> Slice:
-        """Let the process go on, measure whole rounds of its workers for ``seconds`` at least, and let it rest.
+        """Let the process continue, measure whole rounds of its workers for at least ``seconds``, and suspend it again.
 
         After a slice of another arm the loader's queues are first refilled as this arm keeps them.
         """
@@ -106,7 +107,7 @@ class MeasuringProcess:
 
         ``peak_memory_bytes`` with its ``memory_kind`` (`TreeMemory.kind`), ``shm_peak_bytes`` (growth of /dev/shm in
         its turns), ``shm_tree_peak_bytes`` (the part of it that its processes have mapped), and with a GPU that NVML
-        knows the figures of `gpu.summarized`.
+        knows, the values of `gpu.summarized`.
         """
         if self._process is None:
             return {}
@@ -120,7 +121,7 @@ class MeasuringProcess:
         }
 
     def close(self) -> None:
-        """End the process and all that it started, whatever state they are in."""
+        """End the process and all its descendants, even if they hang."""
         if self._process is not None:
             self._process.sampler.__exit__(None, None, None)
             self._process.close()

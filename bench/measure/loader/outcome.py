@@ -15,7 +15,7 @@ import torch
 class MeasurementStatus(StrEnum):
     """The way in which a measurement ended.
 
-    Only COMPLETE ones have figures; SKIPPED ones did not fit into memory and were never started.
+    Only COMPLETE measurements have numbers; SKIPPED ones did not fit into memory and were never started.
     """
 
     COMPLETE = "complete"
@@ -57,7 +57,8 @@ KILLED_ADVICE = (
 
 
 class SampleError(Exception):
-    """A data set cannot make a sample or batch, in a worker or elsewhere; the message says all that is known."""
+    """A data set failed to make a sample or batch, in a worker or another process; the message says all that is
+    known."""
 
 
 def is_lack_of_memory(error: BaseException) -> bool:
@@ -69,8 +70,8 @@ def is_lack_of_memory(error: BaseException) -> bool:
 
 
 def error_outcome(error: BaseException) -> tuple[MeasurementStatus, str]:
-    """Return status and message of an exception from the measured loop. A worker's death is told in DataLoader's error
-    or in its cause."""
+    """Return status and message of an exception from the measured loop. DataLoader reports a worker's death in its
+    error or in the error's cause."""
     text, messages = _in_one_line(error), "\n".join(map(str, _chain(error)))
     codes: set[int] = set()
     if EXITED in messages or (isinstance(error, (OSError, EOFError)) and RAISED_IN_WORKER not in messages):
@@ -103,14 +104,14 @@ def exit_outcome(exit_code: int | None) -> tuple[MeasurementStatus, str]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, then its causes and the errors that were being handled."""
+    """Yield the error, then its causes and the errors that were being handled."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _exit_codes_of_workers(error: BaseException) -> set[int]:
-    """Exit codes of the ended workers of the loader that raised the error."""
+    """Return the exit codes of the ended workers of the loader that raised the error."""
     workers: dict[int | None, BaseProcess] = {}
     for each in _chain(error):
         for frame, _ in traceback.walk_tb(each.__traceback__):
@@ -124,7 +125,8 @@ def _exit_codes_of_workers(error: BaseException) -> set[int]:
 
 
 def _in_one_line(error: BaseException) -> str:
-    """Type and message of the error; of a worker's error its own, without PyTorch's traceback around it."""
+    """Return type and message of the error; for a worker's error those of the original one, without PyTorch's
+    traceback."""
     text = str(error).strip()
     if RAISED_IN_WORKER in text:
         raised = [line for line in text.splitlines() if re.match(r"[A-Za-z_][\w.]*(: |$)", line)]

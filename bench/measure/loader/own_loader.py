@@ -22,7 +22,7 @@ from posemodel.data.batch import Batch
 class OwnLoaderWorkload:
     """The step of ``other`` on the batches of a user's own loader.
 
-    Of a configuration the loader is given batch_size, num_workers and pin_memory, those of them that it accepts.
+    The loader is called with batch_size, num_workers and pin_memory of a configuration, as far as it accepts them.
     """
 
     other: Workload
@@ -56,7 +56,7 @@ class OwnLoaderWorkload:
         )
 
     def make_step(self) -> Step:
-        """Make the step, see `Workload`. Its errors name the loader, which may yield what the step does not take."""
+        """Make the step, see `Workload`. Its errors name the loader, whose batches may not fit the step."""
         step = self.other.make_step()
 
         def step_naming_loader(batch: Any) -> object:
@@ -84,14 +84,15 @@ class OwnBatches:
         Args:
             make: Makes the loader.
             name: The loader's name in errors.
-            wanted: Class that its batches must have.
+            wanted: Class of which its batches must be.
         """
         self.make, self.name, self.wanted = make, name, wanted
         self.loader = make()
 
     @property
     def batches_in_flight(self) -> int:
-        """Batches that the loader reads ahead: by its attribute of this name, or as PyTorch's does; 0 if unknown."""
+        """Number of batches that the loader reads ahead: its attribute of this name, or that of a PyTorch loader; 0 if
+        unknown."""
         if isinstance(self.loader, DataLoader):
             return self.loader.num_workers * (self.loader.prefetch_factor or 0)
         stated = getattr(self.loader, "batches_in_flight", 0)
@@ -115,7 +116,7 @@ class OwnBatches:
         raise SampleError(f"{self.name}: yields no batches. Let it return an iterable of batches.")
 
     def _one_pass(self) -> Iterator[Any]:
-        """The loader's batches until it ends."""
+        """Yield the loader's batches until it ends."""
         count = 0
         try:
             for batch in self.loader:

@@ -91,7 +91,7 @@ class PoseWorkload:
 
 
 def _awaited(train: TrainingStep, device: torch.device) -> Step:
-    """The step, ended by a wait of the host: MPS does not report the times of single steps."""
+    """Return the step with a wait for the device at its end: MPS does not report the times of single steps."""
 
     def step(batch: Batch) -> None:
         train(batch)

@@ -1,4 +1,4 @@
-"""Predicts how much /dev/shm and memory a configuration needs, so that it need not crash to find out."""
+"""Predicts how much /dev/shm and memory a configuration needs, so that one that does not fit is never started."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ CONSUMER_BATCHES = 2
 """Batches that the consumer keeps while all others are in transit: the one it trains on, and the one kept for the
 compute arm."""
 COLLATING_BATCHES = 2
-"""Batches' worth of memory that making a batch takes in the training process itself: its samples, and the batch."""
+"""Memory for making a batch in the training process itself, in batches: one for the samples, one for the batch."""
 RESERVE = 0.9
-"""Share of free memory that a configuration may take: the rest is left to other programs."""
+"""Share of free memory that a configuration may use; the remainder is left to other programs."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def predict(probe: Probe, configuration: LoaderConfiguration) -> Need:
 
 
 def shortfall(need: Need, limits: Limits) -> str:
-    """Return why a configuration does not fit into RESERVE of what is free, as its row's error; "" if it fits."""
+    """Return the error text of a configuration that does not fit into the share RESERVE of free memory; "" if it
+    fits."""
     if limits.shm_free_bytes is not None and need.shm_bytes > RESERVE * limits.shm_free_bytes:
         return _shortfall_text(need.shm_bytes, "/dev/shm", limits.shm_free_bytes)
     if need.memory_bytes > RESERVE * limits.memory_free_bytes:

@@ -22,7 +22,7 @@ from bench.measure.process_tree import tree_memory
 TIMED_BATCHES = 6
 """Batches of each size that are timed."""
 MANY = 4
-"""Samples of the second, larger batch: the difference to a batch of one gives the step's cost for each sample."""
+"""Number of samples of the second batch: its difference to a batch of one sample gives the step's cost per sample."""
 PROC = Path("/proc/self")
 RESET_PEAK = "5"
 """Written to clear_refs, this resets the peak of resident memory (proc(5), Linux)."""
@@ -47,7 +47,7 @@ class Probe:
     step_sample_s: float = 0.0
     """A step on a batch of n takes about ``step_fixed_s + n * step_sample_s`` seconds."""
     worker_error: str = ""
-    """Why the worker's need is unknown; its measurements will then report their own faults."""
+    """Why the worker's memory is unknown; the measurements will then report their own errors."""
 
 
 def probe(
@@ -56,8 +56,8 @@ def probe(
     """Load and train on single samples and on MANY in a fresh process; then load with one worker in another.
 
     The answer's value is a `Probe`; its status is that of the first process. If only the worker fails, the probe holds
-    its error instead of its need. If batches of one are asked for (``least_batch``), samples that cannot be joined are
-    no error: a step is then taken to cost the same each time.
+    its error instead of its need. If batches of one are asked for (``least_batch``), samples that cannot be collated
+    are no error; a step is then assumed to cost the same at every batch size.
     """
     alone = run_isolated(_look, workload, least_batch, stall_s=stall_s)
     if alone.status != MeasurementStatus.COMPLETE or not with_workers:
@@ -116,7 +116,7 @@ def _look(progress: Progress, workload: Workload, least_batch: int) -> Probe:
 
 
 def _named(step: Step, path: str) -> Step:
-    """The step, with errors that name the option `--step`."""
+    """Return the step, with errors that name the option `--step`."""
 
     def named(batch: Any) -> object:
         try:
@@ -133,7 +133,7 @@ def _named(step: Step, path: str) -> Step:
 
 
 def _look_at_worker(progress: Progress, workload: Workload) -> int:
-    """Bytes that one worker adds while it makes samples and nothing is done with them."""
+    """Return the bytes that one worker adds while it makes samples, without a step."""
     opened = workload.open_loader(LoaderConfiguration(batch_size=1, num_workers=1), batches=3)
     opened.begin_epoch(0)
     step: Step = drop_batch
@@ -151,7 +151,8 @@ def _begin_peak() -> None:
 
 
 def _peak() -> int:
-    """Most resident memory since `_begin_peak`; the present one if the system keeps no peak."""
+    """Return the peak resident memory since `_begin_peak`, or the present resident memory if the system records no
+    peak."""
     if sys.platform == "linux":
         for line in (PROC / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):

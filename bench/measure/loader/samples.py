@@ -1,6 +1,6 @@
 """The samples and batches of a user's map-style data set: order, seeds, and errors that name the failing sample.
 
-An error names the data set, the sample by its index, the exception, and a remedy.
+An error names the data set, the sample's index and the exception, and says how to fix it.
 """
 
 import io
@@ -20,7 +20,7 @@ from bench.measure.loader.error_texts import batch_error_text, gradients, handov
 from bench.measure.loader.outcome import SampleError, is_lack_of_memory
 
 PASSES = 1 << 20
-"""Most passes over the data set in one epoch."""
+"""Maximum number of passes over the data set in one epoch."""
 MIX = 0x9E3779B97F4A7C15
 """The 64-bit golden ratio: spreads (seed, epoch, position) over the generators' seeds (as SplitMix64 does)."""
 
@@ -28,9 +28,9 @@ MIX = 0x9E3779B97F4A7C15
 class Spread(Dataset[Any]):
     """Epochs of ``length`` samples from a data set of any size.
 
-    A small data set is passed several times; of a large one each epoch takes samples from all over it, mostly others
-    than the epoch before. An index is (epoch, position); the data set is asked for (number of the pass, position in
-    it).
+    A small data set is passed several times; an epoch of a large one is a selection spread over the whole data set,
+    mostly of other samples than the previous epoch. An index is (epoch, position); the data set is asked for (number of
+    the pass, position in it).
     """
 
     def __init__(self, dataset: Any, length: int) -> None:
@@ -60,7 +60,7 @@ class Seeded(Dataset[Any]):
     """A data set whose samples depend on (seed, pass, position) alone, whichever process makes them.
 
     If it makes whole batches (``__getitems__``, as PyTorch calls it), each is seeded by the batch's first sample. Its
-    exceptions are raised as SampleError, except lack of memory, which is not the sample's fault.
+    exceptions are raised as SampleError, except a lack of memory, which the sample does not cause.
     """
 
     made_by: ClassVar[str] = "__getitem__"
@@ -127,7 +127,7 @@ def seed_generators(seed: int) -> None:
 
 
 class MadeSamples(Protocol):
-    """The part of a sample source that `CheckedCollate` needs: its name, and which samples it made last."""
+    """Interface of a source of samples that `CheckedCollate` needs: its name, and which samples it made last."""
 
     name: str
     """The data set's name in errors."""
@@ -138,7 +138,7 @@ class MadeSamples(Protocol):
 
 
 class CheckedCollate:
-    """A collate function whose errors say which samples it could not join.
+    """A collate function whose errors say which samples could not be collated into a batch.
 
     It runs in the process that made the samples, where `Seeded` or `Stream` remembers their positions.
     """
@@ -153,7 +153,7 @@ class CheckedCollate:
         self.checked = False
 
     def __call__(self, samples: list[Any]) -> Any:
-        """Join samples into a batch. Raises SampleError if they cannot be joined or sent to another process."""
+        """Collate samples into a batch. Raises SampleError if they cannot be collated or sent to another process."""
         positions, self.samples.unbatched = self.samples.unbatched[-len(samples) :], []
         try:
             batch = (self.function or default_collate)(samples)
@@ -172,8 +172,8 @@ class CheckedCollate:
         return batch
 
     def _require_detached(self, batch: Any) -> None:
-        """Refuse tensors of an unfinished computation: they cannot leave their process, and PyTorch would hang without
-        a word."""
+        """Refuse tensors that belong to an autograd graph: they cannot be sent to another process, and PyTorch would
+        hang silently."""
         if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad and not leaf.is_leaf for leaf in leaves(batch)):
             raise SampleError(f"--dataset {self.samples.name}: {gradients(self.samples.made_by)}.")
 
@@ -198,7 +198,8 @@ class Contents(ForkingPickler):
 
 
 def _stride(size: int) -> int:
-    """A step that visits all positions before it repeats one, neighbours far apart (the golden section)."""
+    """Return a stride through positions that visits all before it repeats one, with neighbours far apart (golden
+    section)."""
     stride = max(1, round(size * 0.618))
     while math.gcd(stride, size) != 1:
         stride += 1

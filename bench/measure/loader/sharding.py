@@ -1,4 +1,4 @@
-"""Decides whether the workers of a stream share its samples or each deliver all of them."""
+"""Decides whether the workers of a stream divide its samples between them or each deliver all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ class Sharding(StrEnum):
     """The ways in which the workers of an IterableDataset divide its samples."""
 
     BY_WORKER = "by_worker"
-    """Each worker delivers its share: every sample comes once."""
+    """The workers divide the samples between them: each sample is delivered once."""
     WHOLE = "whole"
-    """Each worker delivers the whole stream: every sample comes once from each worker."""
+    """Each worker delivers the whole stream: each sample is delivered once by every worker."""
     UNKNOWN = "unknown"
 
 
@@ -35,7 +35,7 @@ class StreamLook:
     """True if these are all samples of a pass."""
     sharding: Sharding = Sharding.UNKNOWN
     why: str = "no two workers were tried"
-    """Why it is unknown whether workers share the samples; "" if it is known."""
+    """Why it is unknown whether workers divide the samples; "" if it is known."""
     repeatable: bool = True
     """True if the data set, made a second time, yielded the same first samples."""
 

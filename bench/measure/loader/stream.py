@@ -14,14 +14,14 @@ from bench.measure.loader.outcome import SampleError, is_lack_of_memory
 from bench.measure.loader.samples import MIX, seed_generators
 
 ENDLESS = 1 << 40
-"""Batches of an epoch that does not end."""
+"""Number of batches of an epoch: so many that it never ends."""
 
 
 class Stream(IterableDataset[Any]):
     """Passes over an IterableDataset; one that ends is begun again, so that its length need not be known.
 
-    Each worker iterates its own copy, as in DataLoader, and makes its share of an epoch's batches. The data set's
-    exceptions are raised as SampleError, except lack of memory, which is not its fault.
+    Each worker iterates its own copy, as in DataLoader, and makes an equal part of an epoch's batches. The data set's
+    exceptions are raised as SampleError, except a lack of memory, which the data set does not cause.
     """
 
     made_by: ClassVar[str] = "__iter__"

@@ -1,8 +1,8 @@
-"""Examines an IterableDataset before it is measured: is it readable, and do workers share or repeat its samples?
+"""Examines an IterableDataset before it is measured: is it readable, and do workers divide or repeat its samples?
 
 DataLoader lets each worker iterate its own copy. One process reads the first samples alone, then two workers read them,
-with generators seeded alike: workers of a data set that shards deliver different samples, those of one that does not
-deliver the same. If passes are short enough to be read to their ends, their lengths tell.
+with generators seeded alike: workers of a data set that divides its samples deliver different samples, those of one
+that does not deliver the same. If passes are short enough to be read to their ends, their lengths are compared instead.
 """
 
 import time
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from bench.measure.loader.workload import DatasetWorkload
 
 WORKERS = 2
-"""Workers that are examined: samples that two deliver twice, more deliver more often."""
+"""Number of workers that are examined: two suffice to notice samples that are delivered more than once."""
 REPEATED_SAMPLES = 16
-"""Samples that are read twice."""
+"""Number of samples that are read twice."""
 
 
 def look_alone(
     progress: Progress, workload: "DatasetWorkload", stream: Stream, batch_size: int, seconds: float, most: int
 ) -> StreamLook:
-    """Read ``most`` samples at most, for about ``seconds``, in this process, and make batches of ``batch_size`` of
+    """Read at most ``most`` samples, for about ``seconds``, in this process, and make batches of ``batch_size`` of
     them."""
     part = _read(progress, stream, workload.collate_for(stream), batch_size, seconds, most)
     if not part.hashes:
@@ -67,7 +67,7 @@ def _read(
 
 
 def look_in_workers(progress: Progress, workload: "DatasetWorkload", seconds: float, most: int) -> tuple[Part, ...]:
-    """Read the first samples in each of WORKERS workers: ``most`` at most, for about ``seconds``."""
+    """Read the first samples in each of WORKERS workers: at most ``most`` samples, for about ``seconds``."""
     stream = workload.open_samples()
     assert isinstance(stream, Stream)
     opened = workload.load(

@@ -1,4 +1,4 @@
-"""The times at which a loop, real or simulated, asked for, received and finished each batch."""
+"""The times at which a loop, real or simulated, requested, received and finished each batch."""
 
 from dataclasses import dataclass
 

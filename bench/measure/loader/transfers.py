@@ -1,4 +1,4 @@
-"""Speed of copying batches to a CUDA device from pinned and pageable memory, and whether it hides behind computing."""
+"""Speed of copying batches to a CUDA device from pinned and pageable memory, and its overlap with computing."""
 
 import time
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from bench.measure.loader.isolated import Progress
 COPIES = 30
 """Timed copies of a batch."""
 WARM_UP = 5
-"""Copies and products before the clock begins."""
+"""Number of copies and products before the timing begins."""
 SIDE = 2048
-"""Side of the matrices whose product is the work behind which a copy may hide."""
+"""Side of the matrices whose product is the computation that a copy may overlap with."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Transfers:
     pinned_gb_per_s: float
     pageable_gb_per_s: float
     hidden_share: float
-    """Share of the shorter of copying (pinned, on its own stream) and matrix products that ran at the same time: 1
-    wholly, 0 in turn. This is what the machine can do: a step that copies on its computing stream does them in turn."""
+    """How much of copying (pinned, on its own stream) and matrix products overlapped, relative to the shorter of the
+    two: 1 completely, 0 one after the other. This is what the machine can do; a step that copies on its computing
+    stream does not overlap them."""
 
 
 def measure_transfers(progress: Progress, batch_bytes: int) -> Transfers | None:

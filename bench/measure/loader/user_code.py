@@ -25,7 +25,7 @@ STDOUT, STDERR = 1, 2
 
 @contextlib.contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Send what Python, C libraries and child processes print on stdout to stderr meanwhile."""
+    """Redirect to stderr what Python, C libraries and child processes print on stdout in the block."""
     with contextlib.suppress(AttributeError, OSError, ValueError):  # there is no stdout, or it is closed
         sys.stdout.flush()
     with contextlib.redirect_stdout(sys.stderr), contextlib.ExitStack() as stack:
@@ -71,7 +71,7 @@ class DottedCollate:
     path: str
 
     def __call__(self, samples: list[Any]) -> Any:
-        """Join samples into a batch."""
+        """Collate samples into a batch."""
         return self.function()(samples)
 
     def function(self) -> Callable[[list[Any]], Any]:
@@ -144,7 +144,7 @@ LOADER_SETTINGS = ("batch_size", "num_workers", "pin_memory")
 
 
 def _accepted_settings(function: Callable[..., Any]) -> tuple[str, ...]:
-    """Those of LOADER_SETTINGS that a function takes by name."""
+    """Return those of LOADER_SETTINGS that a function accepts by name."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a function that is not Python's
@@ -178,7 +178,7 @@ class DottedDataset:
             ) from error
 
     def _require_no_arguments(self, factory: Callable[..., Any]) -> None:
-        """Refuse a function that needs arguments before calling it: a call that fails half-way would not tell which."""
+        """Refuse a function that needs arguments before calling it: the error of a failing call would not name them."""
         try:
             signature = inspect.signature(factory)
         except (TypeError, ValueError):  # a class that is not Python's
@@ -239,7 +239,7 @@ def module_of(path: str) -> str:
 
 
 def _at(path: str, option: str, wanted: str) -> Any:
-    """The object at a dotted path. Raises SettingsError if the path leads nowhere."""
+    """Return the object at a dotted path. Raises SettingsError if there is none."""
     try:
         with stdout_to_stderr():
             module_name, name = split_dotted_path(path)

@@ -36,17 +36,18 @@ class OpenLoader:
     set_length: Callable[[int], object] | None = None
     """Sets the number of batches of the epochs to come; None if the loader itself decides."""
     batches_in_flight: int = 0
-    """Most batches that may have been made before they are asked for; 0 if unknown."""
+    """Maximum number of batches that may have been made before they are requested; 0 if unknown."""
     reads_on: bool = False
     """True if it may read ahead while its processes are stopped, by threads of the training process."""
     comparable: bool = True
     """True if other settings deliver the same batches in the same order; streams and users' own loaders may not."""
     count_images: Callable[[Any], int] | None = None
-    """Returns the number of images in a batch; None: the batch size that was asked for."""
+    """Returns the number of images in a batch; None: the requested batch size."""
 
 
 class Workload(Protocol):
-    """A data set and a step to measure; pickled into each measuring process, it opens nothing before it is there."""
+    """A data set and a step to measure; pickled into each measuring process, nothing is opened before it arrives
+    there."""
 
     @property
     def device(self) -> str:
@@ -108,7 +109,7 @@ class DatasetWorkload:
     worker_init_fn: Callable[[int], object] | None = None
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
-        """Open the loader, see `Workload`. Raises SettingsError if the data set is none, is empty or cannot reach its
+        """Open the loader, see `Workload`. Raises SettingsError if it is no data set, is empty or cannot be sent to its
         workers."""
         samples = self.open_samples()
         if isinstance(samples, Stream):
@@ -173,7 +174,7 @@ def as_open_loader(
         loader: The DataLoader.
         order: Its sampler or stream.
         configuration: The loader settings.
-        worker_init_fn: Called in each worker once all else is prepared.
+        worker_init_fn: Called in each worker once everything is prepared.
     """
     if configuration.num_workers:
         first, threads = loader.worker_init_fn, configuration.cv2_threads
@@ -239,7 +240,8 @@ def _start_worker(
 
 
 def _show_own_data_set() -> None:
-    """Make `get_worker_info().dataset` the user's data set, by which a worker_init_fn may choose the worker's share."""
+    """Make `get_worker_info().dataset` the user's data set, with which a worker_init_fn may choose the worker's part of
+    the samples."""
     info = get_worker_info()
     dataset: Any = None if info is None else info.dataset
     while isinstance(dataset, (Spread, Seeded, Stream)):

@@ -1,4 +1,4 @@
-"""First screen of a joint study in words: which configuration to take, the lines to paste, how sure that is."""
+"""First screen of a joint study in words: the recommended configuration, its lines to paste, and how certain it is."""
 
 from bench.kinds.joint.analysis.claims import nothing_sentence
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
@@ -52,7 +52,7 @@ def optimizer_line(results: JointResults, pick: Pick) -> str:
 
 
 def sureness(results: JointResults) -> str:
-    """Say how sure the answer is, and why it is not surer."""
+    """Say how certain the answer is, and what limits the certainty."""
     if not results.picks_by_role:
         return ""
     sentences = [*_confirmed(results), *_nothing_learned(results), *_speed(results), NO_COMPARISON, *_untried(results)]
@@ -101,7 +101,7 @@ def _others(results: JointResults, best: int) -> list[str]:
 
 
 def _nothing_learned(results: JointResults) -> list[str]:
-    """Say which role's choice of the search learned nothing, above all the fastest."""
+    """Say which of the search's picks learned nothing; if the fastest is one of them, only that."""
     none = [results.picks[index] for index in results.unlearned_picks]
     if not none:
         return []
@@ -143,7 +143,7 @@ def _untried(results: JointResults) -> list[str]:
 
 
 def _speed(results: JointResults) -> list[str]:
-    """Say how far images/s can be trusted."""
+    """Say how reliable the measured images/s are."""
     if results.hosts > 1:
         return [f"Trials ran on {results.hosts} machines: do not compare their images/s."]
     shared = (

@@ -1,4 +1,4 @@
-"""Every claim of a joint study in sentences: each pick's figures, what fresh seeds changed, how much was tried."""
+"""All claims of a joint study in sentences: the numbers of each pick, what fresh seeds changed, how much was tried."""
 
 import pandas as pd
 
@@ -78,7 +78,7 @@ def _longer(needed: NeededLength) -> str:
 
 
 def _roles(results: JointResults) -> list[str]:
-    """Return a sentence with figures for each pick that has a role."""
+    """Return a sentence with numbers for each pick that has a role."""
     sentences = []
     best = results.pick_ap(results.picks_by_role[BEST_AP])
     for index, roles in results.roles_by_pick.items():
@@ -104,7 +104,7 @@ def _figures(results: JointResults, index: int) -> str:
 
 
 def _changes(results: JointResults) -> list[str]:
-    """Say where fresh seeds took a role from the search's choice."""
+    """Say where fresh seeds gave a role (such as the fastest) to another configuration than the search's choice."""
     sentences = []
     for index, pick in enumerate(results.picks):
         lost: dict[int, list[str]] = {}
@@ -150,7 +150,7 @@ def _compared(winner: Confirmed, loser: Confirmed) -> str:
 
 
 def trust_sentences(results: JointResults) -> list[str]:
-    """Say what makes the figures less sure than they look."""
+    """Say what makes the numbers less certain than they look."""
     sentences = []
     if not results.all_confirmed:
         subject = "Not all of this is" if any(each.n for each in results.fresh) else "None of this is"

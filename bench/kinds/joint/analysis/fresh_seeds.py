@@ -1,4 +1,4 @@
-"""Figure of a study that searches AP alone: the pick's AP in the search and on fresh seeds."""
+"""Figure of a joint study that searches AP alone: the AP of its pick in the search and on fresh seeds."""
 
 import math
 

@@ -27,7 +27,7 @@ COLUMNS = ("AP", "images/s", "optimizer", "hyperparameters", *AXES, "trial")
 
 
 def front_chart(results: JointResults) -> Chart | None:
-    """Draw AP against images/s of the search trials, picks ringed and named; None if none has learned."""
+    """Draw AP against images/s of the search trials, with the picks ringed and named; None if no trial learned."""
     shown = _measured(results)
     learned = shown[numbers(shown["ap"]) >= results.floor]
     if not len(learned):

@@ -1,4 +1,4 @@
-"""Section on the parameters that decided a joint search, compared with chance."""
+"""Section on the parameters that influenced a joint search's results most, compared with chance."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ ALL = "all"
 
 
 def decided_section(results: JointResults) -> list[Section]:
-    """Return the section on what decided the search; none if no parameter exceeds chance."""
+    """Return the section on the most important parameters; empty if the importance of none exceeds chance."""
     usable = _usable(results)
     if not _more_than_chance(usable):
         return []

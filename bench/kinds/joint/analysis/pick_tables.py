@@ -72,7 +72,8 @@ def other_sections(results: JointResults) -> list[Section]:
 
 
 def appendix_section(results: JointResults) -> Section:
-    """Return all picks with all their figures, and the lines of those that are not recommended."""
+    """Return the table of all picks with all their numbers, and the lines to paste of those that are not
+    recommended."""
     title = "The picks"
     if not results.picks:
         return Section(title, ["None: no search trial can be chosen."])

@@ -1,4 +1,4 @@
-"""Choose the configurations of a joint search to recommend, and summarise their trials on fresh seeds."""
+"""Choose a joint search's picks (configurations to confirm and recommend); summarise their trials on fresh seeds."""
 
 import json
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Pick:
-    """A search trial whose configuration is to be confirmed.
+    """A search trial whose configuration is trained again on fresh seeds ("confirmed").
 
     Attributes:
         roles: Why it was picked: some of `BEST_AP`, `NEAR_BEST`, `FASTEST`.
@@ -70,13 +70,14 @@ class Pick:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """Results of a pick's confirm trials; one that did not complete counts with AP 0.
+    """Results of a pick's confirm trials; a trial that did not complete counts as AP 0.
 
     Attributes:
         n: Number of confirm trials recorded.
         failed: Number of those that did not complete.
-        ap_select: AP on the select split, which the search chose by: comparable with the search trial's.
-        ap: AP on the report split, which chose nothing.
+        ap_select: AP on the select split, by which the search chose, so that it can be compared with the search
+            trial's.
+        ap: AP on the report split, by which nothing was chosen.
         images_per_s: Speed of the complete trials.
         by_seed: ``ap_select`` by seed.
     """
@@ -189,7 +190,7 @@ def completed_confirm(records: pd.DataFrame, key: str) -> dict[int, dict[str, An
 
 
 def learned(pick: Pick, fresh: Confirmed, floor: float) -> bool:
-    """Whether a pick's AP reached the floor: on fresh seeds if it has some, else in the search."""
+    """Return whether a pick's AP reached the floor, on fresh seeds or, without confirm trials, in the search."""
     reached = pick.ap if fresh.ap_select.estimate is None else fresh.ap_select.estimate
     return reached >= floor
 
@@ -226,7 +227,7 @@ def difference(one: Confirmed, other: Confirmed) -> Interval:
 
 
 def _best(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> int:
-    """Return the row with the highest first, then second value; the earliest of equals."""
+    """Return the row with the highest first value, ties by the second value, then the earliest."""
     return int(max(rows, key=lambda row: (first[row], second[row], -row)))
 
 

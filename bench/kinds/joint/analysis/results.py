@@ -28,10 +28,10 @@ from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
 
 LEAST_REPEATS = 3
-"""Repeated trials below which the noise of images/s is not judged."""
+"""Minimum number of repeated trials from which the noise of images/s is estimated."""
 NOISY, MOSTLY_NOISE = 0.25, 0.5
-"""Shares of the variance of images/s that repeats show: from the first on, speed does not decide; from the second on,
-it is called mostly noise."""
+"""Limits of the share of the variance of images/s that repeated trials explain: from NOISY on, speed decides nothing;
+from MOSTLY_NOISE on, it is called mostly noise."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class JointResults:
 
     @cached_property
     def roles_by_pick(self) -> dict[int, list[str]]:
-        """Roles of each pick that has some, by its index; the pick with the highest AP first."""
+        """Roles of each pick that has a role, by the pick's index; the pick with the highest AP first."""
         return {
             index: [role for role, holder in self.picks_by_role.items() if holder == index]
             for index in dict.fromkeys(self.picks_by_role.values())
@@ -136,7 +136,7 @@ class JointResults:
 
     @cached_property
     def unlearned_picks(self) -> list[int]:
-        """Indices of the picks that learned nothing, by fresh seeds if they have some."""
+        """Indices of the picks that learned nothing, judged by fresh seeds if they have confirm trials."""
         return [
             index
             for index, (pick, fresh) in enumerate(zip(self.picks, self.fresh, strict=True))
@@ -165,7 +165,7 @@ class JointResults:
         return fresh if self.all_confirmed and fresh is not None else self.picks[index].ap
 
     def by_optimizer(self, trials: pd.DataFrame) -> list[tuple[str, int, pd.DataFrame]]:
-        """Return short name, index in the study's list and trials of each optimizer that has some."""
+        """Return short name, index in the study's list and trials of each optimizer that has trials."""
         parts = [(name, index, trials[trials["optimizer"] == name]) for index, name in enumerate(self.names)]
         return [(self.names[name], index, own) for name, index, own in parts if len(own)]
 
@@ -181,7 +181,7 @@ class JointResults:
 
     @property
     def most_at_once(self) -> int:
-        """Most trials that ran at once; 0 if none has recorded it."""
+        """Maximum number of trials that ran at once; 0 if no trial recorded it."""
         most = pd.to_numeric(self.records.get("concurrent_trials", pd.Series(dtype=float))).max()
         return 0 if pd.isna(most) else int(most)
 
@@ -193,6 +193,6 @@ class JointResults:
 
     @property
     def asked_to_pin(self) -> bool:
-        """Whether any trial asked for pinned memory."""
+        """Whether any trial requested pinned memory."""
         asked = self.trials["pin_memory"]
         return bool(asked.where(asked.notna(), False).astype(bool).any())

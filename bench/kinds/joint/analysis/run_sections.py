@@ -1,4 +1,4 @@
-"""Sections on what a joint study ran, which trials failed and why, and what it cannot say."""
+"""Sections on the trials of a joint study, the failed ones with reasons, and the questions it cannot answer."""
 
 import pandas as pd
 

@@ -64,8 +64,8 @@ def joint_findings(
         train_commands: The `posebench train` command of each pick by `Pick.key`, if there is one.
         train_notes: A sentence on the result of each command.
         beginning: The weights that all trials began from; empty: none.
-        needed: How long trials would have to be if the search has ended and none scored, so that nothing was trained
-            again; else None.
+        needed: The trial length needed for a score, if the search has ended, none of its trials scored and nothing was
+            trained again; otherwise None.
 
     Returns:
         Findings whose document has the keys objective, floor, front, picks, recommended, speed_noise, hypervolume and

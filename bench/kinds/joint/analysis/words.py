@@ -1,4 +1,4 @@
-"""Text of a joint study's configurations, figures and noise for sentences, tables and charts."""
+"""Text of a joint study's configurations, numbers and noise for sentences, tables and charts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,8 +1,8 @@
-"""The speed that each configuration could reach, and its bottleneck: what, made faster, would speed training up.
+"""The speed that each configuration could reach, and its bottleneck: the part that slows training down.
 
-One process that loads and computes does both in turn, except what a device with its own clock computes meanwhile. With
-workers, training is at most as fast as the slower of loading alone and computing alone, and takes no more CPU than
-there is.
+One process that loads and computes does both in turn, except that a device with its own clock computes while the
+process loads. With workers, training is at most as fast as the slower of loading alone and computing alone, and takes
+no more CPU than there is.
 """
 
 import math
@@ -18,11 +18,11 @@ from bench.trials.loader_settings import plain_value
 LOADER_BOUND, COMPUTE_BOUND, BALANCED, UNKNOWN = "loader-bound", "compute-bound", "balanced", "unknown"
 """Bottlenecks."""
 IN_TURN = "in turn"
-"""One process does both; either made faster would speed training up."""
+"""One process loads and computes; making either faster would speed training up."""
 SHARED_CORES = "shared cores"
-"""Workers and step compete for the same cores: with either alone, training would be faster."""
+"""Workers and step compete for the same cores; if either had them alone, training would be faster."""
 MEMORY_BOUND = "memory-bound"
-"""Bottleneck of a recommendation: loader-bound, and more workers did not fit into memory."""
+"""Bottleneck of a recommended configuration that is loader-bound and for which more workers did not fit into memory."""
 
 SPEEDS_UP = 1.1
 """Speed-up above which training counts as held back: MLPerf Storage asks for an accelerator utilisation of 90 %."""
@@ -47,10 +47,10 @@ def add_model(
     """Add to a panel's rows the possible speed, the bottleneck, and whether the measurement was disturbed.
 
     Args:
-        frame: A row for each configuration, in the order of the times' columns.
-        trained, loaded, computed: Seconds per image of the arms; ``computed`` matched to each configuration.
+        frame: A row for each configuration, in the order of the columns of the times.
+        trained, loaded, computed: Seconds per image of the three arms (training, loading alone, computing alone).
         host: The part of ``computed`` in which the host was inside the step.
-        level: Error level of this look; each configuration has its share of it.
+        level: Error level of this look, divided equally between the configurations.
         cores: CPU cores that the processes could use; None: unknown.
     """
     level /= max(1, len(frame))
@@ -79,8 +79,8 @@ def add_model(
 def bottleneck(row: Any, free_loading: Ratio, free_computing: Ratio, cores: float | None) -> str:
     """Return a configuration's bottleneck, by its training's gain if loading, or computing, were free.
 
-    If the interval of one gain contains SPEEDS_UP and the other gain is surely larger, the bottleneck is the other; if
-    nothing is sure, it is unknown.
+    If the interval of one gain contains SPEEDS_UP and the other gain is larger with certainty, the bottleneck is the
+    other; if nothing is certain, it is unknown.
     """
     loading, computing = _speeds_up(free_loading), _speeds_up(free_computing)
     if loading is False and computing is False:
@@ -98,7 +98,7 @@ def bottleneck(row: Any, free_loading: Ratio, free_computing: Ratio, cores: floa
 
 
 def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:
-    """Return the configurations with a result that differ from ``like`` in num_workers alone, fewest workers first.
+    """Return the configurations with a result that differ from ``like`` only in num_workers, fewest workers first.
 
     Settings that need workers (WORKER_SETTINGS) have no meaning for 0 workers, so these match any; if ``like`` itself
     has no workers, the others have PyTorch's defaults.
@@ -115,8 +115,8 @@ def worker_curve(frame: pd.DataFrame, like: Any) -> pd.DataFrame:
 
 
 def flips_at(curve: pd.DataFrame) -> int | None:
-    """Return the fewest workers from which on free loading would not help, in a `worker_curve`; None if there are none,
-    or an earlier one is unknown."""
+    """Return the number of workers of a `worker_curve` from which loading in no time would not help; None if there is
+    no such number, or a smaller one is unknown."""
     fewest = None
     for _, row in curve[::-1].iterrows():
         if row["bottleneck"] == UNKNOWN:
@@ -128,7 +128,7 @@ def flips_at(curve: pd.DataFrame) -> int | None:
 
 
 def _possible(row: Any, column: int, loaded: Times, computed: Times, host: Times) -> Floats:
-    """(blocks,) Least seconds per image that the arms allow."""
+    """Return the minimum seconds per image that the arms allow, (blocks,)."""
     load, compute = loaded.seconds[:, column], computed.seconds[:, column]
     if math.isnan(_mean(load)) or math.isnan(_mean(compute)):
         return np.full(len(load), np.nan)
@@ -139,7 +139,7 @@ def _possible(row: Any, column: int, loaded: Times, computed: Times, host: Times
 
 
 def _of_cores(frame: pd.DataFrame, cores: float | None) -> Floats:
-    """(K,) Images/s that the cores allow workers and step together; infinite if unknown."""
+    """Return the images/s (K,) that the cores allow workers and step together; infinite if unknown."""
     if cores is None:
         return np.full(len(frame), np.inf)
     cpu = frame["cpu_s_per_image"].to_numpy(dtype=float)

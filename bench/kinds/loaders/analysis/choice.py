@@ -1,4 +1,4 @@
-"""The choice in one panel: the cheapest configuration that is known to lose at most the margin to every other.
+"""The choice in one panel (configurations measured side by side): the cheapest within the margin of the fastest.
 
 Cost is the number of workers, then pinned memory (which the system cannot swap out), then memory.
 """
@@ -14,9 +14,11 @@ from bench.kinds.loaders.analysis.findings import Comparison
 from bench.kinds.loaders.analysis.ratios import Ratios
 
 USUAL_CV2_THREADS = 1
-"""OpenCV's threads in the grid's processes, the default of `LoaderConfiguration`: PyTorch has none for them."""
+"""Number of OpenCV threads in the grid's processes, the default of `LoaderConfiguration`; PyTorch's loader has no such
+setting."""
 FASTEST, WITHIN, SLOWER, OPEN = "fastest", "within", "slower", "open"
-"""Standings: within is shown to lose at most the margin, slower to lose more; for open ones neither is known."""
+"""Standings of a configuration: WITHIN is shown to be at most the margin slower than the fastest, SLOWER to be slower
+than that; OPEN: neither is known."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,9 @@ class Choice:
     """The choice in a panel, from the blocks so far.
 
     Attributes:
-        key: The configuration to take; the best so far if the choice is not settled.
-        settled: Whether it is known to be the cheapest within the margin.
-        fastest: The one with the most images/s.
+        key: Key of the recommended configuration; of the best so far if the choice is not settled.
+        settled: Whether that configuration is known to be the cheapest within the margin.
+        fastest: Key of the configuration with the highest images/s.
         standings: The standing of each configuration, by key.
     """
 
@@ -41,10 +43,10 @@ class PanelState:
     """The decision of a look at a panel.
 
     Attributes:
-        open: Keys that keep the panel from being settled: their ratio to the reference is not yet known to the
-            interval, or the choice waits for them.
-        next: Keys to be measured in the next blocks; none once the panel is settled. Configurations that are known to
-            the interval and shown to be slower drop out; the reference and the fastest stay.
+        open: Keys of configurations that keep the panel from being settled, because their speed ratio to the reference
+            is not yet known as narrowly as requested, or because the choice depends on them.
+        next: Keys to be measured in the next blocks; none once the panel is settled. Configurations whose ratio is
+            known narrowly enough and that are shown to be slower drop out; the reference and the fastest stay.
         settled: Whether nothing is open.
     """
 
@@ -83,7 +85,7 @@ def choose(ratios: Ratios, by_cost: Sequence[str], margin: float) -> Choice:
 
 
 def panel_state(ratios: Ratios, by_cost: Sequence[str], reference: str, plan: Comparison) -> PanelState:
-    """Return the decision of a look at a panel; ``ratios``: from the blocks up to that look."""
+    """Return the decision of a look (interim analysis) at a panel; ``ratios``: from the blocks up to that look."""
     if not by_cost:
         return PanelState((), (), settled=True)
     choice = choose(ratios, by_cost, plan.margin)
@@ -97,7 +99,7 @@ def panel_state(ratios: Ratios, by_cost: Sequence[str], reference: str, plan: Co
 
 
 def by_cost(frame: pd.DataFrame) -> list[str]:
-    """Return the keys of configurations with a result, cheapest first; of equal ones the faster first."""
+    """Return the keys of configurations with a result, cheapest first; if two cost the same, the faster one first."""
     complete = _usable(frame)
     order = complete.assign(
         memory=complete["usual_memory_bytes"].fillna(math.inf),
@@ -108,7 +110,7 @@ def by_cost(frame: pd.DataFrame) -> list[str]:
 
 
 def _usable(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows with a result, none of whose processes failed."""
+    """Return the rows of configurations with a result and without a failed process."""
     usable: pd.DataFrame = frame[(frame["n"] > 0) & (frame["faults"] == 0)]
     return usable
 
@@ -124,8 +126,8 @@ def is_default(row: Any) -> bool:
 
 
 def reference_of(frame: pd.DataFrame) -> str:
-    """Return the key of a panel's reference: PyTorch's defaults, else the fewest workers, unpinned; "" without a
-    result."""
+    """Return the key of a panel's reference: PyTorch's defaults or, if these have no result, the fewest workers without
+    pinned memory; "" if nothing has a result."""
     complete = _usable(frame)
     if complete.empty:
         return ""
@@ -144,7 +146,8 @@ def _is_known(ratios: Ratios, key: str, reference: str, interval: float) -> bool
 
 
 def _undecided(ratios: Ratios, choice: Choice, by_cost: Sequence[str], margin: float) -> tuple[str, ...]:
-    """Keys that an unsettled choice waits for: the cheapest open one, and those it is not known to keep up with."""
+    """Return the keys on which an unsettled choice depends: the cheapest open configuration, and those to which it may
+    lose more than the margin."""
     first = next((key for key in by_cost if choice.standings[key] != SLOWER), choice.fastest)
     rivals = [key for key in by_cost if key != first and (ratios.between(first, key).low or 0.0) < 1 - margin]
     return (first, *rivals)

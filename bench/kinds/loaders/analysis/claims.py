@@ -1,4 +1,4 @@
-"""Every claim of a loader study as a sentence in Markdown; the verdict puts them together."""
+"""All claims of a loader study as sentences in Markdown, which the verdict puts together."""
 
 import math
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ FAULTS = {
     "skipped": "could not fit and did not run",
     "timed_out": "hung and timed out",
 }
-"""Statuses of configurations without a result, in words."""
+"""Descriptions of the statuses of configurations without a result."""
 BUSY = 0.1
 """Share of the cores used by other programs above which a machine is not quiet."""
 LATE = 3.0
-"""One batch in a hundred that takes longer than this many usual batches to arrive is a straggler."""
+"""If the slowest 1 % of batches take longer than this many usual batches to arrive, stragglers are reported."""
 SLOW_START = 10.0
 """A first batch that takes as long as this many usual batches is mentioned."""
 FINE = 2.0
@@ -70,12 +70,12 @@ def all_sentences(verdict: LoaderVerdict, *, has_step: bool, closing: Sequence[s
 
 
 def bound_sentence(bound: str, chosen: pd.Series, flip: int | None) -> str:
-    """Say what, made faster, would speed training up with the chosen configuration.
+    """Say which part of training limits its speed with the chosen configuration.
 
     Args:
         bound: The bottleneck, see `model`.
         chosen: The configuration's row.
-        flip: Fewest workers from which on free loading would not help; None if unknown.
+        flip: Number of workers from which loading in no time would not help; None if unknown.
     """
     with_it = f"with {brief(chosen)} and batches of {int(chosen['batch_size'])}"
     loading = times_text(chosen, "if_loading_were_free")
@@ -106,7 +106,7 @@ def bound_sentence(bound: str, chosen: pd.Series, flip: int | None) -> str:
 
 
 def pick_sentences(verdict: LoaderVerdict, pick: Pick) -> list[str]:
-    """Say which configuration is taken at one batch size, and which are equal to it."""
+    """Say which configuration is recommended at one batch size, and which are equal to it."""
     if not pick.key:
         return [pick.why_not]
     row = verdict.configuration(pick.key)
@@ -128,7 +128,7 @@ def pick_sentences(verdict: LoaderVerdict, pick: Pick) -> list[str]:
 
 
 def variant_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
-    """Say what each single setting, varied around the picked configuration, has brought."""
+    """Say how each single setting that was varied around the picked configuration changed the speed."""
     sentences, share = [], f"{100 * verdict.margin:.2g} %"
     for each in verdict.variants:
         if each.key == chosen["key"]:
@@ -148,7 +148,7 @@ def variant_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
 
 
 def gain_sentences(gain: Ratio | None, chosen: pd.Series) -> list[str]:
-    """Say what is gained over PyTorch's defaults; ``gain``: that gain, None if the defaults have no result."""
+    """Say how much faster than PyTorch's defaults it is; ``gain``: that ratio, None if the defaults have no result."""
     if is_default(chosen):
         return ["The choice is PyTorch's default number of workers (0)."]
     if gain is None:
@@ -160,7 +160,7 @@ def gain_sentences(gain: Ratio | None, chosen: pd.Series) -> list[str]:
 
 
 def knee_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
-    """Say from how many workers on more do not help."""
+    """Say from which number of workers on more workers do not help."""
     bend, most = verdict.knee, most_workers(verdict, chosen)
     if bend is None or not most:
         return []
@@ -172,7 +172,7 @@ def knee_sentences(verdict: LoaderVerdict, chosen: pd.Series) -> list[str]:
 
 
 def model_sentences(chosen: pd.Series) -> list[str]:
-    """Say how much is reached of what loading and computing alone allow."""
+    """Say how close training comes to the speed that loading alone and computing alone allow."""
     share, limit = chosen["of_model"], chosen["modelled_images_per_s"]
     if math.isnan(share):
         return []
@@ -202,7 +202,7 @@ def straggler_sentences(chosen: pd.Series, bound: str) -> list[str]:
 
 
 def border_sentences(chosen: pd.Series, tried: Sequence[Variant]) -> list[str]:
-    """Say what starting workers again costs each epoch, which images/s do not show; ``tried``: the variants."""
+    """Say how long restarting the workers takes at each epoch, which images/s do not show; ``tried``: the variants."""
     if chosen["num_workers"] == 0 or chosen["persistent_workers"] or math.isnan(chosen["epoch_gap_s"]):
         return []
     kept = [each for each in tried if each.setting == "persistent_workers" and each.value is True]
@@ -238,7 +238,8 @@ def fault_sentences(frame: pd.DataFrame) -> list[str]:
 
 
 def dropped_sentences(verdict: LoaderVerdict) -> list[str]:
-    """Say whether other programs used the machine meanwhile, and how many slices were dropped for it."""
+    """Say whether other programs used the machine during the measurement, and how many slices were dropped because of
+    that."""
     sentences = []
     if verdict.others_share > BUSY:
         sentences.append(
@@ -261,7 +262,7 @@ def most_workers(verdict: LoaderVerdict, row: pd.Series) -> int:
 
 
 def settings_text(row: pd.Series) -> str:
-    """Return `2 workers with batches of 16 and pinned memory`: what differs from PyTorch's defaults."""
+    """Return the settings that differ from PyTorch's defaults, as `2 workers with batches of 16 and pinned memory`."""
     batches = f"batches of {int(row['batch_size'])}"
     if row["own_loader"]:
         return f"{brief(row)} with {batches}"
@@ -282,7 +283,7 @@ def workers_text(number: float) -> str:
 
 
 def speed_text(images_per_s: float) -> str:
-    """Return images/s with three digits at least: `9.26`, `52.0`, `118`, `1,040`."""
+    """Return images/s with at least three digits: `9.26`, `52.0`, `118`, `1,040`."""
     if not images_per_s >= 1:
         return f"{images_per_s:.3g}"
     return f"{images_per_s:,.{2 if images_per_s < 9.995 else 1 if images_per_s < 99.95 else 0}f}"
@@ -312,7 +313,7 @@ def digits(ratio: float) -> int:
 
 
 def _also(row: pd.Series) -> list[str]:
-    """The settings besides workers and batch size that differ from PyTorch's defaults."""
+    """Return the settings besides workers and batch size that differ from PyTorch's defaults, in words."""
     return [
         *(["pinned memory"] if row["pin_memory"] else []),
         *(["persistent workers"] if row["persistent_workers"] else []),

@@ -26,7 +26,7 @@ from bench.trials.loader_settings import SETTINGS, plain_value
 from bench.trials.status import Status
 
 LOADER, COMPUTE, END_TO_END = "loader", "compute", "end_to_end"
-"""Names of the arms."""
+"""Names of the arms, which are the three things that slices time: loading alone, computing alone, training."""
 
 WAIT_PERCENTILES = (50, 95, 99)
 PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes", "gpu_others_bytes")
@@ -54,7 +54,7 @@ class Panel:
         phase, number: Identify the panel.
         keys: Keys of its configurations, in the order in which they were begun.
         processes: Its rows of ``processes``, with ``key``.
-        slices: Its slices that count, with ``key``: not dropped, and from processes that completed.
+        slices: Its slices that are used, with ``key``: those that were not dropped and whose process completed.
         all_slices, dropped: Number of all its slices, and of the dropped ones, by key.
         others_share: Median share of the cores that other programs took, by key.
     """
@@ -69,8 +69,8 @@ class Panel:
     others_share: dict[str, float]
 
     def of_arm(self, arm: str, name: str = "seconds") -> Times:
-        """Return the seconds per image of an arm, or of a part of them (``host_s``, ``cpu_s``), of all configurations
-        and blocks."""
+        """Return the seconds per image of an arm (or of a part of it: ``host_s``, ``cpu_s``) for all configurations and
+        blocks."""
         own = self.slices[self.slices["arm"] == arm]
         return seconds_per_image(own.assign(seconds=own[name]), self.keys, self.blocks)
 
@@ -148,10 +148,10 @@ def compare(panel: Panel, plan: Comparison) -> Compared:
 
 
 def state_of(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison, *, phase: str, panel: int) -> PanelState:
-    """Decide, after a look, what is open in a panel and what its next blocks measure.
+    """Decide at a look (interim analysis) what is still open in a panel and what its next blocks measure.
 
     Args:
-        processes, slices: The study's frames; of this panel only the blocks up to the look.
+        processes, slices: The study's frames, of which only this panel's blocks up to the look are used.
         plan: See `Comparison`; this panel has reached one of its looks.
         phase, panel: Identify the panel.
     """
@@ -165,7 +165,7 @@ def pool_pinning(processes: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.Data
 
     Returns:
         The frames, with ``pin_memory`` False throughout if no process pinned anything, and the sentence that says so
-        (empty if pinning had an effect, or was not asked for).
+        (empty if pinning had an effect, or was not requested).
     """
     if processes.empty or processes["effective_pin_memory"].fillna(False).astype(bool).any():
         return processes, slices, ""
@@ -199,7 +199,8 @@ def _rows(panel: Panel, times: Times, level: float) -> pd.DataFrame:
 
 
 def computed_by(frame: pd.DataFrame, computed: Times) -> Times:
-    """Return the arm `compute` for each configuration: it is measured once for each pinning, and matched by it."""
+    """Return the times of the arm `compute` for each configuration; it is measured once with and once without pinned
+    memory."""
     measured = [key for key in computed.keys if np.isfinite(computed.column(key)).any()]
     pinned = dict(zip(frame["key"], frame["pin_memory"].astype(bool), strict=True))
     columns: list[Floats] = []
@@ -220,7 +221,7 @@ def _speed_columns(prefix: str, arm_speeds: list[Ratio]) -> dict[str, list[float
 
 
 def _facts(processes: pd.DataFrame, key: str) -> dict[str, Any]:
-    """Settings, status and resource figures of a configuration's processes."""
+    """Return settings, status and resource use of a configuration's processes."""
     complete, faulty = (
         processes[processes["status"] == Status.COMPLETE],
         processes[processes["status"] != Status.COMPLETE],
@@ -240,7 +241,7 @@ def _facts(processes: pd.DataFrame, key: str) -> dict[str, Any]:
 
 
 def _parts(slices: pd.DataFrame) -> dict[str, float]:
-    """The shares of training time, its step time and its use of cores."""
+    """Return the shares of training time, the step time and the use of cores."""
     seconds = float(slices["seconds"].sum())
     if not seconds:
         return dict.fromkeys(("data_wait_share", "au", "compute_ms", "cores_used"), math.nan)
@@ -253,7 +254,7 @@ def _parts(slices: pd.DataFrame) -> dict[str, float]:
 
 
 def _keys(frame: pd.DataFrame) -> list[str]:
-    """`configuration_key` of each row, computed once for equal settings."""
+    """Return the `configuration_key` of each row, computed once for equal settings."""
     names = [*SETTINGS, "own_loader"] if "own_loader" in frame else [*SETTINGS]
     made: dict[tuple[Any, ...], str] = {}
     keys = []

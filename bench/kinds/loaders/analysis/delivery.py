@@ -1,7 +1,7 @@
-"""Checks that every configuration delivered the same samples: otherwise their speeds are those of different work.
+"""Checks that every configuration delivered the same samples: otherwise their speeds could not be compared.
 
 Samples are compared with those that one process makes, batches with those of the fewest workers. A configuration that
-delivered others counts as failed, whatever speed was measured.
+delivered other samples counts as failed, and its speed is ignored.
 """
 
 import math
@@ -18,13 +18,13 @@ from bench.trials.status import Status
 FAILED = "failed"
 """Status of a configuration that delivered other samples."""
 NAMED = 4
-"""Configurations that a sentence names."""
+"""Maximum number of configurations that a sentence names."""
 CAUSES = (
     "Two causes are likely. The data set opened a file, a connection or a generator before its workers were forked, "
     "and they share it: open it in __getitem__, or in a worker_init_fn (--worker-init MODULE:NAME). Or its samples are "
     "random by design, or depend on the worker: then say so (--random-samples)"
 )
-"""Likely causes and remedies; also the end by which such errors are recognised."""
+"""Likely causes and fixes; also the ending by which errors about different samples are recognised."""
 
 
 def is_different_delivery(error: object) -> bool:
@@ -63,7 +63,7 @@ def unrepeatable_sentence(name: str, position: int) -> str:
 
 
 def different_deliveries(processes: pd.DataFrame) -> dict[str, str]:
-    """Return what configurations delivered differently from others, by their key (`configuration_key`).
+    """Return a description of the differing samples of each configuration that delivered other samples, by its key.
 
     Args:
         processes: Processes with the settings, ``status`` and ``hashes`` of their first batches, and, if samples were

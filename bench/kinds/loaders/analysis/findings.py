@@ -9,13 +9,13 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Comparison:
-    """The study's plan, as far as the analysis depends on it.
+    """The parts of the study's plan on which the analysis depends.
 
     Attributes:
         looks: Numbers of blocks after which decisions are made, ascending (`ratios.looks`).
         pairs: Pairs of configurations that are compared in the whole study (`ratios.pairs_of`).
-        margin: Share of the fastest configuration's images/s that the cheapest may lose.
-        interval: Relative half width at which a ratio is known well enough.
+        margin: Share of the fastest configuration's images/s by which a cheaper configuration may be slower.
+        interval: Relative half width of a ratio's interval at which the ratio is known well enough.
         cores: CPU cores that the processes could use; None: unknown.
     """
 
@@ -51,18 +51,18 @@ class Pick:
 
     Attributes:
         batch_size: Images in a batch.
-        key: Key of the configuration to take; of the best so far if the choice is not settled; "" if there is none.
-        settled: Whether the blocks were enough to choose.
-        fastest: Key of the configuration with the most images/s.
+        key: Key of the recommended configuration; of the best so far if the choice is not settled; "" if there is none.
+        settled: Whether there were enough blocks to choose.
+        fastest: Key of the configuration with the highest images/s.
         reference: Key of the configuration that all others are compared with.
         equal: Keys of configurations shown to be equal to the picked one within the margin.
-        open: Keys of which it is unknown whether they lose more than the margin.
+        open: Keys of configurations of which it is unknown whether they are slower by more than the margin.
         recommended: The settings of ``key``.
-        call: The ``DataLoader(...)`` call with them, or "".
+        call: The ``DataLoader(...)`` call with these settings, or "".
         gain: Speed over PyTorch's defaults at this batch size; None if these have no result.
-        loses_at_most: Largest share of images/s that ``key`` may lose to any other; None if unknown.
-        disturbed: Keys of configurations that were faster than possible: their figures cannot be trusted.
-        why_not: Why nothing is taken, a sentence in Markdown; "": something is.
+        loses_at_most: Largest share of images/s by which ``key`` may be slower than any other; None if unknown.
+        disturbed: Keys of configurations that were faster than possible: their numbers cannot be trusted.
+        why_not: Why nothing is recommended at this batch size, a sentence in Markdown; "" if something is.
     """
 
     batch_size: int
@@ -92,9 +92,9 @@ class Variant:
     standing: str
     """`faster` (by more than the margin), `equal` (within the margin, both ways), `slower` (at all) or `open`."""
     epoch_gap_s: float
-    """Seconds between two epochs, with the variant; NaN if there was no such border."""
+    """Seconds between two epochs with the variant; NaN if no epoch ended."""
     base_epoch_gap_s: float
-    """The same with the picked configuration."""
+    """Seconds between two epochs with the picked configuration."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,17 @@ class LoaderVerdict:
         recommended: Its settings, or None.
         call: The ``DataLoader(...)`` call to paste, or "".
         bottleneck: Bottleneck of the recommended configuration, see `model`.
-        flips_at: Fewest workers from which on training is not loader-bound, at the recommended batch size; None if not
-            settled, or if there are none.
-        knee: Fewest workers from which on more do not help; None if not settled.
+        flips_at: Minimum number of workers from which training is not loader-bound, at the recommended batch size; None
+            if not settled, or if no number suffices.
+        knee: Number of workers from which more workers do not help; None if not settled.
         gain: Speed over PyTorch's defaults at the same batch size; None if these have no result.
         sentences: All findings in words, as Markdown.
         variants: Single settings varied around the picked configuration.
         why_not: Why nothing is recommended, in Markdown; "": something is.
-        dropped, slices: Slices left out because other programs used the machine meanwhile, and the number of all
+        dropped, slices: Number of slices left out because other programs used the machine during them, and of all
             slices.
         others_share: Usual share of the machine that other programs used (median over the slices); NaN if unknown.
-        margin: As planned: differences within it count as none.
+        margin: The planned margin; differences within it count as none.
     """
 
     configurations: pd.DataFrame
@@ -130,7 +130,8 @@ class LoaderVerdict:
     flips_at: int | None = None
     knee: int | None = None
     limited: str = ""
-    """Key of the configuration that ``bottleneck`` describes: the chosen one, or the one that it varies."""
+    """Key of the configuration that ``bottleneck`` describes: the chosen one or, if that is a variant with an unknown
+    bottleneck, the configuration that it varies."""
     gain: Ratio | None = None
     sentences: Sequence[str] = ()
     variants: tuple[Variant, ...] = ()

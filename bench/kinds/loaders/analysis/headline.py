@@ -1,6 +1,6 @@
-"""The short answer of a loader study, in Markdown: which settings to use, and how sure that is.
+"""The short answer of a loader study, in Markdown: which settings to use, and how certain that is.
 
-It says less than the verdict's claims, and never more.
+It never says anything that the verdict's claims do not say.
 """
 
 import math
@@ -36,9 +36,10 @@ from bench.report.wording import counted, enumerate_items
 from bench.trials.status import Status
 
 NETWORK, STEP, NO_STEP = "network", "step", ""
-"""Kinds of step on a batch: one of our networks, a user's or waiting step, or none."""
+"""Kinds of training step: NETWORK trains one of our networks, STEP is a user's step or a wait, NO_STEP: loading
+alone."""
 WORTH_SAYING = 0.2
-"""A possible loss is mentioned if it is known to be below this share."""
+"""A possible loss of speed is mentioned if it is known to be below this share."""
 
 
 def headline(verdict: LoaderVerdict, *, computes: str, longer: str = "") -> str:
@@ -64,13 +65,13 @@ def headline(verdict: LoaderVerdict, *, computes: str, longer: str = "") -> str:
 
 
 def sureness(verdict: LoaderVerdict, *, cores: float | None, computes: str, unmeasured: int = 0) -> str:
-    """Return how sure the headline is, and why not surer; empty if nothing is recommended.
+    """Return how certain the headline is, and what limits the certainty; empty if nothing is recommended.
 
     Args:
         verdict: The verdict.
         cores: Cores that the processes could use; None: unknown.
         computes: NETWORK, STEP or NO_STEP.
-        unmeasured: Combinations that are still to be measured.
+        unmeasured: Number of combinations that are still to be measured.
     """
     pick = verdict.pick
     if pick is None:
@@ -114,7 +115,8 @@ def _use(verdict: LoaderVerdict, row: pd.Series) -> str:
 
 
 def _no_faster(verdict: LoaderVerdict, row: pd.Series) -> str:
-    """State that nothing else is faster, as far as was shown: a settled choice has shown it for its panel."""
+    """State that no other configuration is faster, as far as this was shown; a settled choice shows it for its
+    panel."""
     share = f"{100 * verdict.margin:.2g} %"
     if (verdict.complete["batch_size"] == row["batch_size"]).sum() < 2:
         return ""
@@ -165,7 +167,7 @@ def _times(value: float) -> str:
 
 
 def _more_workers(verdict: LoaderVerdict, row: pd.Series) -> str:
-    """The effect of more workers, if that is settled."""
+    """State the effect of more workers, if it is settled."""
     most = most_workers(verdict, row)
     if verdict.knee is None or not most:
         return ""
@@ -202,7 +204,7 @@ def _compared(verdict: LoaderVerdict) -> list[str]:
 
 
 def _without_default(verdict: LoaderVerdict, row: pd.Series) -> list[str]:
-    """Why nothing is compared with PyTorch's default."""
+    """State why nothing is compared with PyTorch's defaults."""
     same = verdict.configurations[verdict.configurations["batch_size"] == row["batch_size"]]
     plain = [each for _, each in same.iterrows() if is_default(each)]
     if any(each["n"] > 0 for each in plain):

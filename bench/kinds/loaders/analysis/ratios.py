@@ -1,7 +1,8 @@
 """Ratios of speeds between configurations that were measured side by side, with intervals that hold over all looks.
 
-The unit is the block: in each, a configuration has a fresh process, and its seconds per image are one value. Whatever
-slows a block down slows all in it; what is particular to a process differs from block to block.
+The unit is the block: in each, a configuration has a fresh process, and its seconds per image are one value. A slow
+moment of the machine slows all configurations of a block alike; chance effects of single processes differ from block to
+block.
 """
 
 import itertools
@@ -20,13 +21,16 @@ from bench.kinds.loaders.analysis.findings import Comparison, Ratio
 Floats = NDArray[np.float64]
 
 ALPHA = 0.05
-"""Largest share of studies in which any interval, at any look and of any pair, may exclude the truth."""
+"""Maximum share of studies in which any interval, of any pair and at any look (interim analysis), excludes the
+truth."""
 GROWTH = 1.49
-"""Blocks at a look over those at the look before."""
+"""Number of blocks at a look divided by that at the previous look."""
 LEAST_GROWTH = 1.25
-"""Looks closer than this to the last one are left out: they would cost error level and tell what the last one tells."""
+"""Minimum ratio of the blocks at the last look to those at the look before: a closer look would cost error level and
+show nothing new."""
 FLOOR = 0.002
-"""Least relative standard deviation assumed for a block's ratio: less is chance, or the clock's resolution."""
+"""Minimum relative standard deviation assumed for a block's ratio: a smaller one is chance, or the clock's
+resolution."""
 TOO_WIDE = 4.0
 """Ratio of an interval's end to its middle above which nothing is known and no interval is given."""
 DISTURBING_SHARE = 0.05
@@ -48,8 +52,8 @@ def pairs_of(panels: Iterable[int]) -> int:
 
 
 def is_disturbed_by_others(slices: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which slices are dropped: other programs took more of the machine than usual in this study (the
-    median)."""
+    """Return which slices are dropped, because other programs took more of the machine than the median of this study's
+    slices."""
     if not len(slices):
         return np.zeros(0, dtype=bool)
     share = slices["others_share"].to_numpy(dtype=float)
@@ -77,7 +81,7 @@ class Times:
         return np.where(counts > 0, np.nansum(self.seconds, axis=0) / np.maximum(counts, 1), np.nan)
 
     def column(self, key: str) -> Floats:
-        """Return the (blocks,) seconds per image of one of them."""
+        """Return the seconds per image (blocks,) of the one with this key."""
         return self.seconds[:, self.keys.index(key)]
 
 
@@ -174,7 +178,8 @@ class Ratios:
 
 
 def _within(value: float, reach: float, n: int) -> Ratio:
-    """The value with the ends of its interval, or without them if the interval is so wide that nothing is known."""
+    """Return the value with the ends of its interval, or without them if the interval is so wide that nothing is
+    known."""
     if reach > math.log(TOO_WIDE):
         return Ratio(value, None, None, n)
     return Ratio(value, value * math.exp(-reach), value * math.exp(reach), n)
@@ -186,7 +191,7 @@ def student_quantile(freedom: float, level: float) -> float:
 
 
 def _freedom(values: Floats) -> int:
-    """Degrees of freedom of residuals from a table's rows and columns; 1 at least."""
+    """Return the degrees of freedom of residuals from a table's rows and columns; at least 1."""
     measured = np.isfinite(values)
     rows, columns = measured.sum(axis=1) > 1, measured.sum(axis=0) > 1
     kept = measured[rows][:, columns]
@@ -194,10 +199,10 @@ def _freedom(values: Floats) -> int:
 
 
 def _separated(pairs: dict[tuple[int, int], Paired], weights: Floats, variances: Floats, count: int) -> Floats | None:
-    """(K,) Variance of each configuration, by least squares from those of pairs, which are sums of two; None if they do
-    not determine it.
+    """Return the variance of each configuration (K,), by least squares from the variances of pairs, which are sums of
+    two; None if these do not determine it.
 
-    A variance cannot be under a quarter of the usual one: smaller estimates are chance.
+    Estimates below a quarter of the usual variance are raised to that: smaller ones are chance.
     """
     if count < 3 or len(pairs) < count:
         return None
@@ -213,8 +218,8 @@ def _separated(pairs: dict[tuple[int, int], Paired], weights: Floats, variances:
 
 
 def speeds(times: Times, level: float) -> list[Ratio]:
-    """Return images/s of each, with an interval over the blocks: by Student's t, with the larger of own and usual
-    variance."""
+    """Return each configuration's images/s with an interval over the blocks: by Student's t, with the larger of its own
+    and the usual variance."""
     scattered = [_variance(column) for column in times.seconds.T]
     finite = [each for each in scattered if math.isfinite(each)]
     usual = float(np.mean(finite)) if finite else math.nan
@@ -263,15 +268,17 @@ def ratio_columns(name: str, ratios: Sequence[Ratio | None]) -> dict[str, list[f
 
 
 def level_at(plan: Comparison, blocks: int) -> float:
-    """Return the error level of all intervals of a look together: the looks' sum is ALPHA, shared by their blocks.
+    """Return the error level of all intervals of a look together: the levels of all looks add up to ALPHA, in
+    proportion to their blocks.
 
-    Before a look is reached its level holds: a panel that ends between two looks is looked at once, and then no more.
+    Between two looks the level of the next look holds: a panel that ends there is analysed once more, and then never
+    again.
     """
     at = next((look for look in plan.looks if look >= blocks), plan.looks[-1])
     return ALPHA * at / sum(plan.looks)
 
 
 def _variance(column: Floats) -> float:
-    """Relative variance of a column's finite values; NaN with fewer than two."""
+    """Return the relative variance of a column's finite values; NaN with fewer than two."""
     values = column[np.isfinite(column)]
     return float(values.var(ddof=1) / values.mean() ** 2) if len(values) > 1 else math.nan

@@ -1,4 +1,4 @@
-"""Sentences about a data set that is a stream: whether its workers share the samples or repeat them."""
+"""Sentences about a data set that is a stream: whether its workers divide the samples between them or repeat them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ SHARDING_REMEDY = (
     "Let __iter__ yield its worker's share alone (torch.utils.data.get_worker_info(): itertools.islice(samples, "
     "info.id, None, info.num_workers)), or choose the share in a worker_init_fn (--worker-init MODULE:NAME)"
 )
-"""Remedy for a stream that its workers repeat."""
+"""Advice for a stream that each worker delivers in full."""
 NOT_COMPARED = "A stream's samples have no index, so whether all configurations delivered the same was not checked."
 
 
@@ -20,7 +20,7 @@ def stream_sentences(name: str, look: Mapping[str, Any], most_workers: int) -> l
 
     Args:
         name: The data set's dotted path.
-        look: The study's note (STREAM).
+        look: What is known of the stream, from the study's note STREAM.
         most_workers: The largest number of workers tried.
     """
     if most_workers < 2:

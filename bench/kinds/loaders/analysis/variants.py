@@ -1,8 +1,8 @@
-"""Variants of the picked configuration, one setting each: which of them is worth taking.
+"""Variants of the picked configuration, each with one setting changed, and which of them is worth using.
 
-A variant costs attention, and there are many: one is taken only if it is shown to be faster than the picked
-configuration by more than the margin, in the blocks in which both were measured. Of several such variants the first is
-taken, unless another one is shown to be faster than that by more than the margin.
+A variant means an additional setting for the user, and there are many variants: one is recommended only if it is shown
+to be faster than the picked configuration by more than the margin, in the blocks in which both were measured. If
+several are, the first is recommended, unless another one is shown to be faster than that by more than the margin.
 """
 
 import pandas as pd
@@ -16,7 +16,7 @@ FASTER, EQUAL, SLOWER, OPEN = "faster", "equal", "slower", "open"
 
 
 def variants(around: Compared, base: pd.Series, *, margin: float) -> tuple[Variant, ...]:
-    """Return every variant of ``base`` that has a result in the panel laid around it."""
+    """Return every variant of ``base`` that has a result in the panel of its variants."""
     results = []
     for _, row in around.frame[around.frame["n"] > 0].iterrows():
         changed = [name for name in SETTINGS if plain_value(row[name]) != plain_value(base[name])]
@@ -29,7 +29,7 @@ def variants(around: Compared, base: pd.Series, *, margin: float) -> tuple[Varia
 
 
 def best_variant(around: Compared, tried: tuple[Variant, ...], *, margin: float) -> Variant | None:
-    """Return the variant to take; None if none is shown to be worth it."""
+    """Return the recommended variant; None if none is shown to be worth using."""
     best: Variant | None = None
     disturbed = set(around.frame.loc[around.frame["disturbed"], "key"])
     for each in tried:

@@ -33,7 +33,7 @@ REMEDIES_HERE = REMEDIES | {
     "measurements are not repeated.",
     "timed_out": "Raise stall_s in a study file, or find out what the data set waits for.",
 }
-"""Remedies for a study in which no measurement has a result, by status."""
+"""Advice for a study in which no measurement has a result, by status."""
 NOTHING_YET = "Nothing is recommended yet: no configuration has been measured."
 NOTHING_COMPLETED = "Nothing is recommended: no configuration completed."
 SAMPLES_DIFFER = (
@@ -59,9 +59,9 @@ def loaders_verdict(
         processes: A row for each process of a configuration (one block of it).
         slices: A row for each finished slice.
         plan: See `Comparison`.
-        pinning_idle: Why pinned memory, which was asked for, could have no effect here and was not measured.
-        has_step: Whether something is computed; else only loading was measured, and nothing can hide it.
-        different: Sentences of `delivery.unrepeatable_sentence`: speeds of different work are not compared.
+        pinning_idle: Why pinned memory was requested but not measured, since it has no effect here; "" otherwise.
+        has_step: Whether something is computed on the batches; otherwise only loading was measured.
+        different: Sentences of `delivery.unrepeatable_sentence`; if there are any, speeds are not compared.
         remaining: Measurements that are still to be made.
     """
     processes, slices = _measured(processes), _measured(slices)
@@ -127,7 +127,8 @@ def call_of(row: pd.Series) -> str:
 def best_of_grid(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> pd.Series | None:
     """Return the row of the pick with the most images/s over all batch sizes; None if nothing is picked.
 
-    The panel of variants is laid around it, and the report's answer begins with it: the two must be the same.
+    The panel of variants varies this configuration, and the report's answer begins with it, so the two must be the
+    same.
     """
     processes, slices, _ = pool_pinning(_measured(processes), _measured(slices))
     compared = [
@@ -152,12 +153,12 @@ def disturbed(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -
 
 
 def _measured(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows without the tries of the largest-batch search."""
+    """Return the rows without the attempts of the largest-batch search."""
     return frame[frame["phase"] != LARGEST].reset_index(drop=True) if len(frame) else frame
 
 
 def _frame(compared: Sequence[Compared]) -> pd.DataFrame:
-    """A row for each configuration, from the first panel in which it was measured; fastest first."""
+    """Return a row for each configuration, from the first panel in which it was measured; fastest first."""
     if not compared:
         return pd.DataFrame(columns=COLUMNS)
     rows = pd.concat([each.frame for each in compared], ignore_index=True)
@@ -166,7 +167,7 @@ def _frame(compared: Sequence[Compared]) -> pd.DataFrame:
 
 
 def _pick(each: Compared, plan: Comparison) -> Pick:
-    """The choice of one panel."""
+    """Return the choice of one panel."""
     choice, frame = each.choice, each.frame
     assert choice is not None
     size = int(frame["batch_size"].iloc[0])
@@ -207,14 +208,14 @@ def _is_equal(each: Compared, one: str, other: str, margin: float) -> bool:
 
 
 def _most_lost(each: Compared, key: str, others: Sequence[str]) -> float | None:
-    """The largest share that a configuration may lose to any other, by the lower ends of its ratios."""
+    """Return the largest share of speed that a configuration may lose to any other, by the lower ends of its ratios."""
     lows = [each.ratios.between(key, other).low for other in others]
     known = [low for low in lows if low is not None]
     return max(0.0, 1 - min(known)) if known and len(known) == len(lows) else None
 
 
 def _gain(each: Compared, key: str) -> Ratio | None:
-    """Speed over PyTorch's defaults; None if these have no result."""
+    """Return the speed relative to PyTorch's defaults; None if these have no result."""
     frame = each.frame
     plain = [str(row["key"]) for _, row in frame.iterrows() if row["key"] in each.cheapest and is_default(row)]
     return each.ratios.between(key, plain[0]) if plain else None
@@ -226,7 +227,7 @@ def _why_nothing(processes: pd.DataFrame, remaining: int) -> str:
 
 
 def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
-    """The worker curve of the picked configuration, or of PyTorch's defaults if that is longer."""
+    """Return the worker curve of the picked configuration, or of PyTorch's defaults if that is longer."""
     own = worker_curve(frame, chosen)
     plain = chosen.copy()
     plain[list(WORKER_SETTINGS)] = None
@@ -236,8 +237,8 @@ def _curve(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
 
 
 def _knee(each: Compared, curve: pd.DataFrame, margin: float) -> int | None:
-    """The fewest workers of a curve that lose at most the margin to any more, if all fewer ones are shown to lose more;
-    None if one of those is open."""
+    """Return the smallest number of workers on a curve that is at most the margin slower than any larger number, if all
+    smaller numbers are shown to be slower than that; None if one of these is open."""
     keys, workers = list(curve["key"]), list(curve["num_workers"])
     for index, key in enumerate(keys):
         more = [each.ratios.between(key, other) for other in keys[index + 1 :]]
@@ -249,7 +250,8 @@ def _knee(each: Compared, curve: pd.DataFrame, margin: float) -> int | None:
 
 
 def _bound(grid: pd.DataFrame, chosen: pd.Series) -> str:
-    """The chosen configuration's bottleneck; memory if it is loader-bound and faster loading did not fit."""
+    """Return the chosen configuration's bottleneck; memory if it is loader-bound and more workers did not fit into
+    memory."""
     if chosen["bottleneck"] != LOADER_BOUND:
         return str(chosen["bottleneck"])
     more = grid[grid["num_workers"] > chosen["num_workers"]]

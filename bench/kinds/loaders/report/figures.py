@@ -1,4 +1,4 @@
-"""The other figures of a loader study: workers against batch size, the knee, waits, batch sizes.
+"""Figures of a loader study's sections: heat map of workers and batch size, speed by workers, waits, batch sizes.
 
 Each has a ``has_...`` function that says whether there is anything to show; otherwise the page leaves it out.
 """
@@ -37,14 +37,14 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 MOST_PANELS = 3
-"""Most batch sizes that the knee shows."""
+"""Maximum number of batch sizes in the figure of speed by workers ("the knee")."""
 LEAST_WAIT_MS = 0.01
-"""Shorter waits are drawn at this value, because the axis is logarithmic."""
+"""Minimum wait in milliseconds on the logarithmic axis; shorter waits are drawn at this value."""
 HEADROOM = 1.45
-"""Top of the knee's axis, in multiples of the highest end of training's intervals; what is above it is cut and written
-as a number."""
+"""Top of the knee's axis, in multiples of the upper end of training's intervals; higher values are cut and written as
+numbers."""
 DARK = 0.7
-"""Share of the map's range above which pale text stands out more than dark: either has a contrast of 4 at least."""
+"""Share of the map's range above which pale text is easier to read than dark; both have a contrast of at least 4."""
 ON_LIGHT, ON_DARK = "#101418", "#fefefe"
 """Text colours on the map's cells. The cells look the same on a light and on a dark page, so these must too: neither is
 a colour that `bench.report.style.as_svg` swaps."""
@@ -144,7 +144,7 @@ def knee(result: LoaderResult) -> Figure:
 
 
 def _training_line(axis: Axes, own: pd.DataFrame, label: str) -> None:
-    """Training: a thick line above all else, its intervals as a band."""
+    """Draw training as a thick line in front of all others, with its intervals as a band."""
     known = own[own["low"].notna() & own["high"].notna()]
     workers, colour = known["num_workers"].astype(float), COLOURS[CHOSEN]
     axis.fill_between(workers, known["low"], known["high"], color=colour, alpha=2 * BAND_ALPHA, lw=0, zorder=3)
@@ -173,14 +173,14 @@ def _say_cut(axis: Axes, own: pd.DataFrame, top: float) -> None:
 
 
 def _curves(result: LoaderResult) -> pd.DataFrame:
-    """The complete combinations with the recommended pin_memory."""
+    """Return the complete combinations with the recommended pin_memory."""
     frame, chosen = _complete(grid_configurations(result)), result.verdict.recommended
     return frame if chosen is None or frame.empty else frame[frame["pin_memory"] == chosen["pin_memory"]]
 
 
 def _knee_sizes(result: LoaderResult) -> list[int]:
-    """Batch sizes at which several numbers of workers are complete; of more than MOST_PANELS the smallest, the largest,
-    and the recommended one or else the middle."""
+    """Return the batch sizes at which several numbers of workers are complete; if these are more than MOST_PANELS, the
+    smallest, the largest, and the recommended one (or the middle one)."""
     frame = _curves(result)
     if frame.empty or not result.verdict.chosen:
         return []
@@ -215,7 +215,7 @@ def waits(result: LoaderResult) -> Figure:
 
 
 def _waits(result: LoaderResult) -> dict[int, np.ndarray]:
-    """Quantiles of the waits in milliseconds by the number of workers, the median over the blocks."""
+    """Return quantiles of the waits in milliseconds by the number of workers, each the median over the blocks."""
     chosen, processes = result.verdict.recommended, result.processes
     if chosen is None:
         return {}

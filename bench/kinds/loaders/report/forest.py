@@ -31,23 +31,23 @@ from bench.storage.visible import visible
 CHOSEN = 3
 """Index of the recommendation's colour and marker, in all figures."""
 USE, EQUAL, SLOWER, UNTOLD = "use", "equal", "slower", "open"
-"""Ways to draw a row."""
+"""Ways to draw a row: recommended, equal to that, slower, or with an unknown standing."""
 LOOKS = {FASTEST: EQUAL, WITHIN: EQUAL, "equal": EQUAL, "faster": EQUAL, OPEN: UNTOLD}
 """The way to draw a row, by its standing; others are drawn as SLOWER."""
 ROW_HEIGHT, ROOM = 0.34, 1.3
-"""Height in inches of a row, and of everything else together."""
+"""Height in inches of a row, and of everything around the rows together."""
 NAME_LINE = 30
-"""Characters of a row's name on a line."""
+"""Maximum number of characters of a row's name on a line."""
 NEAR, FARTHEST = 80.0, 50.0
-"""Per cent of the fastest: rows from NEAR up decide how far the axis reaches, down to FARTHEST at most."""
+"""Speeds in per cent of the fastest: the axis shows all rows from NEAR up, and reaches down to FARTHEST at most."""
 LEAST_SPAN = 8.0
-"""Least per cent below 100 that the axis shows."""
+"""Minimum width of the axis below 100, in per cent."""
 SPEED_AT, NOTE_AT = 8, 58
 """Points from the axis to the texts at a row's end: images/s, and a note."""
 VARIED = "one setting varied"
 """Title of the group of variants of the best configuration, which are compared with it."""
 SHARES = ("to_fastest", "to_fastest_low", "to_fastest_high")
-"""Columns of the share of the fastest, with the ends of its interval."""
+"""Columns with the speed as a share of the fastest's, and the ends of its interval."""
 LEFT, RIGHT = "◂", "▸"
 """Arrows of values beyond the axis."""
 
@@ -158,7 +158,7 @@ def forest(result: LoaderResult) -> Figure:
 
 
 def _limits(rows: Sequence[Row], margin: float) -> tuple[float, float]:
-    """Ends of the axis. Values far off become an arrow at its edge, so that near ones can be read."""
+    """Return the ends of the axis. Values far away become an arrow at its edge, so that near ones can be read."""
     near = [row for row in rows if NEAR <= row.share <= 200 - NEAR]
     ends = [end for row in near for end in (row.share, row.low, row.high) if not math.isnan(end)]
     low = max(FARTHEST, min([100 - max(LEAST_SPAN, 2 * margin), *ends]))
@@ -203,7 +203,8 @@ def _at_end(axis: Axes, at: int, points: int, text: str, **look: Any) -> None:
 
 
 def _slower_label(made: Sequence[Group], margin: str) -> str:
-    """The legend of slower rows: in the grid by more than the margin; of a varied setting, at all."""
+    """Return the legend entry of slower rows; in the grid "slower" means by more than the margin, of variants by any
+    amount."""
     varied, grid = (
         any(row.look == SLOWER for group in made for row in group.rows if (group.title == VARIED) == of_varied)
         for of_varied in (True, False)
@@ -214,7 +215,7 @@ def _slower_label(made: Sequence[Group], margin: str) -> str:
 
 
 def _handles(made: Sequence[Group], margin: str, left: float, right: float) -> list[Artist]:
-    """The legend: the ways in which rows are drawn here, and the margin."""
+    """Return the legend entries: the ways in which rows are drawn in this figure, and the margin."""
     settled = all(row.note == "use" for group in made for row in group.rows if row.look == USE)
     looks = {row.look for group in made for row in group.rows if row.look == USE or left <= row.share <= right}
     handles = {

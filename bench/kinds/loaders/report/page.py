@@ -59,7 +59,7 @@ def loader_findings(result: LoaderResult) -> Findings:
 def study_info(result: LoaderResult) -> StudyInfo:
     """Return the study's identity, status and settings for its page.
 
-    Bus errors make a study doubtful too: they are an end that only measurements know.
+    Bus errors also make a study doubtful; this status exists only for measurements.
     """
     spec, trials = result.spec, result.trials()
     return StudyInfo(
@@ -98,7 +98,7 @@ def _has_usual_threads(result: LoaderResult) -> bool:
 
 
 def _paste(result: LoaderResult) -> list[Code]:
-    """The recommended DataLoader call; for a COCO folder a training command with it too."""
+    """Return the recommended DataLoader call; for a COCO folder also a training command with these settings."""
     chosen = result.verdict.recommended
     if chosen is None or not result.verdict.call:  # a user's own loader is no DataLoader call
         return []
@@ -109,7 +109,7 @@ def _paste(result: LoaderResult) -> list[Code]:
 
 
 def _training(result: LoaderResult, chosen: dict[str, Any]) -> str:
-    """The `posebench train` command with the recommended settings."""
+    """Return the `posebench train` command with the recommended settings."""
     spec = result.spec
     options: list[Sequence[str]] = [
         *file_options(spec),
@@ -129,7 +129,7 @@ def _training(result: LoaderResult, chosen: dict[str, Any]) -> str:
 
 
 def _document(result: LoaderResult) -> dict[str, Any]:
-    """The keys of the JSON document that only this kind has."""
+    """Return the part of the JSON document that only this kind has."""
     verdict = result.verdict
     reached, ratios = result.known_ratios
     return {
@@ -155,7 +155,7 @@ def _document(result: LoaderResult) -> dict[str, Any]:
 
 
 def _picked(result: LoaderResult, pick: Pick) -> dict[str, Any]:
-    """The choice for one batch size as JSON; ``equal`` and ``open`` are settings too."""
+    """Return the choice for one batch size as JSON; ``equal`` and ``open`` hold settings instead of keys."""
 
     def settings(keys: Sequence[str]) -> list[dict[str, Any]]:
         return [plain_settings(result.verdict.configuration(key)) for key in keys]

@@ -16,7 +16,8 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 SETTLED, TIME, BLOCKS = "settled", "time", "blocks"
-"""Reasons why the measuring ended: every choice was settled, the time was up, or the most blocks were made."""
+"""Reasons why the measuring ended: every choice was settled statistically, the time was up, or the maximum number of
+blocks was reached."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,16 @@ class LoaderResult:
 
     spec: LoaderSpec
     processes: pd.DataFrame
-    """A row for each process of a configuration (a block of it), in the order in which they were made."""
+    """A row for each measuring process (one configuration in one block), in the order in which they were started."""
     slices: pd.DataFrame
-    """A row for each finished slice of an arm."""
+    """A row for each finished slice: about a second of one arm (loading, computing or training) in one process."""
     verdict: LoaderVerdict
     panels: int
-    """Number of groups of configurations measured side by side: those of the grid, and what was varied around its
-    best."""
+    """Number of panels (groups of configurations measured side by side): one for each batch size of the grid, and those
+    of the variants of its best configuration."""
     different: Sequence[str]
-    """Sentences about samples that differed when they were made a second time; then nothing is compared."""
+    """Sentences about samples that differed when one process made them twice; if there are any, no speeds are
+    compared."""
     stream: Mapping[str, Any] | None
     """Facts about a data set that is a stream (`sharding.StreamLook`); None otherwise."""
     spent_s: float
@@ -41,12 +43,13 @@ class LoaderResult:
     ended: str
     """SETTLED, TIME or BLOCKS; "" while the study goes on."""
     largest: Mapping[str, Any] | None
-    """Result of the largest-batch search: ``largest``, whether memory ``limited`` it, and why it ``ended`` early, if it
-    did; None: no search."""
+    """Result of the largest-batch search: the ``largest`` size that fits, ``limited`` (whether memory limited it) and
+    ``ended`` (why the search ended early, or ""); None: no search."""
     transfers: Mapping[str, Any] | None
-    """Copies to the GPU: ``pinned_gb_per_s``, ``pageable_gb_per_s``, ``hidden_share``; None without CUDA."""
+    """Copies to the GPU: ``pinned_gb_per_s``, ``pageable_gb_per_s``, ``hidden_share`` (share of the copying time that
+    can overlap with computing); None without CUDA."""
     needs: Sequence[Mapping[str, Any]]
-    """The predicted need of each configuration of the grid."""
+    """The predicted memory of each configuration of the grid."""
     limits: Mapping[str, Any]
     """Cores, memory and /dev/shm that this process could use."""
     machine: Mapping[str, str]
@@ -81,13 +84,13 @@ class LoaderResult:
 
     @property
     def measured(self) -> pd.DataFrame:
-        """The rows of ``processes`` without the tries of the largest-batch search, each series of which ends in a
-        failure."""
+        """The rows of ``processes`` without the attempts of the largest-batch search, which usually ends with a failed
+        attempt."""
         return self.processes[self.processes["phase"] != LARGEST] if len(self.processes) else self.processes
 
     @property
     def unmeasured(self) -> int:
-        """Number of combinations of the grid of which no process has been started."""
+        """Number of combinations of the grid for which no process has been started."""
         if self.different:
             return 0
         spec = self.spec
@@ -100,7 +103,8 @@ class LoaderResult:
 
     @property
     def known_ratios(self) -> tuple[int, int]:
-        """The number of ratios to a panel's reference that are known to the asked interval, and of all such ratios."""
+        """Number of speed ratios (to a panel's reference configuration) whose interval is as narrow as requested, and
+        of all such ratios."""
         if self.complete.empty or self.different:
             return 0, 0
         rows = [
@@ -110,17 +114,17 @@ class LoaderResult:
         return sum(known), len(rows)
 
     def used(self, pick: Pick) -> str:
-        """Return the key of the configuration to use with a batch size: the pick, or a better variant of it."""
+        """Return the key of the configuration to use at the pick's batch size: the pick, or a better variant of it."""
         return self.verdict.chosen if pick is self.verdict.pick else pick.key
 
     def trials(self) -> dict[str, int]:
-        """Return the number of processes by status, every status included, and of all (``recorded``), without the
-        largest-batch search."""
+        """Return the number of processes by status (every status), and of all (``recorded``), without the largest-batch
+        search."""
         counts = dict.fromkeys(map(str, MeasurementStatus), 0)
         for status in self.measured["status"] if len(self.processes) else ():
             counts[str(status)] += 1
         return {**counts, "recorded": len(self.measured)}
 
     def status(self) -> str:
-        """Return `complete` once nothing more is to be measured, else `unfinished`."""
+        """Return `complete` once all measurements are made, otherwise `unfinished`."""
         return "complete" if self.finished else "unfinished"

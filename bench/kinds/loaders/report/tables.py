@@ -19,12 +19,12 @@ from bench.trials.columns import rows_of
 from bench.trials.status import Status
 
 MOST_ROWS = 12
-"""Most configurations with a result on the main page; all are in the appendix."""
+"""Maximum number of configurations with a result on the main page; all are in the appendix."""
 MOST_FAULTS = 4
-"""Most configurations without a result on the main page."""
+"""Maximum number of configurations without a result on the main page."""
 SIZE_COLUMNS = ("batch", "use", "images/s", "times the default", "settled")
 BEST = "best"
-"""Mark of the best so far, if the choice is not settled."""
+"""Mark of the best configuration so far, if the choice is not settled."""
 MAIN_COLUMNS = ("workers", "batch", "also", "images/s", "% of fastest", "waits")
 WHOLE_COLUMNS = (
     "configuration",
@@ -91,8 +91,8 @@ def gain_cell(gain: Ratio | None) -> str:
 def main_table(result: LoaderResult) -> Table:
     """Return the picks, PyTorch's defaults and the fastest configurations by batch size; then those that failed.
 
-    Narrow enough for a terminal of 80 columns: ``batch`` and ``also`` (what else differs from PyTorch's defaults)
-    appear only if they are needed.
+    Narrow enough for a terminal of 80 columns: the columns ``batch`` and ``also`` (other settings that differ from
+    PyTorch's defaults) appear only if needed.
     """
     rows = shown_rows(result)
     marks = {result.used(pick): "use" if pick.settled else BEST for pick in result.verdict.picks}
@@ -112,7 +112,7 @@ def main_table(result: LoaderResult) -> Table:
 
 
 def _is_needed(column: str, rows: list[dict[str, Any]]) -> bool:
-    """Return whether a column of the main table differs between its rows, or says anything."""
+    """Return whether a column of the main table has different values in its rows, or any value."""
     if column == "batch":
         return has_several_sizes(rows)
     return column != "also" or any(map(also_text, rows))
@@ -134,10 +134,11 @@ def shown_rows(result: LoaderResult) -> list[dict[str, Any]]:
 
 
 def leading_rows(result: LoaderResult) -> list[dict[str, Any]]:
-    """Return the complete configurations to show, MOST_ROWS at most, sorted by batch size, varied settings after the
-    grid, the fastest first.
+    """Return the complete configurations to show (at most MOST_ROWS), sorted by batch size, variants after the grid,
+    the fastest first.
 
-    Every pick is taken first, then what it is compared with, then the fastest of each batch size in turn.
+    All picks are chosen first, then the configurations they are compared with, then the fastest of each batch size in
+    turn.
     """
     named = [{key for pick in result.verdict.picks for key in (pick.key, result.used(pick))}]
     named.append({key for pick in result.verdict.picks for key in (pick.reference, pick.fastest)})
@@ -201,7 +202,7 @@ def detail_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def slice_rows(result: LoaderResult) -> list[list[str]]:
-    """Return the cells of the table of blocks and slices behind each configuration's figures."""
+    """Return the cells of the table of blocks and slices behind each configuration's numbers."""
     return [
         [
             configuration_text(row),
@@ -230,7 +231,7 @@ def gpu_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def need_rows(result: LoaderResult) -> list[list[str]]:
-    """Return the cells of the table of each configuration's predicted need of memory."""
+    """Return the cells of the table of each configuration's predicted memory."""
     return [
         [
             str(need["num_workers"]),
@@ -243,7 +244,8 @@ def need_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def fault_rows(result: LoaderResult) -> list[list[str]]:
-    """Return the cells of the table of processes without a result, equal ones counted."""
+    """Return the cells of the table of processes without a result; processes with the same error share a row with a
+    count."""
     counts: dict[tuple[str, ...], int] = {}
     for row in rows_of(result.measured):
         if row["status"] != Status.COMPLETE:
@@ -254,7 +256,8 @@ def fault_rows(result: LoaderResult) -> list[list[str]]:
 
 
 def configuration_text(row: Any) -> str:
-    """Return `2 workers, batch 16, pinned`: what differs from PyTorch's defaults; a user's own loader by its name."""
+    """Return the settings that differ from PyTorch's defaults, as `2 workers, batch 16, pinned`, or the name of a
+    user's own loader."""
     return ", ".join(filter(None, (_workers(row), f"batch {row['batch_size']}", also_text(row))))
 
 
@@ -292,8 +295,8 @@ def _standing_cell(row: Any, mark: str) -> str:
 def with_share(result: LoaderResult, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its share of the fastest (``to_fastest`` and its ends) and its standing.
 
-    A varied setting is compared with the configuration that it varies. At a batch size with a disturbed configuration
-    there are no shares.
+    A variant is compared with the configuration that it varies. At a batch size with a disturbed configuration (one
+    faster than possible) there are no shares.
     """
     verdict = result.verdict
     if any(pick.batch_size == row["batch_size"] and not pick.key for pick in verdict.picks):
@@ -308,7 +311,7 @@ def with_share(result: LoaderResult, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _share_interval(row: Any) -> str:
-    """`121 ±2 %`: the speed with the end of its interval that is farther off."""
+    """Return `121 ±2 %`: the speed with the distance of the farther end of its interval."""
     middle, low, high = (row[name] for name in ("images_per_s", "low", "high"))
     if not (known(low) and known(high)):
         return _speed(middle)
@@ -329,7 +332,7 @@ def _ratio_cell(row: Any, name: str) -> str:
 
 
 def _with_ends(row: Any, middle: str, low: str, high: str, text: Callable[[Any], str]) -> str:
-    """A figure with its interval, if it has one."""
+    """Return a number with its interval, if it has one."""
     ends = f" [{text(row[low])}, {text(row[high])}]" if known(row[low]) and known(row[high]) else ""
     return text(row[middle]) + ends
 
@@ -339,7 +342,7 @@ def _speed(images_per_s: Any) -> str:
 
 
 def disturbed_rows(result: LoaderResult) -> pd.DataFrame:
-    """Return the configurations that were faster than loading and computing alone allow, because something disturbed
+    """Return the configurations that trained faster than loading alone and computing alone allow: something disturbed
     them."""
     frame = result.configurations
     return frame[frame["disturbed"].astype(bool)] if len(frame) else frame

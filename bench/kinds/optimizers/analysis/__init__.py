@@ -1,4 +1,4 @@
-"""The analysis of an optimizers study.
+"""The analysis of an optimizers study (words such as tuning, confirm trial, finalist and look: docs/architecture.md).
 
 In: records. Out: data frames, numbers and sentences. Pure functions: never reads or writes a disk, a clock or a
 database.

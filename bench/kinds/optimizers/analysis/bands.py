@@ -22,14 +22,15 @@ def run_curves(
     """Return the evaluations of each confirm trial.
 
     Args:
-        records: One row a trial; only the confirm phase counts.
+        records: One row a trial; only the confirm phase (finalists on fresh seeds) is used.
         curves: One row an evaluation: trial_id, step, train_seconds and ``value``.
         value: Column of the curves: ``ap``, or a loss (``val_loss``).
         over: Column of the curves for the x axis: ``step`` or ``train_seconds``.
         floor: Score under which a run has learned nothing.
 
     Returns:
-        Rows optimizer, trial_id, complete (the trial ran to its end), learned (and its score is not under ``floor``),
+        Rows optimizer, trial_id, complete (the trial ran to its end), learned (it is complete and its score is not
+            under ``floor``),
         evaluation (its number within the trial, from 1), x (in ``over``'s unit), y; sorted by optimizer, tuning, seed
         and evaluation. Evaluations without a finite x or y are left out; the others keep their numbers.
     """
@@ -62,8 +63,8 @@ def run_curves(
 def curve_bands(runs: pd.DataFrame) -> pd.DataFrame:
     """Return median and quartiles over the runs of each optimizer that learned, evaluation by evaluation.
 
-    Runs on one budget are evaluated at the same shares of it: in steps at the same steps, in seconds at nearly the same
-    ones. Nothing is interpolated: x is the median over the runs as well.
+    Runs with the same budget are evaluated at the same fractions of it: at the same steps, or at nearly the same
+    seconds. Nothing is interpolated: x is the median over the runs as well.
 
     Args:
         runs: From `run_curves`.

@@ -40,19 +40,19 @@ class Comparison:
     """The compared pairs of a study, and the optimizers that may be the best.
 
     Attributes:
-        pairs: One row for each pair, in the order of the names. ``a``, ``b``; ``n`` (tunings of each that it rests on);
-            ``mean_difference`` (a - b) with its 95 % interval ``low`` and ``high`` (of this pair alone, without the
-            margin; NaN where a tuning of either collapsed or failed); ``sd_difference`` (standard deviation of the
-            difference of one tuning of each); ``t_p`` and ``t_p_adjusted`` (p that the difference is within the margin;
-            adjusted by Shaffer's step-down; NaN where undefined); ``probability_of_improvement`` (share of the shared
-            confirm seeds where a > b, ties half); ``better``: ``a`` or ``b`` where a claim is made, else empty;
-            ``level`` of the claim.
+        pairs: One row for each pair, in the order of the names. ``a``, ``b``; ``n`` (number of tunings of each that are
+            compared); ``mean_difference`` (a - b) with its 95 % interval ``low`` and ``high`` (of this pair alone,
+            without the margin; NaN where a tuning of either collapsed or failed); ``sd_difference`` (standard deviation
+            of the difference of one tuning of each); ``t_p`` and ``t_p_adjusted`` (p that the difference is within the
+            margin; adjusted by Shaffer's step-down; NaN where undefined); ``probability_of_improvement`` (share of the
+            shared confirm seeds where a > b, ties half); ``better``: ``a`` or ``b`` where a claim is made, otherwise
+            empty; ``level`` of the claim.
         best: Optimizers that no claimed pair beats, of those with a complete tuning, sorted.
-        tunings: Tunings of each optimizer that the last tests rest on; 0: none.
+        tunings: Number of tunings of each optimizer that the last tests compare; 0: none.
         detectable: Gap in the score that the last tests detect with 80 % power, between optimizers that never collapse;
             NaN where unknown.
-        margin: Difference of two procedures that counts as none, in the score.
-        until_decided: Whether claims are made at looks.
+        margin: Difference between two procedures up to which they count as equal, in the score's unit.
+        until_decided: Whether claims are made at looks (interim tests).
         looks: The looks taken, in order.
         level: Level of the claims over all pairs, unless they are made at looks.
         measure: The measure that the scores are in.
@@ -80,7 +80,8 @@ def compare_procedures(
     """Compare all pairs of optimizers.
 
     All with a complete tuning are compared by the tunings that all of them have complete. If ``until_decided``, the
-    looks that can be taken decide: a claim of an earlier look stays, and the optimizer it beats drops out.
+    looks (interim tests) taken so far decide: a claim of an earlier look stays, and the optimizer that it beats drops
+    out.
 
     Args:
         tuned: From `tuned_scores`.

@@ -16,7 +16,7 @@ from bench.trials.scores import score_table
 from bench.trials.status import Status
 
 MIN_SEEDS = 5
-"""Least pairs for a claim: the spread of fewer is often tiny by chance."""
+"""Minimum number of pairs for a claim: the spread of fewer is often tiny by chance."""
 
 COLUMNS = (
     "name",
@@ -52,8 +52,8 @@ def control_comparisons(
         One row a control, sorted by name: name, control_of, settings (JSON, of most of its trials), ap_mean, ap_low and
         ap_high of the control and (``of_...``) of its optimizer over the ``n`` seeds that both have, unfinished (of
         these, control trials that count as AP 0), difference (optimizer - control) with its 95 % interval low and high,
-        and t_p of the paired t test: not corrected, since the control is no part of the family of pairs. NaN where not
-        known.
+        and t_p of the paired t test: not corrected, since the control is not among the compared pairs of optimizers.
+            NaN where not known.
     """
     study, controls = with_record_columns(study), with_record_columns(controls)
     scores = score_table(study)
@@ -82,7 +82,7 @@ def control_comparisons(
 
 
 def control_sentence(row: pd.Series, *, alpha: float = ALPHA, measure: Measure = AP) -> str:
-    """Say whether an optimizer, as tuned, does better than its untuned limit; ``row``: from `control_comparisons`."""
+    """Say whether an optimizer, as tuned, is better than its untuned limit; ``row``: from `control_comparisons`."""
     score_text = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
     settings = json.loads(row["settings"])
     if row["n"] == 0:

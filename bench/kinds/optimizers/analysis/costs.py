@@ -42,7 +42,7 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row for each optimizer that has a record, sorted by name, NaN where nothing is known: ``images_per_s``,
         ``optimizer_step_ms``, ``optimizer_state_bytes``, ``train_s`` and ``eval_s`` (seconds a trial; medians over the
-        ``timed_trials`` complete confirm trials, over complete tune trials before there are any), ``trials`` (all
+        ``timed_trials`` complete confirm trials, or, before there are any, over complete tune trials), ``trials`` (all
         recorded), ``trial_s_sum`` (wall seconds of all its trials, failed ones included) and ``time_share`` (of that
         sum over all optimizers).
     """
@@ -66,7 +66,8 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def timed_rows(records: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the rows whose medians are an optimizer's speed: its complete confirm trials, else complete tune trials.
+    """Return the rows whose medians are an optimizer's speed: its complete confirm trials or, before there are any, its
+    complete tune trials.
 
     Args:
         records: From `study_records`.

@@ -19,11 +19,11 @@ def budget_views(
 ) -> pd.DataFrame:
     """Return each optimizer's AP at a common budget: the same steps, or the same seconds of training.
 
-    The common budget is the least, over the optimizers, of the median budget at the end of their complete confirm
-    trials: there the first optimizer has finished. Curves are interpolated linearly between evaluations, from AP 0 at
-    0; after its end a trial keeps its last AP. A trial that did not complete has AP 0. With a schedule that decays the
-    learning rate, trials read before their end score lower than if the schedule had ended there. So equal time is only
-    read from trials whose budget was in time.
+    The common budget is the smallest over the optimizers of the median budget at the end of their complete confirm
+    trials: at that point the first optimizer has finished. Curves are interpolated linearly between evaluations, from
+    AP 0 at 0; after its end a trial keeps its last AP. A trial that did not complete has AP 0. With a schedule that
+    decays the learning rate, trials read before their end score lower than if the schedule had ended there. Therefore
+    equal time is only read from trials whose budget was in seconds.
 
     Args:
         records: One row a trial; only the confirm phase counts.

@@ -1,4 +1,4 @@
-"""Finalists: the settings that each tuning ended with, and which of them the report shows to paste."""
+"""Finalists: the settings that each tuning (one independent search) ended with, and which of them the report shows."""
 
 import json
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ class Finalist:
         collapsed: Whether it is complete and one of its runs learned nothing.
         tune_score: Best score of the tuning's tune trials, on the select split; None: unknown.
         scores: Scores of its recorded confirm trials on the report split, by seed.
-        ap_select: Mean AP of its recorded confirm trials on the select split, one that did not complete as 0; None
-            where a complete one has not measured it.
+        ap_select: Mean AP of its recorded confirm trials on the select split, where a trial that did not complete
+            counts as 0; None where a complete trial has not measured it.
     """
 
     tuning: int
@@ -41,7 +41,7 @@ class Finalist:
     ap_select: float | None
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values, with the settings as an object."""
+        """Return the finalist as plain values, with the settings as an object."""
         return {
             "tuning": self.tuning,
             "settings": json.loads(self.settings),
@@ -90,9 +90,9 @@ def finalists_of(records: pd.DataFrame, tuned: TunedScores) -> dict[str, tuple[F
 def shown_finalist(finalists: Sequence[Finalist]) -> Finalist | None:
     """Return the finalist whose settings the report shows; None without finalists.
 
-    It is the one whose confirm trials scored best on the select split; where one of them has not measured that, the one
-    whose tuning had the best tune trial. The report split never decides: its scores must stay an unbiased report of the
-    choice. Complete tunings come before others, ties by number.
+    It is the one whose confirm trials scored best on the select split or, if one of these has not measured that, the
+    one whose tuning had the best tune trial. The report split never decides, so that its scores are an unbiased measure
+    of the choice. Complete tunings come before others, ties by number.
     """
     candidates = [each for each in finalists if each.complete] or list(finalists)
     if not candidates:

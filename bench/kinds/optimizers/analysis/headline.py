@@ -1,6 +1,6 @@
-"""The headline: which optimizer to use and how sure that is, for a reader who has one minute.
+"""The headline: which optimizer to use and how certain that is, for a reader who has one minute.
 
-It says less than `verdict`, and never more: it only recommends optimizers that no claim beats.
+It is shorter than `verdict`, and never claims more: it only recommends optimizers that no claim beats.
 """
 
 import math
@@ -16,9 +16,10 @@ from bench.trials.score_names import LOSS_SCORE
 
 SCOPE = "These results hold only for this network, data and budget."
 MOST_NAMED = 3
-"""With more than twice as many optimizers, the rest are only counted."""
+"""Number of optimizers that a sentence names if there are more than twice as many; the others are counted."""
 NO_SPREAD = 1e-6
-"""A detectable gap so little above the margin (relative) comes from tunings without any spread, and means nothing."""
+"""A detectable gap that exceeds the margin by less than this (relative) comes from tunings without spread, and means
+nothing."""
 
 
 def headline(summary: pd.DataFrame, compared: Comparison) -> str:
@@ -53,12 +54,12 @@ def headline(summary: pd.DataFrame, compared: Comparison) -> str:
 
 
 def sureness(summary: pd.DataFrame, compared: Comparison, *, more: str = "") -> str:
-    """Say how sure the headline is, and why not surer, in Markdown; empty where it recommends nothing.
+    """Say how certain the headline is, and what limits the certainty, in Markdown; empty where it recommends nothing.
 
     Args:
         summary: As for `headline`.
         compared: As for `headline`.
-        more: The command, in Markdown, with which the study would find more; empty: there is none.
+        more: The command, in Markdown, that extends the study so that it finds more; empty: there is none.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
     if confirmed.empty or none_completed(confirmed) or budget_too_small(confirmed):
@@ -93,12 +94,12 @@ def _best(tuned: pd.DataFrame, compared: Comparison) -> str:
 
 
 def _of_these(candidates: pd.DataFrame, tuned: pd.DataFrame) -> str:
-    """Return the qualifier for a highest score among the steady optimizers alone; empty where all are steady."""
+    """Return the words that limit "the highest score" to the steady optimizers; empty where all are steady."""
     return " of these" if len(candidates) < len(tuned) else ""
 
 
 def best_rows(tuned: pd.DataFrame, compared: Comparison) -> pd.DataFrame:
-    """Return the optimizers that may be the best, without those that collapsed or failed, unless all did.
+    """Return the optimizers that may be the best, without those that collapsed or failed (with them, if all did).
 
     Args:
         tuned: Rows of `rankings.summarize` with a complete tuning.

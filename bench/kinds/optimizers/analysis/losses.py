@@ -1,4 +1,5 @@
-"""Validation losses: the lowest of tuning, for studies where nothing scored; and means beside the skill."""
+"""Validation losses: the lowest during tuning, for studies where nothing scored; and the means shown beside the
+skill."""
 
 from collections.abc import Sequence
 
@@ -19,7 +20,7 @@ COLUMNS = ("optimizer", "trials", "val_loss", "skill")
 def losses_reached(records: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
     """Return the lowest validation loss of each optimizer's complete tune trials.
 
-    It is no ranking: each loss is the best of several trials.
+    This is not a ranking: each loss is the best of several trials.
 
     Args:
         records: One row a trial, all phases.

@@ -13,7 +13,7 @@ SKILL_LIMITS = (
 )
 
 AP_ABOVE_CHANCE = "AP is above chance for all optimizers here: compare by AP, with `--score ap` under another `--name`."
-"""Added where AP is above chance for all optimizers."""
+"""Sentence that is added if AP is above chance for all optimizers."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Measure:
         score: Name of the score that judges the study.
         name: Name before a number: ``AP 0.292``.
         unit: Unit behind a number: ``0.021 AP``.
-        defined: A sentence that defines it; empty for AP, which readers know.
-        limits: A sentence on what it does not tell; empty where nothing needs saying.
+        defined: A sentence that defines the measure; empty for AP, which readers know.
+        limits: A sentence on what the measure does not show; empty if none is needed.
     """
 
     score: ScoreName

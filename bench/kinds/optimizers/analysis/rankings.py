@@ -17,7 +17,7 @@ from bench.trials.scores import score
 from bench.trials.status import Status
 
 AP_DECIMALS = 12
-"""Decimals to which mean APs must agree to tie: the rest is rounding of the sum."""
+"""Number of decimals in which mean APs must agree to tie; further ones are rounding errors."""
 
 COLUMNS = (
     "rank",
@@ -165,7 +165,7 @@ def summarize(
 
 
 def unranked(summary: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
-    """Return the summary in the study's order, without ranks, times to a target and borders: they would be noise."""
+    """Return the summary in the study's order, without ranks, times to a target and borders, which would be noise."""
     position = {name: number for number, name in enumerate(order)}
     ordered = summary.sort_values(["name"], key=lambda names: names.map(position), ignore_index=True)
     empty = ("rank", "target_ap", "time_to_target_s", "steps_to_target", "targets_reached")
@@ -195,6 +195,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _finite_median(values: np.ndarray) -> float:
-    """Return the median with misses as infinity; NaN where the median itself is a miss."""
+    """Return the median, where a target that was not reached counts as infinity; NaN where the median itself is
+    infinite."""
     median = float(np.median(values)) if len(values) else np.inf
     return median if np.isfinite(median) else float("nan")

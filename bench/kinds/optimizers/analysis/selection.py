@@ -13,7 +13,7 @@ def best_trials(records: pd.DataFrame) -> pd.DataFrame:
     """Return the best tune trial of each optimizer.
 
     By AP of the last checkpoint, ties by lower validation loss, then by position in the plan. A trial that did not
-    complete is chosen only if none of its optimizer did.
+    complete is chosen only if no trial of its optimizer completed.
 
     Args:
         records: One row a trial; only the tune phase counts.
@@ -41,7 +41,8 @@ def _known_or_last(column: pd.Series) -> pd.Series:
 
 
 def leader(summary: pd.DataFrame) -> str | None:
-    """Return the optimizer with the highest mean score over its tunings (ties: the first row); None before any.
+    """Return the optimizer with the highest mean score over its tunings (ties: the first row); None before there is
+    one.
 
     This is not a claim: `verdict` says whether it beats the others.
     """

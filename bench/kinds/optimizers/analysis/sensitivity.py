@@ -17,7 +17,7 @@ COLUMNS = ("optimizer", "trial_id", "tuning", "round", "rate", "ap", "status")
 
 
 def rate_of(hyperparameters: Mapping[str, object]) -> float:
-    """Return the rate among some hyperparameters; NaN without a positive number."""
+    """Return the learning rate among some hyperparameters; NaN if there is no positive number."""
     value = next((hyperparameters[name] for name in RATES if name in hyperparameters), np.nan)
     return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
 

@@ -1,4 +1,4 @@
-"""The trials and MLflow runs behind an optimizer's figures."""
+"""The trials and MLflow runs behind an optimizer's numbers."""
 
 from collections.abc import Mapping
 
@@ -29,9 +29,9 @@ SEED_COLUMNS = (
 def seed_rows(records: pd.DataFrame, *, floor: float = AP_FLOOR) -> pd.DataFrame:
     """Return the confirm trials behind each mean, one row each, sorted by optimizer, tuning and seed.
 
-    ``ap_counted`` is the AP that the mean counts: that of a complete trial, else 0. ``collapsed``: the run scored under
-    ``floor``, as if it had learned nothing. ``run_id`` is MLflow's. With records from `as_skill` these are skills, and
-    there is a column ``measured_ap``.
+    ``ap_counted`` is the AP that the mean counts: that of a complete trial, otherwise 0. ``collapsed``: the run scored
+    under ``floor``, as if it had learned nothing. ``run_id`` is MLflow's. With records from `as_skill` these are
+    skills, and there is a column ``measured_ap``.
     """
     records = study_records(records)
     confirm = records[records["phase"] == CONFIRM]
@@ -59,7 +59,8 @@ def chosen_rows(records: pd.DataFrame, tunings: Mapping[str, int]) -> pd.DataFra
 
     Args:
         records: One row a trial.
-        tunings: Number of the shown tuning by optimizer; for an optimizer not in it, the best tune trial of all.
+        tunings: Number of the shown tuning by optimizer; for an optimizer without an entry, its best tune trial over
+            all tunings.
     """
     records = study_records(records)
     shown_tuning = records["optimizer"].map(dict(tunings)).fillna(records["tuning"])

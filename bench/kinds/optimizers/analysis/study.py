@@ -53,10 +53,10 @@ class StudyAnalysis:
     ranking: pd.DataFrame
     """One row an optimizer, from `summarize`; from `unranked` where the study is not comparable."""
     comparable: bool
-    """False where the budget is too small for an order, or no confirm trial completed: then nothing is ranked, and
+    """False if the budget is too small to rank optimizers, or no confirm trial completed: then nothing is ranked, and
     ``comparisons`` holds no claim."""
     planned_tunings: int | None = None
-    """Tunings of each optimizer that the study has, or begins with; None: unknown."""
+    """Number of tunings of each optimizer that the study has, or begins with; None: unknown."""
     timed: bool = False
     """Whether trials had a budget in seconds of training."""
     trials_left: int = 0
@@ -115,7 +115,7 @@ class StudyAnalysis:
 
     @property
     def limits(self) -> str:
-        """Limits of the measure, in sentences; of validation losses also whether AP is above chance by now."""
+        """Limits of the measure, in sentences; for validation losses also whether AP is already above chance."""
         if not self.measure.is_loss:
             return self.measure.limits
         mean_aps = self.ranking[MEASURED_AP_MEAN]
@@ -123,7 +123,7 @@ class StudyAnalysis:
         return f"{self.measure.limits} {AP_ABOVE_CHANCE}" if above_chance else self.measure.limits
 
     def sureness(self, *, more: str = "") -> str:
-        """Say how sure the headline is, in short names; first, a warning if trials are still to come."""
+        """Say how certain the headline is, in short names, after a warning if trials are still to come."""
         text = sureness(*self._in_short_names(), more=more)
         return f"{EARLY} {text}" if text and self.trials_left else text
 
@@ -235,7 +235,7 @@ def study_analysis(
         optimizers: The study's optimizers in its order, used where nothing is ranked; else those in the records.
         lr_ranges: Low and high of the rates searched, by optimizer.
         tunings: Tunings of each optimizer that the study has, or begins with.
-        seeds: Confirm trials of each tuning; None: the most that any has.
+        seeds: Number of confirm trials of each tuning; None: the maximum over the tunings.
         target: AP for the time to target, set before the study; None: there is none.
         until_decided: Whether the study goes on until it is decided: claims are then made at looks.
         level: Level of the claims otherwise: lower where the study was looked at before it was extended.

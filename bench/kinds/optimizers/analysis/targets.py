@@ -33,7 +33,8 @@ def time_to_target(records: pd.DataFrame, curves: pd.DataFrame, target: float | 
 
 
 def _crossing(points: Points, target: float) -> float:
-    """Return where a curve from (0, 0) first reaches the target, interpolated linearly; infinite if nowhere."""
+    """Return the position at which a curve from (0, 0) first reaches the target, interpolated linearly; infinite if
+    never."""
     x, y = (np.append(0.0, values) for values in points)
     above = np.flatnonzero(y[1:] >= target)
     if not len(above):

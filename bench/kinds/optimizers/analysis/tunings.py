@@ -1,4 +1,4 @@
-"""Arrange the confirm scores by optimizer, tuning and seed: the data behind every claim."""
+"""Arrange the scores of the confirm trials by optimizer, tuning and seed: the data behind every claim."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class TunedScores:
         names: Optimizers with a confirm record, sorted.
         scores: Array (optimizers, tunings, seeds); NaN: no record yet. A tuning's seeds are the same for all
             optimizers.
-        complete: Array (optimizers, tunings): whether all confirm trials of the tuning are recorded. Only then it
-            counts.
+        complete: Array (optimizers, tunings): whether all confirm trials of the tuning are recorded. Only complete
+            tunings are used.
         collapsed: Array (optimizers, tunings): complete, and one of its runs learned nothing.
         failed: Array (optimizers, tunings): complete, and one of its runs failed (it scores 0).
         record_rows: Row in `confirm_records` of each element of ``scores``; -1: none.
@@ -39,7 +39,7 @@ class TunedScores:
 
     @property
     def steady(self) -> np.ndarray:
-        """Array (optimizers): has a complete tuning, and none that collapsed or failed."""
+        """Array (optimizers): whether the optimizer has a complete tuning, and none that collapsed or failed."""
         steady: np.ndarray = self.complete.any(axis=1) & ~(self.collapsed | self.failed).any(axis=1)
         return steady
 
@@ -59,7 +59,7 @@ def tuned_scores(records: pd.DataFrame, *, seeds: int | None = None, floor: floa
 
     Args:
         records: One row a trial, all phases, in any order.
-        seeds: Confirm trials of each tuning; None: the most that any tuning has.
+        seeds: Number of confirm trials of each tuning; None: the maximum over the tunings.
         floor: Score under which a run has learned nothing.
 
     Raises:
@@ -102,7 +102,7 @@ def tuned_scores(records: pd.DataFrame, *, seeds: int | None = None, floor: floa
 
 
 def common_tunings(tuned: TunedScores, among: Sequence[int]) -> np.ndarray:
-    """Return the numbers of the tunings that all optimizers (indices ``among``) have complete."""
+    """Return the numbers of the tunings that are complete for all optimizers with an index in ``among``."""
     return np.flatnonzero(tuned.complete[list(among)].all(axis=0))
 
 

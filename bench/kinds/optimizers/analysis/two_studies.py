@@ -16,7 +16,8 @@ from bench.trials.phases import CONFIRM
 from bench.trials.status import Status
 
 NOT_PAIRED = "each study tuned its optimizers independently"
-"""Why equal confirm seeds do not pair trials of two studies: these train different settings."""
+"""Sentence that explains why trials of two studies with equal confirm seeds are not paired: they train different
+settings."""
 
 COLUMNS = (
     "name",
@@ -110,10 +111,10 @@ def compare_studies(
     """Compare each optimizer that has confirm trials in both studies as a procedure, B against A.
 
     AP: Welch's t test and interval on the tunings' means, never paired. Within each study an optimizer's variance is
-    the larger of its own and the one pooled over its steady optimizers, including the effect that a seed has on all
-    (see `nested.tuning_spreads`); a difference counts as far as it exceeds `MARGIN` of the score's range. Speed: images
-    per second of the complete confirm trials on a logarithmic scale, by Welch's t test and interval, each spread at
-    least the one pooled over all optimizers. Holm's correction runs over the optimizers, for AP and for speed apart.
+    the larger of its own and the one pooled over the study's steady optimizers, including the effect that a seed has on
+    all (see `nested.tuning_spreads`); a difference counts as far as it exceeds `MARGIN` of the score's range. Speed:
+    images per second of the complete confirm trials on a logarithmic scale, by Welch's t test and interval, each spread
+    at least the one pooled over all optimizers. Holm's correction runs over the optimizers, for AP and for speed apart.
 
     Args:
         a: Records of the first study, one row a trial.
@@ -127,7 +128,8 @@ def compare_studies(
         and those that collapsed, ``score_a`` and ``score_b`` (means over the tunings compared), mean APs as in a
         ranking with intervals, ``difference`` (of the scores, B - A) with its 95 % interval ``low`` and ``high`` (NaN
         where a tuning of either collapsed), ``p`` and ``p_adjusted``; ``better``: ``a`` or ``b`` where the adjusted p
-        is at most ``alpha``, else empty; median images per second, ``speed_ratio`` (B / A, of geometric means) with its
+            is at most ``alpha``, otherwise empty; median images per second, ``speed_ratio`` (B / A, of geometric means)
+            with its
         interval and adjusted p, ``faster`` like ``better``; ``settings_a`` and ``settings_b`` (hyperparameters of the
         finalist shown). NaN where nothing is known.
     """

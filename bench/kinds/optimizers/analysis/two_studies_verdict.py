@@ -45,7 +45,7 @@ def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA, measure: Me
 def neither_has_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
     """Say which of two studies, A and B, has no result, and why; empty where both have one.
 
-    Where no trial completed, diverged or was pruned, an AP of 0 cannot be compared with another study's.
+    If no trial of a study completed, diverged or was pruned, its AP of 0 cannot be compared with another study's.
 
     Args:
         a: Records of the first study, one row a trial, without controls.
@@ -60,7 +60,8 @@ def neither_has_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
 
 
 def trouble_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """Name the optimizers all of whose trials failed in one of two studies that have results, in a sentence each."""
+    """Return a sentence for each optimizer whose trials all failed in one of the studies, if both studies have
+    results."""
     return " ".join(
         f"In {letter}: {sentence}"
         for letter, records in (("A", a), ("B", b))
@@ -69,7 +70,8 @@ def trouble_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
 
 
 def _leaders(compared: pd.DataFrame, measure: Measure) -> list[str]:
-    """Name the optimizer with the highest mean in each study; nothing where it is shared, or all scored 0."""
+    """Name the optimizer with the highest mean in each study; nothing if several share the highest mean, or all scored
+    0."""
     if len(compared) == 1:
         return []
     best = []

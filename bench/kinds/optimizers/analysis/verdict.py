@@ -25,12 +25,13 @@ SCOPE = (
 
 
 def verdict(summary: pd.DataFrame, compared: Comparison, *, planned: int | None = None, alpha: float = ALPHA) -> str:
-    """Say which optimizers may be the best, which are beaten, what could not be seen, and how often tunings collapsed.
+    """Say which optimizers may be the best, which are beaten, which gaps were too small to see, and how many tunings
+    collapsed.
 
     Args:
         summary: From `rankings.summarize`.
         compared: From `comparisons.compare_procedures`; its claims decide everything that is said.
-        planned: Tunings of each optimizer that the study has, or begins with; None: not known.
+        planned: Number of tunings of each optimizer that the study has, or begins with; None: not known.
         alpha: The level of the claims, for how a p is rounded, and of the test whether collapses differ.
 
     Returns:
@@ -67,7 +68,7 @@ def none_completed(confirmed: pd.DataFrame) -> bool:
 def budget_too_small(confirmed: pd.DataFrame) -> bool:
     """Return whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW`.
 
-    Only optimizers with completed trials count, by those trials: one that diverged has not trained too little.
+    Only optimizers with completed trials count, by those trials: a diverged optimizer did not train too little.
     """
     trained = confirmed["completed_ap_mean"].dropna()
     return 3 * int((trained < TOO_LOW).sum()) >= 2 * len(trained) > 0
@@ -153,7 +154,7 @@ def _claim_sentences(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
 
 
 def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float) -> list[str]:
-    """Say how near the open pairs came to a claim, and which gaps the study was too small to see."""
+    """Say how near the pairs without a claim came to one, and which gaps the study was too small to see."""
     pairs = compared.pairs[(compared.pairs["better"] == "") & (compared.pairs["n"] > 1)]
     if pairs.empty:
         return []

@@ -26,7 +26,7 @@ from bench.workloads.of_study import as_study_file
 MORE_TUNINGS = 2
 """Tunings that the suggested `study extend` command adds."""
 MOST_PASTED = 2
-"""Most optimizers whose lines are on the first screen; the appendix has all."""
+"""Maximum number of optimizers whose lines are on the first screen; the appendix has all."""
 
 
 def optimizer_findings(result: StudyResult) -> Findings:

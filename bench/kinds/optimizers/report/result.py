@@ -45,7 +45,7 @@ class PasteLines:
     python: str
     command: str
     note: str = ""
-    """A sentence on what the command gives."""
+    """A sentence on the result that the command should reproduce."""
     trial_id: str | None = None
     """The confirm trial that the command repeats; None: none has completed."""
 
@@ -66,7 +66,7 @@ class StudyResult:
     analysis: StudyAnalysis
     """The analysis of records and curves."""
     needed: NeededLength | None
-    """Trial length that a score would need, where nothing scored and so nothing was confirmed; else None."""
+    """Trial length needed for a score, if nothing scored and therefore nothing was confirmed; otherwise None."""
     time_use: TimeUse | None
     """The wall time by activity; None where an earlier version did not record it."""
     leader_samples: LeaderSamples | None
@@ -101,7 +101,7 @@ class StudyResult:
         return {**counts, "recorded": len(self.records), "planned": self.planned}
 
     def status(self) -> str:
-        """Return `complete` once every planned trial has a record, else `unfinished`."""
+        """Return `complete` once every planned trial has a record, otherwise `unfinished`."""
         return "complete" if len(self.records) >= self.planned else "unfinished"
 
     def document(self) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def time_rows(use: TimeUse) -> list[list[str]]:
 
 
 def source_rows(result: StudyResult) -> list[list[str]]:
-    """Return the cells of the table of MLflow runs behind each optimizer's figures: the beginnings of their ids."""
+    """Return the cells of the table of MLflow runs behind each optimizer's numbers: the beginnings of their ids."""
     runs = {str(name): list(trials["run_id"]) for name, trials in result.analysis.seeds.groupby("optimizer")}
     return [
         [

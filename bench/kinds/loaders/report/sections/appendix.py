@@ -44,7 +44,8 @@ LIMITS = (
     "alone over training)."
 )
 CONTEXT_BYTES = 1e9
-"""GPU memory that driver and contexts may hold beside the process's own; more belongs to other programs."""
+"""GPU memory in bytes that driver and contexts may hold beside the process's own; more than that belongs to other
+programs."""
 
 
 def every_configuration(result: LoaderResult) -> list[Section]:
@@ -63,7 +64,7 @@ def every_configuration(result: LoaderResult) -> list[Section]:
 
 
 def _disturbed(result: LoaderResult) -> list[str]:
-    """Configurations whose figures cannot be trusted, and what to do."""
+    """Return a text on configurations whose numbers cannot be trusted, with advice."""
     names = [configuration_text(row) for row in rows_of(disturbed_rows(result))]
     if not names:
         return []
@@ -152,7 +153,7 @@ def needs(result: LoaderResult) -> list[Section]:
 
 
 def how(result: LoaderResult) -> list[Section]:
-    """Return how it was measured, what the figures rest on, and which measurements have no result."""
+    """Return how the study measured, how many blocks are behind each number, and which measurements have no result."""
     parts: list[Part] = [_what(result), _blocks(result), _looks(result), _slices(result)]
     if rows := slice_rows(result):
         parts.append(Table(SLICE_COLUMNS, rows))
@@ -212,7 +213,7 @@ def _looks(result: LoaderResult) -> str:
 
 
 def _ended(result: LoaderResult) -> str:
-    """Why the measuring ended, and what it did not settle."""
+    """Say why the measuring ended, and what it did not settle."""
     spent = duration_text(result.spent_s)
     text = {
         SETTLED: f"The measuring ended after {spent}, with all choices settled.",
@@ -274,7 +275,7 @@ def _deliveries(result: LoaderResult) -> str:
 
 
 def _samples(result: LoaderResult) -> str:
-    """The number of samples that workers made once more, to be compared with those of one process."""
+    """Say how many samples workers made again for comparison with those of one process."""
     rows = result.measured
     if not rows["compared_samples"].notna().any():
         return ""

@@ -96,7 +96,8 @@ def workers(result: LoaderResult) -> list[Section]:
 
 
 def waits(result: LoaderResult) -> list[Section]:
-    """Return the figure of how long batches are waited for; empty unless it is known of several numbers of workers."""
+    """Return the figure of how long batches are waited for; empty unless waits are known for several numbers of
+    workers."""
     if not figures.has_waits(result):
         return []
     alt = "Share of the batches that are waited for longer than so many milliseconds, by number of workers"

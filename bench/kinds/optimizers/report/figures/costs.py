@@ -16,7 +16,7 @@ from bench.trials.columns import rows_of
 HEIGHT = 4.8
 """Height of the figure in inches."""
 INTERVAL_ALPHA = 0.55
-"""Opacity of intervals: those of equal costs overlap."""
+"""Opacity of intervals, which overlap if costs are equal."""
 ROOM = 1.15
 """Upper end of the cost axis, relative to the highest cost."""
 
@@ -57,7 +57,7 @@ def _known(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def _ap(row: dict[str, Any]) -> float:
-    """Return the mean AP of the tunings that learned; where none did, the mean over all."""
+    """Return the mean AP of the tunings that learned or, if none did, of all tunings."""
     return float(row["ap_mean"] if known(row["ap_mean"]) else row["score_mean"])
 
 

@@ -30,7 +30,8 @@ def has_learning_curves(result: StudyResult) -> bool:
 
 
 def learning_curves(result: StudyResult) -> Figure:
-    """Draw AP along the budget: each run, median and quartiles of those that learned, others' medians in grey."""
+    """Draw AP along the budget: each run, median and quartiles of the runs that learned, other optimizers' medians in
+    grey."""
     return _panels(result, AP)
 
 

@@ -12,7 +12,8 @@ from bench.report.wording import counted, p_text
 from bench.trials.columns import rows_of
 
 FEWEST_TUNINGS = 2
-"""Least tunings for the figure: with one each the luck of tuning is unknown, and there is no interval."""
+"""Minimum number of tunings for the figure: with one tuning each, the luck of tuning is unknown and there is no
+interval."""
 
 
 def forest_panel(result: StudyResult) -> Intervals | None:
@@ -71,8 +72,8 @@ def _note(
 ) -> str:
     """Return ``AP 0.239, p = 0.005``; if there is no interval, a second line with the reason.
 
-    ``apart``: whether those that may be the best include steady ones; then the unsteady ones are "too unstable to
-    place".
+    ``apart``: whether some of the optimizers that may be the best are steady; the unsteady ones are then called "too
+    unstable to place".
     """
     parts = [f"{measure.name} {row['score_mean']:.3f}"]
     if measure.is_loss and known(row[VAL_LOSS_MEAN]):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bench.report.style import WIDTH
 
 MOST_PANELS = {1: 1, 2: 2, 3: 3, 4: 2, 9: 3}
-"""Number of columns, by the most panels that use it; more panels use `COLUMNS`."""
+"""Number of columns, by the maximum number of panels for which it is used; more panels use `COLUMNS`."""
 COLUMNS = 4
 ROW_HEIGHT, FRAME_HEIGHT = 2.3, 1.2
 """Height in inches of a row of panels, and of everything around them."""

@@ -22,7 +22,7 @@ from bench.trials.status import Status
 ROW, TUNING, FRAME = 0.3, 0.13, 1.2
 """Height in inches of an optimizer's row without its tunings, of one tuning, and of everything below the rows."""
 FAR = 0.5
-"""Scores all above this share of the highest make the axis begin near the lowest instead of at 0."""
+"""If all scores are above this share of the highest, the axis begins near the lowest score instead of at 0."""
 FILLED = 0.8
 """Share of its row's height that an optimizer's mean and interval fill."""
 

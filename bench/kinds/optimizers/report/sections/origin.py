@@ -1,4 +1,4 @@
-"""Sections on the origin of the figures: sample images, what was run, and the MLflow runs."""
+"""Sections on the origin of the numbers: sample images, what was run, and the MLflow runs."""
 
 import pandas as pd
 
@@ -69,7 +69,7 @@ def _name_table(result: StudyResult) -> list[Table]:
 
 
 def _sharing_text(result: StudyResult) -> str:
-    """Say if trials shared the machine, since speeds are then lower; else empty."""
+    """Say that trials shared the machine, which lowers their speeds; empty if they did not."""
     most = result.records["concurrent_trials"].max() if "concurrent_trials" in result.records else None
     if pd.isna(most) or most < 2:
         return ""
@@ -79,7 +79,7 @@ def _sharing_text(result: StudyResult) -> str:
 
 
 def _skipped_text(result: StudyResult) -> list[str]:
-    """Say what ``--skip-bad`` left out, by the trials' counts; empty without the flag."""
+    """Say how many images and annotations ``--skip-bad`` left out; empty without the flag."""
     if not result.spec.skip_bad:
         return []
     columns = ["phase", "skipped_images", "skipped_annotations"]

@@ -1,4 +1,4 @@
-"""Sections on what the claims rest on: every pair of optimizers, and the controls."""
+"""Sections on the evidence for the claims: every pair of optimizers, and the controls."""
 
 from bench.kinds.optimizers.report.files import COMPARISONS
 from bench.kinds.optimizers.report.result import StudyResult

@@ -48,7 +48,8 @@ def _scores_text(result: StudyResult) -> str:
 
 
 def _start_text(result: StudyResult) -> str:
-    """Say that all trials began from trained weights, so that the result is about fine-tuning; else empty."""
+    """Say that all trials began from trained weights, so that the result is about fine-tuning; empty if they did
+    not."""
     began = result.spec.initial_weights_text
     if not began:
         return ""
@@ -59,7 +60,7 @@ def _start_text(result: StudyResult) -> str:
 
 
 def losses_reached(result: StudyResult) -> list[Section]:
-    """Return the validation losses of tuning where nothing scored; else empty."""
+    """Return the validation losses of tuning if nothing scored; otherwise empty."""
     rows = [] if result.needed is None else loss_rows(result)
     if not rows:
         return []
