@@ -1,5 +1,7 @@
 """Every setting delivers the same batches, and a data set whose batches differ is found."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -126,6 +128,12 @@ BATCH = {"pixels": torch.arange(24.0).reshape(2, 3, 4), "boxes": [np.arange(6)],
 )
 def test_a_hash_sees_every_change(change):
     assert batch_hash(BATCH | change) != batch_hash(BATCH)
+
+
+def test_objects_without_attributes_are_told_apart_by_what_they_show():
+    assert batch_hash([Decimal(1)]) != batch_hash([Decimal(2)])
+    assert batch_hash([torch.device("cpu")]) != batch_hash([torch.device("meta")])
+    assert batch_hash([object()]) == batch_hash([object()]), "without the address"
 
 
 def test_a_hash_does_not_see_how_memory_is_laid_out():

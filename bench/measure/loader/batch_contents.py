@@ -16,11 +16,11 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def batch_hash(batch: Any) -> int:
-    """Return 32 bits (CRC) of everything in a batch: shapes, types and every element of its tensors.
+    """Return 32 bits (CRC) of a batch's contents: shape, type and every element of its tensors and arrays, in order.
 
     A batch may consist of tensors, arrays, numbers and texts in tuples, lists, sets and mappings, as PyTorch's collate
-    makes them, and of objects with such attributes. For any other object its ``repr`` is hashed, without memory
-    addresses.
+    makes them, and of objects with such attributes. Keys of mappings and nesting are not hashed; bfloat16 is hashed as
+    float32, float8 as flat bytes. Any other object is hashed by its ``repr`` without memory addresses.
     """
     crc = 0
     for leaf in leaves(batch):
@@ -62,8 +62,11 @@ def batch_images(batch: Any, otherwise: int) -> int:
 
 
 def leaves(batch: Any, depth: int = 0) -> Iterator[Any]:
-    """Yield the tensors, arrays, numbers and texts that a batch consists of; objects are followed through DEEPEST
-    levels."""
+    """Yield the tensors, arrays, numbers and texts that a batch consists of.
+
+    Objects with attributes are followed through DEEPEST levels, each announced by the name of its class; callables and
+    objects without attributes are yielded as they are.
+    """
     if isinstance(batch, Mapping):
         for value in batch.values():
             yield from leaves(value, depth)
@@ -76,10 +79,12 @@ def leaves(batch: Any, depth: int = 0) -> Iterator[Any]:
         yield batch
     elif hasattr(batch, "__array_interface__"):  # a picture of PIL's
         yield np.asarray(batch)
-    else:
+    elif attributes := _attributes(batch):
         yield type(batch).__qualname__
-        for _, value in sorted(_attributes(batch).items()) if depth < DEEPEST else ():
+        for _, value in sorted(attributes.items()) if depth < DEEPEST else ():
             yield from leaves(value, depth + 1)
+    else:
+        yield batch
 
 
 def _attributes(value: Any) -> dict[str, Any]:
