@@ -5,15 +5,17 @@ from bench.optimizers.entry import OptimizerEntry
 from bench.optimizers.space import Categorical, Log, Space
 
 ADABOUND, AMSBOUND = "bench.optimizers.adabound.AdaBound", "bench.optimizers.adabound.AMSBound"
+"""Kinds (class paths) of our AdaBound and AMSBound."""
 ADABOUND_REFERENCE = "adabound.adabound.AdaBound"
-"""Kinds (class paths) of AdaBound: our classes, and that of the `adabound` package."""
+"""Kind of the `adabound` package's AdaBound."""
 
 _SGD = "torch.optim.sgd.SGD"
 ADAM_RATES = Log(1e-5, 0.1)
 """Learning rates of Adam and its relatives, whose step is about as long as the rate, independent of the gradient's
 size."""
 _EFFECTIVE_RATES = Log(1e-3, 30.0)
-"""Range of lr / (1 - momentum) of SGD, and of AdaBound's `final_lr`: AdaBound ends as SGD whose velocity is a mean."""
+"""Tuning range of SGD's lr / (1 - momentum) and of AdaBound's `final_lr`, which are comparable: AdaBound ends as SGD
+whose velocity is a mean."""
 _MOMENTUM: Space = {"effective_lr": _EFFECTIVE_RATES, "one_minus_momentum": Log(5e-3, 0.3)}
 _ADABOUND: Space = {"lr": ADAM_RATES, "final_lr": _EFFECTIVE_RATES, "gamma": Log(1e-4, 0.1)}
 

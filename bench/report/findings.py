@@ -274,7 +274,7 @@ class Findings:
 
     @property
     def verdict(self) -> str:
-        """All claims, as plain text."""
+        """All claims, as plain text; if there are none, the answer and its sureness."""
         return plain(self.claims or f"{self.answer} {self.sureness}".strip())
 
     def images(self) -> list[Image]:

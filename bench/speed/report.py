@@ -1,4 +1,4 @@
-"""Format speed comparisons as the cells of a table, for the terminal and for pages."""
+"""Format comparisons of a part's speed with a yardstick's as the cells of a table, for the terminal and for pages."""
 
 from typing import Any
 

@@ -19,7 +19,8 @@ SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "M
 SHORTEST = 4
 """Smallest length in characters of a secret that is masked outside addresses; shorter ones occur in many words."""
 LIKE_A_TOKEN = 16
-"""Smallest length in characters at which the user name in a web address is taken for a token."""
+"""Smallest length in characters at which the user name in a web address is taken for a token, beside a
+password; without a password any user name is."""
 
 _PART = r"[^\s/?#@\"'<>]"
 _WEB_USER = re.compile(rf"(?P<head>https?://)(?:{_PART}*@)+", re.IGNORECASE)
@@ -109,7 +110,7 @@ class MaskedStream:
 def masked_errors() -> Iterator[None]:
     """Mask secrets of the environment on standard error in the block, also in tracebacks and libraries' logs.
 
-    If an exception leaves the block, the masking stays, since its traceback is printed later.
+    If an ``Exception`` leaves the block, the masking stays, since its traceback is printed later; it ends after Ctrl-C.
     """
     mask_errors()
     masked_stderr = sys.stderr

@@ -86,7 +86,8 @@ class Pose:
         return _work().find(settings, make_data, on_open)
 
     def plan(self, own: PoseSettings, assignment: Assignment) -> TrainSettings:
-        """Make the settings of one run; all trials train on the same images, those of `train` without `select`."""
+        """Make the settings of one run; all trials train on the same images, those of `train` without the tenths that
+        serve as `select` and `report`."""
         return TrainSettings(
             data=assignment.data,
             files=own.own_files(),

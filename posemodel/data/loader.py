@@ -68,7 +68,7 @@ class PoseLoader(DataLoader[Batch]):
 
 @contextlib.contextmanager
 def _sigterm_blocked() -> Iterator[None]:
-    """Block SIGTERM while workers start, so that it cannot end them before they have left the training's process group.
+    """Block SIGTERM under torchrun while workers start: it must not end them before they have left its process group.
 
     torchrun sends SIGTERM to that whole group: the training process stops in an orderly way and ends its workers.
     """

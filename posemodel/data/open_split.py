@@ -1,8 +1,8 @@
 """Open one split of a COCO keypoint data set: from its folder to packed arrays.
 
 An annotation file that is valid and in COCO's form is parsed and checked in bulk; any other is converted entry by entry
-(see ``reading``). The resulting arrays are stored in ``index_cache`` under the hash of the file's content, and are only
-memory-mapped the next time. A file with a problem is read in full each time.
+(see ``reading``). If no entry has a problem, the arrays of a file that is not small are stored in ``index_cache`` under
+the hash of its content, and are only memory-mapped the next time. A file with a problem is read in full each time.
 """
 
 import hashlib

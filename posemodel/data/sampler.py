@@ -14,8 +14,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
     The epoch is part of the index, so that persistent workers see it change too. ``epoch`` and ``skip`` are attributes
     that the caller sets before each pass.
 
-    ``shares`` = (batch size, batches of each process in a step, process, processes) yields this process's samples.
-    The samples of a step are the same, in the same order, as in a single process that takes the whole step as one batch;
+    ``shares`` = (batch size, batches of each process in a step, process, processes) yields this process's samples. The
+    samples of a step are the same, in the same order, as in a single process that takes the whole step as one batch;
     batches are handed out to the processes in turn, and an incomplete last step is dropped. ``length`` and ``skip``
     count the samples of all processes.
     """

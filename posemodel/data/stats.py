@@ -56,7 +56,7 @@ class Tally:
     views: NDArray[np.int64]
     """(people,): index into ``VIEWS``."""
     unlabelled: int
-    """People without a labelled keypoint."""
+    """Person annotations, crowds excepted, without a labelled keypoint; they are not counted as people."""
     crowds: int
     crowds_rle: int
     """Crowds whose segmentation is run lengths, as COCO's are."""

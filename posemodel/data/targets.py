@@ -22,12 +22,12 @@ SIGMA_CELLS_MIN = 0.8
 PAF_HALF_WIDTH = 1.0
 """Cells to either side of a limb that carry its vector (OpenPose's published value)."""
 GAUSSIAN_REACH = 4.5
-"""Radius in standard deviations to which a Gaussian is drawn; beyond, it is below 1e-4, less than float16 resolves at
-0.9."""
+"""Half side, in standard deviations, of the square in which a Gaussian is drawn; beyond, it is below 1e-4, less than
+float16 resolves at 0.9."""
 REACH = PAF_HALF_WIDTH + 1e-6
-"""Half width with a margin, so that rounding never excludes the border."""
+"""Half width with a margin, so that rounding never excludes a cell at exactly ``PAF_HALF_WIDTH``."""
 _LEVEL = 1e-3
-"""Vertical component of a limb's direction below which all columns are checked; such a limb crosses few rows."""
+"""Vertical component of a limb's direction below which all columns of its box are checked; it crosses few rows."""
 _ROUNDING = 1e-6
 
 Coordinates = TypeVar("Coordinates", NDArray[np.floating], torch.Tensor)

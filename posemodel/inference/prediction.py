@@ -94,7 +94,7 @@ def iter_predictions(
     """Find the people in pictures one by one, with the arguments of `predict`.
 
     Yields, in order, the Detections of each picture, or the DataError of one that cannot be read. ``images`` may be
-    endless: little more than two batches are in memory.
+    endless: about three batches are in memory.
     """
     if isinstance(images, (str, Path)):
         raise SettingsError(f"images: must be a list of pictures; give [{str(images)!r}].")
@@ -159,7 +159,7 @@ def _read_ahead(
 
 
 def _batches(entries: Iterator[Picture | DataError], batch_size: int) -> Iterator[list[Picture | DataError]]:
-    """Yield batches of ``batch_size`` pictures, the last one smaller; errors are yielded between them, in order."""
+    """Yield batches of ``batch_size`` pictures, the last one smaller; each also holds the errors among them."""
     batch: list[Picture | DataError] = []
     pictures = 0
     for entry in entries:

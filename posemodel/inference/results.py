@@ -17,7 +17,7 @@ PERSON_CATEGORY = 1
 DECIMALS = 3
 """Decimals of the coordinates in a results file; people are scored with these rounded values."""
 LARGEST_ID = 2**53
-"""Largest id: a JSON reader that stores all numbers as floats would confuse larger ones."""
+"""Ids are smaller than this: a JSON reader that stores all numbers as floats would confuse larger ones."""
 
 
 def image_ids(files: Sequence[Path]) -> list[int]:

@@ -74,7 +74,7 @@ def _below(path: Path, data: Path) -> str:
 
 
 def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
-    """Draw the sheet (BGR) of a `predict_samples` document; return None if an image is missing from ``data``.
+    """Draw the sheet (BGR) of a `predict_samples` document; return None if it has no images, or one is missing.
 
     An image counts as missing if its size, read with the setting ``exif``, is not the one in the document. Predicted
     people are coloured by side, true ones thin and white (`posemodel.inference.drawing`); predicted people of fewer

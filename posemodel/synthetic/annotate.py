@@ -34,7 +34,7 @@ def crop(canvas: Array, window: tuple[int, int, int, int]) -> Array:
 
 
 def annotate(visible: Array, left: int, top: int, *, crowd: bool = False) -> dict[str, Any] | None:
-    """Return a COCO annotation without keypoints (segmentation, area, box); None if no pixel is visible.
+    """Return a COCO annotation whose keypoints are all 0 (not labelled); None if no pixel is visible.
 
     Args:
         visible: Mask of canvas pixels, uint8 of 255 or 0, whose first pixel is at image pixel (left, top); for a crowd

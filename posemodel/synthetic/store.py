@@ -12,7 +12,7 @@ from posemodel.synthetic.numbered import SPLITS, Entry, file_name, split_of
 MARKER = "synthetic.json"
 """File that marks a folder as a synthetic set, with its parameters and whether it is complete."""
 CHECKSUMS = "synthetic.checksums.json"
-"""File of a complete set: size in bytes and CRC-32 of every other file."""
+"""File of a complete set: size in bytes and CRC-32 of every image and annotation file."""
 _PROGRESS = "synthetic.progress.jsonl"
 """File of an unfinished set: a line for each finished image, {"entry": ..., "checksum": [size, CRC-32]}."""
 

@@ -50,7 +50,7 @@ def multiply_rates(optimizer: Optimizer, settings: GroupSettings) -> None:
     """Multiply the learning rate of each group of an optimizer by the group's multiplier.
 
     Call it after creating the optimizer, whose class may set the rate, and before creating the schedule. AdaBound
-    scales its ``final_lr`` by lr / base_lr, so that it is multiplied too. Raises SettingsError if the optimizer lacks
+    scales its ``final_lr`` by lr / base_lr, so that it follows by itself. Raises SettingsError if the optimizer lacks
     the groups.
     """
     if settings == GroupSettings():

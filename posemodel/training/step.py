@@ -106,7 +106,7 @@ class TrainingStep:
         return True
 
     def _reduced(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Return the loss to minimise: `pose_loss`, or the sum of its terms scaled for another reduction."""
+        """Return the loss to minimise: `pose_loss`, or its terms scaled for another reduction, over ``accumulate``."""
         factors = self._factors
         if len(set(factors.values())) == 1:
             factor = factors["heatmaps"]
@@ -114,7 +114,8 @@ class TrainingStep:
         return torch.stack([term * factors[name.rpartition("_")[2]] for name, term in terms.items()]).sum()
 
     def _local_gradients(self) -> contextlib.AbstractContextManager[None]:
-        """Do not average gradients over processes, unless this is a step's last batch, which averages the sum."""
+        """Return a context in which gradients are not averaged over processes: for all batches of a step but the last,
+        whose backward pass averages the sum."""
         network = self.network
         return network.no_sync() if isinstance(network, DistributedDataParallel) else contextlib.nullcontext()
 

@@ -116,7 +116,7 @@ def differences(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the comparison and write its tables."""
+    """Run the comparison, write the runs and the table of samplers, and print that table and the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--preset", default="small")

@@ -59,7 +59,7 @@ def _idle_factor(trials: int, workers: int) -> float:
 
 
 def _trial_s(size: Size, phase: Phase, measured_parts: Measured, name: str, share: float) -> float:
-    """Return the seconds of a trial of ``share`` of a phase's length; its first step counts as setup."""
+    """Return the seconds of a trial of ``share`` of a phase's length; of steps, the first counts as setup."""
     costs = measured_parts.costs
     scoring = size.evaluations_of(phase) * measured_parts.evaluation_s(SCORED[phase])
     if phase == CONFIRM:  # also scored on the split that chooses settings

@@ -53,7 +53,7 @@ _COCO_INDEX = {plain_name(name): index for index, name in enumerate(COCO_KEYPOIN
 
 
 def find_person_categories(categories: Any, annotations: Any = ()) -> PersonCategories:
-    """Find the person categories of a document that may be malformed; category ids must be integers already.
+    """Find the person categories of a document that may be malformed; entries whose id is not an integer are left out.
 
     If one category has COCO's keypoints and another is only named person, the latter counts only if an annotation uses
     it. ``annotations`` serve this check alone.

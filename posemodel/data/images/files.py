@@ -124,7 +124,10 @@ def header_size(path: Path, *, exif: Exif = "ignore") -> tuple[int, int] | FileF
 
 
 def decode_image(path: Path, *, exif: Exif = "ignore") -> NDArray[np.uint8] | None:
-    """Decode a file to BGR pixels (height, width, 3) uint8, turned if ``exif`` is `follow`; None if OpenCV cannot."""
+    """Decode a file to BGR pixels (height, width, 3) uint8, turned if ``exif`` is `follow`.
+
+    None if OpenCV cannot decode it, or if its pixels are floating-point numbers (but for Radiance HDR).
+    """
     return _decode(path, 1, exif).image
 
 
@@ -132,7 +135,7 @@ def decode_reduced(path: Path, reduction: int, *, exif: Exif = "ignore") -> tupl
     """Decode a file like ``decode_image``, smaller by ``reduction`` (1, 2, 4 or 8), and return the factor used.
 
     Sides are rounded up. Only JPEGs are decoded smaller, which saves work; OpenCV would decode every pixel of other
-    formats, so their factor is 1.
+    formats, so their factor is 1. So is that of a JPEG to be turned whose sides are not multiples of ``reduction``.
     """
     decoded_file = _decode(path, reduction, exif)
     return decoded_file.image, decoded_file.reduction

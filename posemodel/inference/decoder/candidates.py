@@ -72,7 +72,10 @@ def ranked(
     end: NDArray[np.int64],
     agreement: NDArray[np.float64],
 ) -> Limbs:
-    """Score limbs by the PAF's agreement at their S sample points (L, S), drop scores of 0 or less, and sort."""
+    """Score limbs by the PAF's mean agreement at their S sample points (L, S) times the geometric mean of their peaks.
+
+    Limbs of a mean agreement of 0 or less are dropped; the others are sorted, the highest score first.
+    """
     score = agreement.sum(axis=1) / agreement.shape[1]
     along = np.flatnonzero(score > 0)
     field, start, end = field[along], start[along], end[along]
