@@ -1,5 +1,6 @@
 """Decoder settings, and the peaks and limbs that both implementations of the decoder return."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -60,9 +61,10 @@ class Candidates(NamedTuple):
     limbs: Limbs
 
 
-def sample_positions(settings: DecodeSettings) -> NDArray[np.float64]:
+@cache
+def sample_positions(samples: int) -> NDArray[np.float64]:
     """Return the positions (S,) of the sample points along a limb, from 0 to 1."""
-    return np.linspace(0, 1, settings.limb_samples)
+    return np.linspace(0, 1, samples)
 
 
 def ranked(

@@ -158,7 +158,7 @@ def _agreeing(
     between = end - start
     unit = between / np.maximum(np.hypot(between[0], between[1]), SHORTEST_LIMB)
     # Axis, sample, segment: NumPy is fast along a long last axis.
-    points = start[:, None] + between[:, None] * sample_positions(settings)[:, None]
+    points = start[:, None] + between[:, None] * sample_positions(settings.limb_samples)[:, None]
     points = np.minimum(np.maximum(points, 0), last)
     cell = np.minimum(points.astype(np.int64), last - 1)
     far = points - cell

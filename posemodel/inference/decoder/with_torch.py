@@ -112,7 +112,7 @@ def _agreeing(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return the A pairs whose line follows the PAF: field, start, end (A,), agreement at S sample points (A, S)."""
     height, width = pafs.shape[2:]
-    along = torch.from_numpy(sample_positions(settings)).to(xy.device)
+    along = torch.from_numpy(sample_positions(settings.limb_samples)).to(xy.device)
     between = xy[end] - xy[start]
     unit = between / torch.hypot(between[:, 0], between[:, 1]).clamp(min=SHORTEST_LIMB)[:, None]
     x = (xy[start, :1] + between[:, :1] * along).clamp(0, width - 1)
