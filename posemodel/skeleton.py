@@ -54,6 +54,9 @@ class Skeleton:
         if fault:
             raise ValueError(f"skeleton {self.name!r}: {fault}")
 
+    def __hash__(self) -> int:
+        return hash((self.name, len(self.parts), len(self.limbs)))  # few skeletons are in use: a short key of a cache
+
     def _fault(self) -> str:
         names = {*self.keypoints}
         derived = {name for name, _ in self.derived}

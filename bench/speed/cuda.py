@@ -19,6 +19,7 @@ from posemodel.data.loader import build_loader
 from posemodel.device import synchronize
 from posemodel.network import PoseNetwork, build_network, input_geometry
 from posemodel.network.cost import network_cost
+from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
 
 MATMUL_SIDE = 8192
@@ -102,7 +103,7 @@ def _make_step(
 
     def step() -> None:
         nonlocal turn
-        batch = to_device(batches[turn % len(batches)], device, geometry)
+        batch = to_device(batches[turn % len(batches)], device, geometry, COCO_PERSON)
         turn += 1
         loss, _ = pose_loss(forward(batch.images), batch)
         optimizer.zero_grad(set_to_none=True)
@@ -190,8 +191,8 @@ def _targets_row(geometry: InputSettings, batch_size: int, device: torch.device,
             None if tensor is None else tensor.pin_memory() for tensor in batch_with_targets
         )
     pair = Pair(
-        lambda: to_device(batch_without_targets, device, geometry),
-        lambda: to_device(batch_with_targets, device, geometry),
+        lambda: to_device(batch_without_targets, device, geometry, COCO_PERSON),
+        lambda: to_device(batch_with_targets, device, geometry, COCO_PERSON),
     )
     return compare(
         "targets on the GPU",

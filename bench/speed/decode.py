@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from bench.speed.compare import Pair, Row, compare, threads
 from bench.speed.data import labelled_images
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.augment import Warp, letterbox
 from posemodel.data.open_split import PackedSplit
@@ -25,6 +24,7 @@ from posemodel.inference.decoder.candidates import Candidates
 from posemodel.inference.decoder.grouping import group
 from posemodel.inference.decoder.with_numpy import find_limbs, find_peaks
 from posemodel.scoring.scorer import KeypointScorer
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 GEOMETRY = InputSettings(size=368, stride=8)
 """OpenPose's input in pixels and its maps: 46 x 46 cells."""
@@ -41,11 +41,12 @@ PARTS_REPEATS = 15
 
 
 class Scene(NamedTuple):
-    """The noisy maps of one image, (19, 46, 46) and (38, 46, 46), and the number of people in them."""
+    """The noisy maps of one image, (P + 1, 46, 46) and (2L, 46, 46), the number of people in them, their skeleton."""
 
     heatmaps: NDArray[np.float32]
     pafs: NDArray[np.float32]
     people: int
+    skeleton: Skeleton
 
 
 class DecodingQuality(TypedDict):
@@ -70,28 +71,28 @@ def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
         if not positions:
             raise DataError(f"{split.annotations}: no image has 1 to {MOST_PEOPLE} labelled people.")
         warps = [letterbox(*split.size(p), GEOMETRY.size) for p in positions]
-        people = [warp.people(split.people(p)) for warp, p in zip(warps, positions, strict=True)]
-        scenes = [_scene(each, seed) for seed, each in enumerate(people)]
+        people = [warp.people(split.people(p), split.skeleton) for warp, p in zip(warps, positions, strict=True)]
+        scenes = [_scene(each, seed, split.skeleton) for seed, each in enumerate(people)]
         files = [str(split.path(p)) for p in positions]
         quality = _quality(split, positions, warps, scenes)
         pairs = [Pair(_decoding(scene), _reading(file)) for scene, file in zip(scenes, files, strict=True)]
         row = compare("decode", "cv2.imread", pairs, repeats=repeats, max_ratio=0.45, images=len(scenes), **quality)
         row.facts["parts_ms"] = part_times(scenes)
-        crowds = [_crowd_row(people, number, files[0], repeats) for number in CROWDS]
+        crowds = [_crowd_row(people, number, files[0], repeats, split.skeleton) for number in CROWDS]
         return [row, _batch_row(scenes, files, repeats), *crowds]
 
 
-def _scene(people: NDArray[np.float32], seed: int) -> Scene:
+def _scene(people: NDArray[np.float32], seed: int, skeleton: Skeleton = COCO_PERSON) -> Scene:
     rng = np.random.default_rng(seed)
     heatmaps, pafs = (
         maps + rng.normal(0, NOISE, maps.shape).astype(np.float32)
-        for maps in (make_heatmaps(people, GEOMETRY), make_pafs(people, GEOMETRY))
+        for maps in (make_heatmaps(people, GEOMETRY), make_pafs(people, GEOMETRY, skeleton))
     )
-    return Scene(heatmaps, pafs, len(people))
+    return Scene(heatmaps, pafs, len(people), skeleton)
 
 
 def _decoding(scene: Scene) -> Callable[[], Detections]:
-    return lambda: decode(scene.heatmaps, scene.pafs, GEOMETRY)
+    return lambda: decode(scene.heatmaps, scene.pafs, GEOMETRY, skeleton=scene.skeleton)
 
 
 def _reading(*files: str) -> Callable[[], object]:
@@ -103,7 +104,7 @@ def _quality(split: PackedSplit, positions: list[int], warps: list[Warp], scenes
     scorer = KeypointScorer(split.truth, image_ids=[split.image_id(p) for p in positions])
     number_found = 0
     for position, warp, scene in zip(positions, warps, scenes, strict=True):
-        detections = decode(scene.heatmaps, scene.pafs, GEOMETRY)
+        detections = decode(scene.heatmaps, scene.pafs, GEOMETRY, skeleton=scene.skeleton)
         scorer.add(split.image_id(position), warp.people_back(detections.people), detections.scores)
         number_found += len(detections.people)
     scores = scorer.stats()
@@ -115,20 +116,20 @@ def _batch_row(scenes: list[Scene], files: list[str], repeats: int) -> Row:
     for first in range(0, len(scenes), BATCH_SIZE):
         chosen = scenes[first : first + BATCH_SIZE]
         heatmaps, pafs = (torch.from_numpy(np.stack(maps)) for maps in list(zip(*chosen, strict=True))[:2])
-        ours = _batch_decoding(heatmaps, pafs)
+        ours = _batch_decoding(heatmaps, pafs, chosen[0].skeleton)
         pairs.append(Pair(ours, _reading(*files[first : first + BATCH_SIZE])))
     return compare(
         "decode in batches", "cv2.imread of as many", pairs, repeats=repeats, images=len(scenes), batch_size=BATCH_SIZE
     )
 
 
-def _batch_decoding(heatmaps: torch.Tensor, pafs: torch.Tensor) -> Callable[[], list[Detections]]:
-    return lambda: decode_batch(heatmaps, pafs, GEOMETRY)
+def _batch_decoding(heatmaps: torch.Tensor, pafs: torch.Tensor, skeleton: Skeleton) -> Callable[[], list[Detections]]:
+    return lambda: decode_batch(heatmaps, pafs, GEOMETRY, skeleton=skeleton)
 
 
-def _crowd_row(people: list[NDArray[np.float32]], number: int, file: str, repeats: int) -> Row:
-    scene = _scene(crowd(people, number), number)
-    detections = decode(scene.heatmaps, scene.pafs, GEOMETRY)
+def _crowd_row(people: list[NDArray[np.float32]], number: int, file: str, repeats: int, skeleton: Skeleton) -> Row:
+    scene = _scene(crowd(people, number), number, skeleton)
+    detections = decode(scene.heatmaps, scene.pafs, GEOMETRY, skeleton=scene.skeleton)
     return compare(
         f"decode {number} people",
         "cv2.imread of one image",
@@ -141,15 +142,15 @@ def _crowd_row(people: list[NDArray[np.float32]], number: int, file: str, repeat
 
 
 def crowd(people: list[NDArray[np.float32]], number: int) -> NDArray[np.float32]:
-    """Arrange ``number`` people (number, 18, 3) in a square grid over one input, each scaled to fill its grid cell.
+    """Arrange ``number`` people (number, P, 3) in a square grid over one input, each scaled to fill its grid cell.
 
-    ``people``: arrays (N, 18, 3) in input pixels. Those with the most labelled parts come first; they repeat if there
+    ``people``: arrays (N, P, 3) in input pixels. Those with the most labelled parts come first; they repeat if there
     are fewer than ``number``.
     """
     by_labels = sorted(np.concatenate(people), key=lambda person: -np.count_nonzero(person[:, 2]))
     columns = math.ceil(math.sqrt(number))
     side = GEOMETRY.size / columns
-    arranged = np.zeros((number, skeleton.NUM_PARTS, 3), np.float32)
+    arranged = np.zeros((number, *by_labels[0].shape), np.float32)
     for cell in range(number):
         person = by_labels[cell % len(by_labels)]
         labelled = person[:, 2] > 0
@@ -169,11 +170,11 @@ def part_times(scenes: list[Scene]) -> dict[str, float]:
         sums = [0.0, 0.0, 0.0]
         for scene in scenes:
             moments = [time.perf_counter()]
-            peaks = find_peaks(scene.heatmaps[: skeleton.NUM_PARTS], sigma, settings)
+            peaks = find_peaks(scene.heatmaps[:-1], sigma, settings)
             moments.append(time.perf_counter())
-            limbs = find_limbs(peaks, scene.pafs[None], settings)
+            limbs = find_limbs(peaks, scene.pafs[None], settings, scene.skeleton)
             moments.append(time.perf_counter())
-            group(Candidates(peaks, limbs), 1, GEOMETRY.stride)
+            group(Candidates(peaks, limbs, scene.skeleton), 1, GEOMETRY.stride)
             moments.append(time.perf_counter())
             sums = [total + later - earlier for total, earlier, later in zip(sums, moments, moments[1:], strict=False)]
         if repeat:  # the first repeat warms up

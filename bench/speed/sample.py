@@ -22,6 +22,7 @@ from posemodel.data.images.files import decode_reduced
 from posemodel.data.loader import prepare_process
 from posemodel.data.open_split import PackedSplit
 from posemodel.data.targets import make_heatmaps, make_pafs
+from posemodel.skeleton import Skeleton
 
 GEOMETRY = InputSettings(size=368, stride=8)
 """OpenPose's input in pixels and its maps: 46 x 46 cells."""
@@ -80,17 +81,17 @@ def _targets(split: PackedSplit, repeats: int) -> Row:
     batch = collate([dataset[0, position] for position in chosen])
     people = [each[(each[..., 2] > 0).any(axis=1)] for each in batch.people.numpy()]
     pair = Pair(
-        lambda: make_targets(batch.people, GEOMETRY),
-        lambda: [_worker_targets(each) for each in people],
+        lambda: make_targets(batch.people, GEOMETRY, split.skeleton),
+        lambda: [_worker_targets(each, split.skeleton) for each in people],
     )
     return compare(
         "targets by PyTorch on the CPU", f"targets by NumPy, {BATCH_SIZE} images", [pair], repeats=repeats
     )  # fmt: skip
 
 
-def _worker_targets(people: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def _worker_targets(people: np.ndarray, skeleton: Skeleton) -> tuple[torch.Tensor, torch.Tensor]:
     heatmaps = torch.from_numpy(make_heatmaps(people, GEOMETRY)).half()
-    return heatmaps, torch.from_numpy(make_pafs(people, GEOMETRY, np.float16))
+    return heatmaps, torch.from_numpy(make_pafs(people, GEOMETRY, skeleton, dtype=np.float16))
 
 
 def part_times(dataset: PoseDataset) -> dict[str, float]:
@@ -119,10 +120,10 @@ def _parts(dataset: PoseDataset, epoch: int, position: int) -> Iterator[tuple[st
     assert image is not None, "opening the split has checked that the image can be read"
     pixels = image
     warped = warp.image(pixels, GEOMETRY.size, reduction)
-    moved = warp.people(people)
+    moved = warp.people(people, split.skeleton)
     yield "decode", lambda: decode_reduced(split.path(position), reduction)
     yield "warp", lambda: warp.image(pixels, GEOMETRY.size, reduction)
     yield "colour", lambda: random_colour(rng, warped, AUGMENT)
     yield "mask", lambda: warp.mask(split.ignore_mask(position), GEOMETRY.size, GEOMETRY.cells)
     yield "heatmaps", lambda: torch.from_numpy(make_heatmaps(moved, GEOMETRY)).half()
-    yield "PAFs", lambda: make_pafs(moved, GEOMETRY, np.float16)
+    yield "PAFs", lambda: make_pafs(moved, GEOMETRY, split.skeleton, dtype=np.float16)

@@ -15,7 +15,7 @@ from posemodel.data.batch import Batch, to_device
 from posemodel.data.device_targets import make_targets
 from posemodel.device import synchronize
 from posemodel.network import PoseNetwork, build_network, input_geometry
-from posemodel.skeleton import NUM_PARTS
+from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
 from posemodel.training.schedule import schedule_factor
 from posemodel.training.step import TrainingStep
@@ -98,8 +98,8 @@ def memory_batches(
     side, cells = geometry.size, geometry.cells
     batches = []
     for _ in range(number):
-        people = torch.rand((batch_size, 2, NUM_PARTS, 3), generator=generator) * side
-        heatmaps, pafs = make_targets(people, geometry) if with_targets else (None, None)
+        people = torch.rand((batch_size, 2, COCO_PERSON.num_parts, 3), generator=generator) * side
+        heatmaps, pafs = make_targets(people, geometry, COCO_PERSON) if with_targets else (None, None)
         pixels = torch.randint(0, 256, (batch_size, side, side, 3), generator=generator, dtype=torch.uint8)
         batch = Batch(
             images=pixels.permute(0, 3, 1, 2),
@@ -111,7 +111,7 @@ def memory_batches(
             image_ids=torch.arange(batch_size),
         )
         if with_targets:
-            batch = to_device(batch, device, geometry)
+            batch = to_device(batch, device, geometry, COCO_PERSON)
         elif device.type == "cuda":
             batch = Batch._make(None if tensor is None else tensor.pin_memory() for tensor in batch)
         batches.append(batch)

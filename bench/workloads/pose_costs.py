@@ -236,10 +236,10 @@ def _evaluation_costs(
             return 0.0
         times = []
         for position in positions:
-            people = letterbox(*split.size(position), geometry.size).people(split.people(position))
-            heatmaps, pafs = make_heatmaps(people, geometry), make_pafs(people, geometry)
+            people = letterbox(*split.size(position), geometry.size).people(split.people(position), split.skeleton)
+            heatmaps, pafs = make_heatmaps(people, geometry), make_pafs(people, geometry, split.skeleton)
             began = time.perf_counter()
-            decode(heatmaps, pafs, geometry)
+            decode(heatmaps, pafs, geometry, skeleton=split.skeleton)
             times.append(time.perf_counter() - began)
             if remaining_s() <= 0:
                 break

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel import skeleton
 from posemodel.config import AugmentSettings
 from posemodel.data.images.files import REDUCTIONS
+from posemodel.skeleton import Skeleton
 
 BORDER_RGB = (124, 116, 104)
 """ImageNet's mean colour, used outside the image: it becomes 0 when pixels are normalised."""
@@ -40,23 +40,28 @@ class Warp:
         """Map points (..., 2) from source pixels to input pixels."""
         return xy @ self.matrix[:, :2].T + self.matrix[:, 2]
 
-    def people(self, people: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Map people (N, 18, 3) from source pixels to input pixels; a flip swaps left and right parts.
+    def people(self, people: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float32]:
+        """Map people (N, P, 3) from source pixels to input pixels; a flip swaps left and right parts.
 
         Points outside the input are kept, so that the part of a limb inside the input can be drawn.
         """
         moved = np.array(people, np.float32)
         moved[..., :2] = self.points(np.asarray(people[..., :2], np.float64))
         moved[moved[..., 2] == 0] = 0
-        return moved[:, skeleton.FLIPPED_PARTS] if self.flipped else moved
+        return moved[:, skeleton.flipped_parts] if self.flipped else moved
 
     def people_back(self, people: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Map people (N, 18, 3) from input pixels to source pixels: the inverse of ``people``."""
-        back = Warp(np.asarray(cv2.invertAffineTransform(self.matrix), np.float64), self.flipped)
+        """Map people (N, P, 3) from input pixels to source pixels: the inverse of ``people`` without a flip.
+
+        Raises ValueError if the warp flips: the letterbox, with which people are predicted, never does.
+        """
+        if self.flipped:
+            raise ValueError("people of a flipped image have left and right exchanged: predict on a letterboxed one")
+        back = Warp(np.asarray(cv2.invertAffineTransform(self.matrix), np.float64))
         moved = np.array(people, np.float64)
         moved[..., :2] = back.points(moved[..., :2])
         moved[moved[..., 2] == 0] = 0
-        return moved[:, skeleton.FLIPPED_PARTS] if self.flipped else moved
+        return moved
 
     def image(self, image: NDArray[np.uint8], size: int, reduction: int = 1) -> NDArray[np.uint8]:
         """Warp a BGR image (h, w, 3) to RGB (size, size, 3).

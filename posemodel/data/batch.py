@@ -8,16 +8,17 @@ from torch.utils.data import default_collate
 
 from posemodel.config import InputSettings
 from posemodel.data.device_targets import make_targets
+from posemodel.skeleton import Skeleton
 
 
 class Batch(NamedTuple):
     """One batch of a loader: B samples of input side S, with C cells a side.
 
-    images (B, 3, S, S) uint8 RGB, channels last in memory; heatmaps (B, 19, C, C) and pafs (B, 38, C, C) float16, None
-    if they are still to be made from the people on the device; mask (B, 1, C, C) uint8, 1 where a cell counts; people
-    (B, P, 18, 3) float32 in input pixels, P being the largest number of people in an image of the batch, with rows of
-    zeros for images with fewer; warps (B, 2, 3) float64 (image pixels -> input pixels); image_ids (B,) int64. A sample
-    has the same fields without the leading B.
+    images (B, 3, S, S) uint8 RGB, channels last in memory; heatmaps (B, P + 1, C, C) and pafs (B, 2L, C, C) float16 for
+    P parts and L limbs, None if they are still to be made from the people on the device; mask (B, 1, C, C) uint8, 1
+    where a cell counts; people (B, N, P, 3) float32 in input pixels, N being the largest number of people in an image
+    of the batch, with rows of zeros for images with fewer; warps (B, 2, 3) float64 (image pixels -> input pixels);
+    image_ids (B,) int64. A sample has the same fields without the leading B.
     """
 
     images: torch.Tensor
@@ -53,13 +54,13 @@ def _stack_maps(maps: list[torch.Tensor | None]) -> torch.Tensor | None:
     return stacked
 
 
-def to_device(batch: Batch, device: torch.device, geometry: InputSettings) -> Batch:
+def to_device(batch: Batch, device: torch.device, geometry: InputSettings, skeleton: Skeleton) -> Batch:
     """Move the batch to the device and make missing targets; copies from pinned memory overlap with the CPU's work."""
     moved = Batch._make(
         tensor if tensor is None or tensor.dtype == torch.float64 else tensor.to(device, non_blocking=True)
         for tensor in batch
     )
     if moved.heatmaps is None:
-        heatmaps, pafs = make_targets(moved.people, geometry)
+        heatmaps, pafs = make_targets(moved.people, geometry, skeleton)
         moved = moved._replace(heatmaps=heatmaps, pafs=pafs)
     return moved

@@ -31,11 +31,17 @@ class PoseDataset(Dataset[Batch]):
         seed: int = 0,
         with_targets: bool = True,
     ) -> None:
-        """Make samples of ``split``; ``with_targets=False`` leaves target maps to `posemodel.data.device_targets`."""
+        """Make samples of ``split``; ``with_targets=False`` leaves target maps to `posemodel.data.device_targets`.
+
+        Images of a skeleton without mirror pairs are never flipped, whatever ``augment`` says.
+        """
         self.split = split
         self.with_targets = with_targets
         self.geometry = geometry
+        self.skeleton = split.skeleton
         self.augment = augment if augment is not None and augment.enabled else None
+        if self.augment is not None and not self.skeleton.flips:
+            self.augment = self.augment.model_copy(update={"flip": 0.0})
         self.seed = seed
 
     def __len__(self) -> int:
@@ -53,12 +59,12 @@ class PoseDataset(Dataset[Batch]):
             rng = Random(f"{self.seed} {epoch} {position}")  # NumPy's is ten times slower to create and to draw from
             warp = random_warp(rng, width, height, people, size, self.augment)
             pixels = random_colour(rng, self._pixels(position, warp), self.augment)
-        people = warp.people(people)
+        people = warp.people(people, self.skeleton)
         mask = warp.mask(self.split.ignore_mask(position), size, cells)
         heatmaps = pafs = None
         if self.with_targets:
             heatmaps = torch.from_numpy(make_heatmaps(people, self.geometry)).half()
-            pafs = torch.from_numpy(make_pafs(people, self.geometry, np.float16))
+            pafs = torch.from_numpy(make_pafs(people, self.geometry, self.skeleton, dtype=np.float16))
         return Batch(
             images=torch.from_numpy(pixels).permute(2, 0, 1),
             heatmaps=heatmaps,

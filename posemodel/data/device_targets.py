@@ -8,13 +8,15 @@ import functools
 
 import torch
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import REACH, sigma_cells, to_cells
+from posemodel.skeleton import Skeleton
 
 
-def make_targets(people: torch.Tensor, geometry: InputSettings) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn people (B, P, 18, 3) in input pixels into heatmaps (B, 19, C, C) and PAFs (B, 38, C, C), float16.
+def make_targets(
+    people: torch.Tensor, geometry: InputSettings, skeleton: Skeleton
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn people (B, N, P, 3) in input pixels into heatmaps (B, P + 1, C, C) and PAFs (B, 2L, C, C), float16.
 
     The maps are on the people's device. Rows of ``people`` without a labelled part are padding: images of a batch have
     different numbers of people.
@@ -25,7 +27,7 @@ def make_targets(people: torch.Tensor, geometry: InputSettings) -> tuple[torch.T
     centres = to_cells(people[..., :2].to(exact), geometry.stride)
     return (
         _heatmaps(centres, labelled, geometry.cells, sigma_cells(geometry)),
-        _pafs(centres, labelled, geometry.cells),
+        _pafs(centres, labelled, geometry.cells, skeleton),
     )
 
 
@@ -34,29 +36,29 @@ def _heatmaps(centres: torch.Tensor, labelled: torch.Tensor, cells: int, sigma: 
     offsets = grid - centres[..., None]
     gaussians = torch.exp(-0.5 / sigma**2 * offsets * offsets).float() * labelled[..., None, None]
     across, down = gaussians.unbind(dim=3)
-    maps = across.new_zeros((len(centres), skeleton.NUM_HEATMAPS, cells, cells))
-    parts = maps[:, : skeleton.NUM_PARTS]
+    maps = across.new_zeros((len(centres), centres.shape[2] + 1, cells, cells))
+    parts = maps[:, :-1]
     for person in range(centres.shape[1]):  # all at once would need a full map per person
         torch.maximum(parts, down[:, person, :, :, None] * across[:, person, :, None, :], out=parts)
-    maps[:, skeleton.BACKGROUND] = 1 - parts.amax(dim=1)
+    maps[:, -1] = 1 - parts.amax(dim=1)
     return maps.half()
 
 
 @functools.cache
-def _limb_ends(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _limb_ends(skeleton: Skeleton, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     # Cached, because a copy to a GPU waits for all work queued before it.
     with torch.inference_mode(False):
-        return torch.as_tensor(skeleton.LIMB_FROM, device=device), torch.as_tensor(skeleton.LIMB_TO, device=device)
+        return torch.as_tensor(skeleton.limb_from, device=device), torch.as_tensor(skeleton.limb_to, device=device)
 
 
-def _pafs(centres: torch.Tensor, labelled: torch.Tensor, cells: int) -> torch.Tensor:
-    limb_from, limb_to = _limb_ends(centres.device)
+def _pafs(centres: torch.Tensor, labelled: torch.Tensor, cells: int, skeleton: Skeleton) -> torch.Tensor:
+    limb_from, limb_to = _limb_ends(skeleton, centres.device)
     start, along = centres[:, :, limb_from], centres[:, :, limb_to] - centres[:, :, limb_from]
     length = torch.linalg.vector_norm(along, dim=-1, keepdim=True)
     drawn = labelled[:, :, limb_from] & labelled[:, :, limb_to] & (length[..., 0] > 0)
     unit = along / length.clamp_min(torch.finfo(length.dtype).tiny)
     grid = torch.arange(cells, device=centres.device, dtype=centres.dtype)
-    shape = (len(centres), skeleton.NUM_LIMBS, cells, cells)
+    shape = (len(centres), skeleton.num_limbs, cells, cells)
     sums = centres.new_zeros((*shape[:2], 2, *shape[2:]))
     count = centres.new_zeros(shape)
     for person in range(centres.shape[1]):
@@ -70,4 +72,4 @@ def _pafs(centres: torch.Tensor, labelled: torch.Tensor, cells: int) -> torch.Te
         sums[:, :, 0] += inside * unit_x
         sums[:, :, 1] += inside * unit_y
     fields = sums / count.clamp_min(1)[:, :, None]
-    return fields.reshape(len(centres), skeleton.NUM_PAFS, cells, cells).half()
+    return fields.reshape(len(centres), skeleton.num_pafs, cells, cells).half()

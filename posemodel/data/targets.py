@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 SIGMA_PIXELS = 7.0
 """Standard deviation of a heatmap's Gaussian in pixels of a 368-pixel input (OpenPose's published value)."""
@@ -54,13 +54,13 @@ def to_float16(values: NDArray[np.float32]) -> NDArray[np.float16]:
 
 
 def make_heatmaps(people: NDArray[np.floating], geometry: InputSettings) -> NDArray[np.float32]:
-    """Turn people (N, 18, 3) in input pixels into heatmaps (19, cells, cells).
+    """Turn people (N, P, 3) in input pixels into heatmaps (P + 1, cells, cells).
 
     Each part of a person is a Gaussian of peak 1; people are combined by the maximum; the background is the last map.
     """
     cells = geometry.cells
-    maps = np.zeros((skeleton.NUM_HEATMAPS, cells, cells), np.float32)
-    parts = maps[: skeleton.NUM_PARTS]
+    maps = np.zeros((people.shape[1] + 1, cells, cells), np.float32)
+    parts = maps[:-1]
     sigma = sigma_cells(geometry)
     reach = math.ceil(GAUSSIAN_REACH * sigma)
     centres = to_cells(np.asarray(people[..., :2], np.float64), geometry.stride)
@@ -76,14 +76,18 @@ def make_heatmaps(people: NDArray[np.floating], geometry: InputSettings) -> NDAr
         shown = inside[:, 1, :, None] & inside[:, 0, None, :]
         values, cell_index = values[shown], cell_index[shown]
     np.maximum.at(parts.reshape(-1), cell_index.reshape(-1), values.reshape(-1))
-    np.subtract(1, parts.max(axis=0), out=maps[skeleton.BACKGROUND])
+    np.subtract(1, parts.max(axis=0), out=maps[-1])
     return maps
 
 
 def make_pafs(
-    people: NDArray[np.floating], geometry: InputSettings, dtype: type[np.float32 | np.float16] = np.float32
+    people: NDArray[np.floating],
+    geometry: InputSettings,
+    skeleton: Skeleton = COCO_PERSON,
+    *,
+    dtype: type[np.float32 | np.float16] = np.float32,
 ) -> NDArray[np.floating]:
-    """Turn people (N, 18, 3) in input pixels into PAFs (38, cells, cells).
+    """Turn people (N, P, 3) in input pixels into PAFs (2L, cells, cells) along the limbs of their skeleton.
 
     Channels 2i and 2i + 1 hold limb i's unit vector (x, y), in cells whose centre is at most one cell from the limb's
     segment; where limbs of several people overlap, their mean. A limb with a joint outside the input is drawn as far as
@@ -92,8 +96,8 @@ def make_pafs(
     cells = geometry.cells
     centres = to_cells(np.asarray(people[..., :2], np.float64), geometry.stride)
     labelled = np.asarray(people[..., 2]) > 0
-    person, limb = np.nonzero(labelled[:, skeleton.LIMB_FROM] & labelled[:, skeleton.LIMB_TO])
-    start, end = centres[person, skeleton.LIMB_FROM[limb]], centres[person, skeleton.LIMB_TO[limb]]
+    person, limb = np.nonzero(labelled[:, skeleton.limb_from] & labelled[:, skeleton.limb_to])
+    start, end = centres[person, skeleton.limb_from[limb]], centres[person, skeleton.limb_to[limb]]
     along = end - start
     length = np.hypot(along[:, 0], along[:, 1])
     drawn = length > 0
@@ -116,13 +120,13 @@ def make_pafs(
         vector_y = np.bincount(cell_index, vector_y)[cell_index] / count
     vectors = np.stack([vector_x, vector_y]).astype(np.float32)
     cell_index = 2 * channel * (cells * cells) + cell
-    pafs = np.zeros(skeleton.NUM_PAFS * cells * cells, dtype)
+    pafs = np.zeros(skeleton.num_pafs * cells * cells, dtype)
     pafs[cell_index], pafs[cell_index + cells * cells] = to_float16(vectors) if dtype is np.float16 else vectors
-    return pafs.reshape(skeleton.NUM_PAFS, cells, cells)
+    return pafs.reshape(skeleton.num_pafs, cells, cells)
 
 
 def _cells_near(
-    start: NDArray[np.float64], end: NDArray[np.float64], unit: NDArray[np.float64], cells: int
+    start: NDArray[np.floating], end: NDArray[np.floating], unit: NDArray[np.floating], cells: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return segment index, x and y of all cells that may be within reach of the segments from (L, 2) to (L, 2).
 

@@ -5,25 +5,21 @@ several input sizes are therefore brought to one grid by a resize about pixel ce
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Self
 
 import torch
 from pydantic import Field, ValidationError, model_validator
 from torch.nn import functional
 
-from posemodel import skeleton
 from posemodel.config import MIN_SIZE, InputSettings, Settings, first_problem
 from posemodel.errors import SettingsError
 from posemodel.network import Maps, PoseNetwork
+from posemodel.skeleton import Skeleton
 
 INTERPOLATION = "bicubic"
 """Interpolation of the maps of smaller inputs: perfect maps of three sizes locate a point to 0.03 cells (bilinear:
 0.08)."""
-
-_PARTS = torch.tensor([*skeleton.FLIPPED_PARTS.tolist(), skeleton.BACKGROUND])
-_FIELDS = torch.tensor([2 * limb + axis for limb in skeleton.FLIPPED_LIMBS.tolist() for axis in (0, 1)])
-_SIGNS = torch.tensor([-1.0, 1.0] * skeleton.NUM_LIMBS)[:, None, None]
-"""Signs of a mirror image's PAF channels: its x components are reversed."""
 
 
 class Averaging(Settings):
@@ -48,12 +44,18 @@ class Averaging(Settings):
         except ValidationError as error:
             raise SettingsError(f"{first_problem(error)}.") from error
 
-    def geometries(self, geometry: InputSettings, size_multiple: int) -> tuple[InputSettings, ...]:
+    def geometries(self, geometry: InputSettings, network: PoseNetwork) -> tuple[InputSettings, ...]:
         """Return the input geometry of each scale, the largest first, to whose grid all maps are resampled.
 
-        A side is rounded to the nearest multiple that the network takes; raises SettingsError if two sides become
-        equal.
+        A side is rounded to the nearest multiple that the network takes. Raises SettingsError if two sides become
+        equal, or if the mirror image is asked for and the network's skeleton has none.
         """
+        size_multiple, skeleton = network.size_multiple, network.skeleton
+        if self.flip and not skeleton.flips:
+            raise SettingsError(
+                f"flip: the skeleton {skeleton.name!r} of this network has no mirror pairs: its mirror image is "
+                "something else. Leave the flip out."
+            )
         by_size: dict[int, float] = {}
         least = -(-MIN_SIZE // size_multiple)
         for scale in self.scales:
@@ -77,23 +79,47 @@ def averaged_maps(network: PoseNetwork, inputs: Sequence[torch.Tensor], *, flip:
         flip: Average the maps with those of the mirror images, flipped back.
 
     Returns:
-        Maps (B, 19, C, C) and (B, 38, C, C). With ``flip``, a mirror image has exactly the mirrored maps, provided that
-        the network is deterministic.
+        Maps (B, P + 1, C, C) and (B, 2L, C, C). With ``flip``, a mirror image has exactly the mirrored maps, provided
+        that the network is deterministic; but limbs without a mirror image have the maps of the picture alone.
     """
     maps = _over_sizes(network, inputs)
     if not flip:
         return maps
+    skeleton = network.skeleton
     # Flipped once, at the end: only sums in the same order on both sides make the symmetry exact.
-    mirrored = flipped_maps(_over_sizes(network, [images.flip(-1) for images in inputs]))
-    return Maps(*((own + other) / 2 for own, other in zip(maps.complete(), mirrored.complete(), strict=True)))
+    mirrored = flipped_maps(_over_sizes(network, [images.flip(-1) for images in inputs]), skeleton)
+    heatmaps, pafs = ((own + other) / 2 for own, other in zip(maps.complete(), mirrored.complete(), strict=True))
+    one_sided = [limb for limb, (image, _) in enumerate(skeleton.flipped_limbs) if image < 0]
+    if one_sided:
+        pafs.unflatten(1, (-1, 2))[:, one_sided] = maps.complete()[1].unflatten(1, (-1, 2))[:, one_sided]
+    return Maps(heatmaps, pafs)
 
 
-def flipped_maps(maps: Maps) -> Maps:
-    """Return the maps (B, 19, C, C) and (B, 38, C, C) of the mirror images, with left and right swapped."""
+def flipped_maps(maps: Maps, skeleton: Skeleton) -> Maps:
+    """Return the maps (B, P + 1, C, C) and (B, 2L, C, C) of the mirror images, with left and right swapped.
+
+    Nothing is known of a limb whose mirror image is no limb of the skeleton: its map is 0.
+    """
     heatmaps, pafs = maps.complete()
-    device = pafs.device
-    fields = pafs.flip(-1)[:, _FIELDS.to(device)] * _SIGNS.to(device, pafs.dtype)
-    return Maps(heatmaps.flip(-1)[:, _PARTS.to(device)], fields)
+    parts, fields, signs = (each.to(pafs.device) for each in _mirror_channels(skeleton))
+    return Maps(heatmaps.flip(-1)[:, parts], pafs.flip(-1)[:, fields] * signs.to(pafs.dtype))
+
+
+@cache
+def _mirror_channels(skeleton: Skeleton) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return a mirror image's channel for each heatmap and each PAF channel, and the PAF channels' signs (2L, 1, 1).
+
+    A mirror image reverses x components. A limb whose mirror image runs back is reversed in both; (-x, y) becomes
+    (x, -y).
+    """
+    fields, signs = [], []
+    for image, direction in skeleton.flipped_limbs:
+        known = image >= 0
+        fields += [2 * image, 2 * image + 1] if known else [0, 0]
+        signs += [-direction * known, direction * known]
+    with torch.inference_mode(False):
+        parts = torch.tensor([*skeleton.flipped_parts.tolist(), skeleton.background])
+        return parts, torch.tensor(fields, dtype=torch.int64), torch.tensor(signs, dtype=torch.float32)[:, None, None]
 
 
 def resized_maps(maps: Maps, cells: int) -> Maps:

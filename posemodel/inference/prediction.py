@@ -102,7 +102,7 @@ def iter_predictions(
         raise SettingsError(f"batch_size: must be at least 1, got {batch_size}.")
     averaging = Averaging.checked(flip=flip, scales=scales)
     used, geometry = prepare_network(network, size=size, device=device)
-    geometries = averaging.geometries(geometry, used.size_multiple)
+    geometries = averaging.geometries(geometry, used)
     return _predictions(used, images, geometries, flip=flip, batch_size=batch_size, exif=exif or used.trained_exif)
 
 

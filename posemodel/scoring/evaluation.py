@@ -88,7 +88,7 @@ def predict_split(
 ) -> KeypointScorer:
     """Find the people in every image of a split; the returned scorer computes metrics or writes a results file."""
     # A loader for each size, so that every input is letterboxed from the image itself.
-    geometries = averaging.geometries(geometry, network.size_multiple)
+    geometries = averaging.geometries(geometry, network)
     loaders = [validation_loader(split, each, settings, with_targets=False) for each in geometries]
     network.eval()
     with torch.inference_mode(), PeopleFinder(split_scorer(split), geometries[0]) as finder:

@@ -9,7 +9,6 @@ from torch.autograd.function import once_differentiable
 
 from posemodel.data.batch import Batch
 from posemodel.network.base import Maps
-from posemodel.skeleton import BACKGROUND
 
 
 def pose_loss(
@@ -57,7 +56,7 @@ def background_maps(stages: Sequence[Maps]) -> list[Maps]:
         background = None
         if heatmaps is not None:
             background = torch.zeros_like(heatmaps)
-            background[:, BACKGROUND] = 1
+            background[:, -1] = 1
         empty.append(Maps(background, None if pafs is None else torch.zeros_like(pafs)))
     return empty
 
@@ -87,10 +86,10 @@ class _WeightedSquares(torch.autograd.Function):
 def _foreground(heatmaps: torch.Tensor, pafs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the foreground share of each cell, 0..1: in heatmaps the Gaussian's height, in PAFs the vector's length.
 
-    In the background's heatmap it is 1 minus the value.
+    In the background's heatmap, the last, it is 1 minus the value.
     """
     heights = heatmaps.clone()
-    heights[:, BACKGROUND] = 1 - heights[:, BACKGROUND]
+    heights[:, -1] = 1 - heights[:, -1]
     x, y = pafs[:, 0::2], pafs[:, 1::2]
     lengths = torch.sqrt(x * x + y * y)  # torch.linalg.vector_norm over two entries takes 20 times as long on a CPU
     return heights, lengths.repeat_interleave(2, dim=1)

@@ -12,13 +12,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from posemodel.config import InputSettings, LossReduction
 from posemodel.data.batch import Batch, to_device
 from posemodel.network import Maps, PoseNetwork
-from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+from posemodel.skeleton import Skeleton
 from posemodel.training.averages import WeightAverage
 from posemodel.training.loss import pose_loss
 from posemodel.training.throughput import ThroughputMeter
 
 
-def gradient_factors(reduction: LossReduction, geometry: InputSettings) -> dict[str, float]:
+def gradient_factors(reduction: LossReduction, geometry: InputSettings, skeleton: Skeleton) -> dict[str, float]:
     """Return the factors for heatmaps and PAFs that turn the terms of `pose_loss` into another reduction of the loss.
 
     `cell` is `pose_loss` itself: squares summed over channels and cells, divided by 2 x images x cells. `sum` divides
@@ -27,7 +27,8 @@ def gradient_factors(reduction: LossReduction, geometry: InputSettings) -> dict[
     if reduction == "sum":
         return dict.fromkeys(Maps._fields, float(geometry.cells**2))
     if reduction == "mean":
-        return {"heatmaps": 2 / NUM_HEATMAPS, "pafs": 2 / NUM_PAFS}
+        # Without limbs the term of the PAFs is 0, whatever its factor.
+        return {"heatmaps": 2 / skeleton.num_heatmaps, "pafs": 2 / max(skeleton.num_pafs, 1)}
     return dict.fromkeys(Maps._fields, 1.0)
 
 
@@ -74,7 +75,9 @@ class TrainingStep:
         self.average = average
         self.lr = 0.0
         """Learning rate of the last step, without the groups' multipliers."""
-        self._factors = {name: each / accumulate for name, each in gradient_factors(loss_reduction, geometry).items()}
+        self._skeleton = network.skeleton
+        factors = gradient_factors(loss_reduction, geometry, network.skeleton)
+        self._factors = {name: each / accumulate for name, each in factors.items()}
         self._images = self._batches = 0
         """Numbers of images and batches so far in the current step."""
         self._loss_sum = torch.zeros((), device=meter.device)
@@ -85,7 +88,7 @@ class TrainingStep:
         self._batches += 1
         self._images += len(batch.images)
         complete = self._batches == self.accumulate
-        moved = to_device(batch, self.meter.device, self.geometry)
+        moved = to_device(batch, self.meter.device, self.geometry, self._skeleton)
         with contextlib.nullcontext() if complete else self._local_gradients():
             loss, terms = pose_loss(self.network(moved.images), moved, foreground_weight=self.foreground_weight)
             if self._batches == 1:

@@ -58,7 +58,7 @@ def validate(
     try:
         with torch.inference_mode(), finder or contextlib.nullcontext():
             for batch in loader:
-                moved = to_device(batch, device, geometry)
+                moved = to_device(batch, device, geometry, network.skeleton)
                 stages = network(moved.images)
                 loss, _ = pose_loss(stages, moved, foreground_weight=foreground_weight)
                 losses.append(loss)  # kept as a tensor: reading its value would wait for the device

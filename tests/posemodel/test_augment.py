@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from posemodel import skeleton
 from posemodel.config import AugmentSettings, InputSettings
 from posemodel.data.augment import BORDER_RGB, Warp, letterbox, random_colour, random_warp
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.images.files import decode_image, decode_reduced
 from posemodel.data.open_split import open_split
+from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import CocoBuilder
 from tests.support.plain_targets import plain_pafs
 
@@ -52,10 +52,10 @@ def follow(width: int, height: int, points: np.ndarray, seed: int) -> tuple[bool
     person = np.zeros((1, 18, 3), np.float32)
     image = np.zeros((height, width, 3), np.uint8)
     for channel, (name, (x, y)) in enumerate(zip(PARTS, points, strict=True)):
-        person[0, skeleton.PARTS.index(name)] = x, y, 2
+        person[0, COCO_PERSON.parts.index(name)] = x, y, 2
         image[..., channel] = blob(width, height, x, y)
     warp = random_warp(np.random.default_rng(seed), width, height, person, SIZE, AugmentSettings())
-    moved = warp.people(person)[0]
+    moved = warp.people(person, COCO_PERSON)[0]
     # The difference to the same warp of nothing: what the border is filled with cancels out.
     seen = warp.image(image, SIZE).astype(float) - warp.image(np.zeros_like(image), SIZE)
 
@@ -65,9 +65,9 @@ def follow(width: int, height: int, points: np.ndarray, seed: int) -> tuple[bool
         side, _, rest = name.partition("_")
         other = {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name)
         part, absent = (other, name) if warp.flipped else (name, other)
-        x, y, visible = moved[skeleton.PARTS.index(part)]
+        x, y, visible = moved[COCO_PERSON.parts.index(part)]
         assert visible == 2, "the part is found under the name that the flip gives it"
-        assert absent == part or not moved[skeleton.PARTS.index(absent)].any()
+        assert absent == part or not moved[COCO_PERSON.parts.index(absent)].any()
         margin = 4 * RADIUS * scale + 1
         if margin <= min(x, y) and max(x, y) <= SIZE - 1 - margin:
             found = centroid(seen[..., 2 - channel])  # BGR was drawn, RGB comes out
@@ -95,10 +95,15 @@ def test_people_back_undoes_people(seed: int, width: int, height: int, number: i
     rng = np.random.default_rng(seed)
     people = rng.uniform(0, 1, (number, 18, 3)) * [width, height, 0]
     people[..., 2] = rng.integers(0, 3, (number, 18))
-    people[:, skeleton.NECK, 2] = 2
+    people[:, 0, 2] = 2
     people[people[..., 2] == 0] = 0
-    warp = random_warp(rng, width, height, people, SIZE, AugmentSettings(rotation=180))
-    np.testing.assert_allclose(warp.people_back(warp.people(people)), people, atol=2e-3)
+    warp = random_warp(rng, width, height, people, SIZE, AugmentSettings(rotation=180, flip=0))
+    np.testing.assert_allclose(warp.people_back(warp.people(people, COCO_PERSON)), people, atol=2e-3)
+
+
+def test_people_of_a_flipped_image_are_not_mapped_back_with_left_and_right_exchanged() -> None:
+    with pytest.raises(ValueError, match="left and right"):
+        Warp(np.eye(2, 3), flipped=True).people_back(np.ones((1, 18, 3)))
 
 
 @settings(max_examples=200, deadline=None)
@@ -168,8 +173,8 @@ def test_points_that_leave_the_input_keep_their_coordinates() -> None:
     person = np.zeros((1, 18, 3), np.float32)
     person[0, 0] = -50, 500, 2
     warp = Warp(np.array([[1.0, 0, 10], [0, 1, 20]]))
-    assert warp.people(person)[0, 0].tolist() == [-40, 520, 2]
-    assert not warp.people(person)[0, 1:].any(), "unlabelled parts stay zero"
+    assert warp.people(person, COCO_PERSON)[0, 0].tolist() == [-40, 520, 2]
+    assert not warp.people(person, COCO_PERSON)[0, 1:].any(), "unlabelled parts stay zero"
 
 
 @settings(max_examples=100, deadline=None)
@@ -246,9 +251,9 @@ def test_the_sample_of_a_flipped_image_has_its_parts_exchanged(coco_builder: Coc
     matrix = sample.warps.numpy()
     assert matrix[0, 0] == pytest.approx(-1)
     for name, other in (("left_hip", "right_hip"), ("right_knee", "left_knee"), ("nose", "nose")):
-        x, y = split.people(0)[0, skeleton.PARTS.index(name), :2]
+        x, y = split.people(0)[0, COCO_PERSON.parts.index(name), :2]
         cell_x, cell_y = (matrix[0, 2] - x + 0.5) / 4 - 0.5, (matrix[1, 2] + y + 0.5) / 4 - 0.5
-        heatmap = sample.heatmaps[skeleton.PARTS.index(other)].numpy()
+        heatmap = sample.heatmaps[COCO_PERSON.parts.index(other)].numpy()
         row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
         assert abs(column - cell_x) <= 0.51
         assert abs(row - cell_y) <= 0.51
@@ -323,7 +328,7 @@ def test_samples_of_large_images_are_those_of_the_plain_path(
     band = slice(10, -10)  # without the edges, which are blended with what lies beyond them
     ours, theirs = sample.images.numpy().transpose(1, 2, 0)[band, 2:-2], plain[band, 2:-2]
     assert psnr(ours, theirs) > (35 if suffix == ".jpg" else 1000)
-    people = warp.people(split.people(0))
+    people = warp.people(split.people(0), split.skeleton)
     np.testing.assert_array_equal(sample.people, people)
     np.testing.assert_allclose(sample.pafs, plain_pafs(people, InputSettings(size=SIZE, stride=4)), atol=1e-3)
 

@@ -7,15 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs
 from posemodel.errors import SettingsError
 from posemodel.inference.averaging import Averaging, averaged_maps, flipped_maps, resized_maps
 from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
+from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import STANDING
 
+NECK = COCO_PERSON.parts.index("neck")
+SHOULDERS = [COCO_PERSON.parts.index(f"{side}_shoulder") for side in ("right", "left")]
 GEOMETRY = InputSettings(size=128, stride=4)
 
 
@@ -27,9 +29,9 @@ def people_in(rng: np.random.Generator, size: int) -> np.ndarray:
         width = size / count
         for name, (across, down) in STANDING.items():
             place = column * width + 4 + across * (width - 8), 4 + down * (size - 8)
-            person[skeleton.PARTS.index(name), :2] = place
+            person[COCO_PERSON.parts.index(name), :2] = place
         person[:, :2] += rng.uniform(-2, 2, (18, 2))
-        person[skeleton.NECK, :2] = person[list(skeleton.SHOULDERS), :2].mean(axis=0)
+        person[NECK, :2] = person[SHOULDERS, :2].mean(axis=0)
     return people
 
 
@@ -39,7 +41,7 @@ def targets(people: np.ndarray, geometry: InputSettings) -> Maps:
 
 
 def mirrored(people: np.ndarray, size: int) -> np.ndarray:
-    found = people[:, skeleton.FLIPPED_PARTS].copy()
+    found = people[:, COCO_PERSON.flipped_parts].copy()
     found[..., 0] = size - 1 - found[..., 0]
     return found
 
@@ -71,7 +73,7 @@ class Answers(torch.nn.Module):
 @given(st.integers(0, 2**32 - 1))
 def test_flipped_maps_are_the_maps_of_the_mirrored_people(seed: int) -> None:
     people = people_in(np.random.default_rng(seed), GEOMETRY.size)
-    flipped = flipped_maps(targets(people, GEOMETRY))
+    flipped = flipped_maps(targets(people, GEOMETRY), COCO_PERSON)
     expected = targets(mirrored(people, GEOMETRY.size), GEOMETRY)
     np.testing.assert_allclose(flipped.heatmaps, expected.heatmaps, atol=1e-5)
     np.testing.assert_allclose(flipped.pafs, expected.pafs, atol=1e-5)
@@ -79,7 +81,7 @@ def test_flipped_maps_are_the_maps_of_the_mirrored_people(seed: int) -> None:
 
 def test_flipping_twice_gives_the_maps_back() -> None:
     maps = Maps(torch.randn(2, 19, 6, 6), torch.randn(2, 38, 6, 6))
-    for own, twice in zip(maps, flipped_maps(flipped_maps(maps)), strict=True):
+    for own, twice in zip(maps, flipped_maps(flipped_maps(maps, COCO_PERSON), COCO_PERSON), strict=True):
         assert torch.equal(own, twice)
 
 
@@ -93,9 +95,9 @@ def test_a_symmetric_scene_has_exactly_symmetric_maps(sizes: tuple[int, ...], se
     with torch.inference_mode():
         maps = averaged_maps(network, inputs, flip=True)
         single = averaged_maps(network, inputs)
-    for own, flipped in zip(maps, flipped_maps(maps), strict=True):
+    for own, flipped in zip(maps, flipped_maps(maps, COCO_PERSON), strict=True):
         assert torch.equal(own, flipped)
-    assert not torch.equal(single.pafs, flipped_maps(single).pafs), "the network itself is not symmetric"
+    assert not torch.equal(single.pafs, flipped_maps(single, COCO_PERSON).pafs), "the network itself is not symmetric"
 
 
 @pytest.mark.parametrize("sizes", [(64,), (96, 64)])
@@ -106,7 +108,7 @@ def test_the_mirror_image_has_exactly_the_mirrored_maps(sizes: tuple[int, ...], 
     with torch.inference_mode():
         maps = averaged_maps(network, inputs, flip=True)
         of_mirror = averaged_maps(network, [images.flip(-1) for images in inputs], flip=True)
-    for own, other in zip(flipped_maps(maps), of_mirror, strict=True):
+    for own, other in zip(flipped_maps(maps, COCO_PERSON), of_mirror, strict=True):
         assert torch.equal(own, other)
 
 
@@ -125,14 +127,14 @@ def test_people_found_at_several_sizes_are_where_they_are(stride: int, scales: t
     differences = []
     for seed in range(12):
         people = people_in(np.random.default_rng(seed), geometry.size)
-        sizes = Averaging(scales=scales).geometries(geometry, 16)
+        sizes = Averaging(scales=scales).geometries(geometry, a_network())
         inputs = [torch.zeros(1, 3, each.size, each.size, dtype=torch.uint8) for each in sizes]
         maps = averaged_maps(Answers(people, geometry), inputs)
         found = decode(maps.heatmaps[0].numpy(), maps.pafs[0].numpy(), sizes[0]).people
         assert len(found) == len(people)
         assert (found[..., 2] > 0).all()
         xy = (found[..., :2] + 0.5) * geometry.size / sizes[0].size - 0.5
-        order = np.argsort(xy[:, skeleton.NECK, 0])
+        order = np.argsort(xy[:, NECK, 0])
         differences.append((xy[order] - people[..., :2]).reshape(-1, 2))
     difference = np.concatenate(differences) / stride
     assert np.abs(difference).max() < 0.25
@@ -154,11 +156,13 @@ def test_a_resize_is_about_pixel_centres() -> None:
 
 
 def test_sides_are_what_the_network_takes_and_the_largest_comes_first() -> None:
-    sizes = [each.size for each in Averaging(scales=(0.5, 1.0, 1.5)).geometries(InputSettings(size=160, stride=4), 16)]
+    network = a_network()
+    geometries = Averaging(scales=(0.5, 1.0, 1.5)).geometries(InputSettings(size=160, stride=4), network)
+    sizes = [each.size for each in geometries]
     assert sizes == [240, 160, 80]
-    assert [each.size for each in Averaging(scales=(0.01,)).geometries(GEOMETRY, 16)] == [32]
+    assert [each.size for each in Averaging(scales=(0.01,)).geometries(GEOMETRY, network)] == [32]
     with pytest.raises(SettingsError, match=r"1 and 1.02 of 128 pixels are both 128"):
-        Averaging(scales=(1.0, 1.02)).geometries(GEOMETRY, 16)
+        Averaging(scales=(1.0, 1.02)).geometries(GEOMETRY, network)
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (-1.0,), (float("nan"),), (float("inf"),), (1.0, 1.0)], ids=str)
@@ -168,6 +172,7 @@ def test_scales_that_make_no_sense_are_refused(scales: tuple[float, ...]) -> Non
 
 
 def test_the_swap_of_limbs_follows_from_the_parts() -> None:
-    for limb, (start, end) in enumerate(skeleton.LIMBS):
-        other = skeleton.LIMBS[skeleton.FLIPPED_LIMBS[limb]]
-        assert other == (skeleton.FLIPPED_PARTS[start], skeleton.FLIPPED_PARTS[end])
+    for limb, (start, end) in enumerate(COCO_PERSON.limbs):
+        other, direction = COCO_PERSON.flipped_limbs[limb]
+        assert direction == 1
+        assert COCO_PERSON.limbs[other] == (COCO_PERSON.flipped_parts[start], COCO_PERSON.flipped_parts[end])

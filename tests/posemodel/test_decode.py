@@ -4,16 +4,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_pixels
 from posemodel.inference.decoder import DecodeSettings, Detections, decode, decode_batch, with_torch
-from posemodel.inference.decoder.candidates import Limbs, Peaks
+from posemodel.inference.decoder.candidates import Candidates, Limbs, Peaks
 from posemodel.inference.decoder.grouping import group, join
 from posemodel.inference.decoder.with_numpy import find_limbs, find_peaks
+from posemodel.skeleton import COCO_PERSON
 from tests.support import plain_decode
 from tests.support.coco_builder import STANDING
 
+NECK = COCO_PERSON.parts.index("neck")
+SHOULDERS = [COCO_PERSON.parts.index(f"{side}_shoulder") for side in ("right", "left")]
 GEOMETRY = InputSettings(size=96, stride=4)
 """24 x 24 cells."""
 EXACT = 0.1 * GEOMETRY.stride
@@ -24,8 +26,8 @@ def standing(x: float, y: float, width: float, height: float) -> np.ndarray:
     """A standing person (18, 3) with its neck, in a box in pixels."""
     person = np.full((18, 3), 2.0)
     for name, (across, down) in STANDING.items():
-        person[skeleton.PARTS.index(name), :2] = x + across * width, y + down * height
-    person[skeleton.NECK, :2] = person[list(skeleton.SHOULDERS), :2].mean(axis=0)
+        person[COCO_PERSON.parts.index(name), :2] = x + across * width, y + down * height
+    person[NECK, :2] = person[SHOULDERS, :2].mean(axis=0)
     return person
 
 
@@ -63,7 +65,7 @@ def test_targets_of_separate_people_decode_to_a_tenth_of_a_cell(seed: int, numbe
         width = 95 / number
         person = standing(column * width + 1, rng.uniform(1, 6), width - 6, rng.uniform(76, 88))
         person[:, :2] += rng.uniform(-1, 1, (18, 2))  # every part at its own place within a cell
-        person[skeleton.NECK, :2] = person[list(skeleton.SHOULDERS), :2].mean(axis=0)
+        person[NECK, :2] = person[SHOULDERS, :2].mean(axis=0)
         people.append(person)
     assert_same_people(found(np.array(people)), np.array(people))
 
@@ -135,7 +137,7 @@ def test_two_people_side_by_side_are_not_mixed() -> None:
 def test_crossed_arms_of_two_people_are_not_mixed() -> None:
     """Only the fields tell whose wrist is whose: each is nearer to the other's elbow."""
     people = np.zeros((2, 18, 3))
-    elbow, wrist = skeleton.PARTS.index("left_elbow"), skeleton.PARTS.index("left_wrist")
+    elbow, wrist = COCO_PERSON.parts.index("left_elbow"), COCO_PERSON.parts.index("left_wrist")
     people[0, elbow], people[0, wrist] = (20, 30, 2), (70, 60, 2)
     people[1, elbow], people[1, wrist] = (70, 30, 2), (20, 60, 2)
     assert_same_people(found(people), people)
@@ -144,15 +146,15 @@ def test_crossed_arms_of_two_people_are_not_mixed() -> None:
 def test_a_missing_shoulder_leaves_two_fragments_and_nothing_lost() -> None:
     """No shoulder, no neck: what the limbs do not connect is not glued together by guessing."""
     person = standing(4, 4, 88, 88)
-    for part in (skeleton.NECK, skeleton.PARTS.index("left_shoulder")):
+    for part in (NECK, COCO_PERSON.parts.index("left_shoulder")):
         person[part] = 0
     result = found(person[None])
     assert (result.people[..., 2] > 0).sum() == 16
     parts = {frozenset(np.flatnonzero(p[:, 2])) for p in result.people}
-    right_leg = {skeleton.PARTS.index(f"right_{name}") for name in ("hip", "knee", "ankle")}
+    right_leg = {COCO_PERSON.parts.index(f"right_{name}") for name in ("hip", "knee", "ankle")}
     assert frozenset(right_leg) in parts
-    together = next(p for p in parts if skeleton.PARTS.index("nose") in p)
-    assert {skeleton.PARTS.index(n) for n in ("right_ear", "right_shoulder", "right_wrist")} <= together
+    together = next(p for p in parts if COCO_PERSON.parts.index("nose") in p)
+    assert {COCO_PERSON.parts.index(n) for n in ("right_ear", "right_shoulder", "right_wrist")} <= together
     for person_found in result.people:
         labelled = person_found[:, 2] > 0
         np.testing.assert_allclose(person_found[labelled, :2], person[labelled, :2], atol=EXACT)
@@ -163,7 +165,7 @@ def test_a_limb_that_closes_a_cycle_adds_nothing() -> None:
     people = standing(4, 4, 88, 88)[None]
     heatmaps, pafs = targets(people)
     peaks = find_peaks(heatmaps[:18], sigma_cells(GEOMETRY), DecodeSettings())
-    assert len(find_limbs(peaks, pafs[None], DecodeSettings()).score) == 19
+    assert len(find_limbs(peaks, pafs[None], DecodeSettings(), COCO_PERSON).score) == 19
     result = decode(heatmaps, pafs, GEOMETRY)
     assert len(result.people) == 1
     assert result.scores[0] == pytest.approx(result.people[0, :, 2].sum() / 18)
@@ -173,10 +175,11 @@ def test_a_limb_between_people_who_both_have_a_part_is_dropped() -> None:
     """The shoulder of one and the ear of another agree weakly; both people have a nose, so they stay two."""
     noses, neck, shoulder, eye, ear = (0, 1), 2, 3, 4, 5
     peaks = Peaks(np.array([0, 0, 1, 2, 14, 16]), np.arange(12.0).reshape(6, 2), np.full(6, 0.9))
-    limbs = [(neck, noses[0]), (neck, shoulder), (noses[1], eye), (eye, ear), (shoulder, ear)]
-    start, end = (np.array(side) for side in zip(*limbs, strict=True))
-    kind = [skeleton.LIMBS.index((int(peaks.plane[a]), int(peaks.plane[b]))) for a, b in limbs]
-    found = join(peaks, Limbs(np.array(kind), start, end, np.array([0.9, 0.8, 0.7, 0.6, 0.2])))
+    joined = [(neck, noses[0]), (neck, shoulder), (noses[1], eye), (eye, ear), (shoulder, ear)]
+    start, end = (np.array(side) for side in zip(*joined, strict=True))
+    kind = [COCO_PERSON.limbs.index((int(peaks.plane[a]), int(peaks.plane[b]))) for a, b in joined]
+    limbs = Limbs(np.array(kind), start, end, np.array([0.9, 0.8, 0.7, 0.6, 0.2]))
+    found = join(Candidates(peaks, limbs, COCO_PERSON))
     assert found.tolist() == [neck, noses[1], neck, neck, noses[1], noses[1]]
 
 
@@ -300,7 +303,7 @@ def test_the_same_people_as_the_plain_decoder(maps: Maps, decoding: DecodeSettin
 def test_what_runs_on_a_gpu_finds_the_same(maps: Maps, decoding: DecodeSettings) -> None:
     """On the CPU's memory here: the calls are the same."""
     heatmaps, pafs = map(torch.from_numpy, maps)
-    found = with_torch.find_candidates(heatmaps[:, :18], pafs, sigma_cells(GEOMETRY), decoding)
+    found = with_torch.find_candidates(heatmaps[:, :18], pafs, sigma_cells(GEOMETRY), decoding, COCO_PERSON)
     people = group(found, len(heatmaps), GEOMETRY.stride)
     for on_gpu, on_cpu in zip(people, decode_batch(heatmaps, pafs, GEOMETRY, decoding), strict=True):
         assert_equal(on_gpu, on_cpu)
@@ -324,7 +327,7 @@ def test_however_many_pairs_are_scored_at_a_time(pairs_at_a_time: int, monkeypat
         monkeypatch.setattr(f"posemodel.inference.decoder.{module}.BLOCK", pairs_at_a_time)
     again = decode_batch(*map(torch.from_numpy, maps), GEOMETRY)
     heatmaps, pafs = map(torch.from_numpy, maps)
-    on_gpu = with_torch.find_candidates(heatmaps[:, :18], pafs, sigma_cells(GEOMETRY), DecodeSettings())
+    on_gpu = with_torch.find_candidates(heatmaps[:, :18], pafs, sigma_cells(GEOMETRY), DecodeSettings(), COCO_PERSON)
     for one, two, wanted in zip(again, group(on_gpu, 2, GEOMETRY.stride), expected, strict=True):
         assert_equal(one, wanted)
         assert_equal(two, wanted)

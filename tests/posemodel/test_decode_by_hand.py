@@ -6,13 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_pixels
 from posemodel.inference.decoder import DecodeSettings, Detections, decode, decode_batch, with_torch
 from posemodel.inference.decoder.grouping import group
+from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import STANDING
 
+NECK = COCO_PERSON.parts.index("neck")
+SHOULDERS = [COCO_PERSON.parts.index(f"{side}_shoulder") for side in ("right", "left")]
 GEOMETRY = InputSettings(size=192, stride=4)
 CELLS = GEOMETRY.cells
 EXACT = 0.1 * GEOMETRY.stride
@@ -20,7 +22,7 @@ EXACT = 0.1 * GEOMETRY.stride
 
 
 def part(name: str) -> int:
-    return skeleton.PARTS.index(name)
+    return COCO_PERSON.parts.index(name)
 
 
 def standing(x: float, y: float, width: float, height: float) -> np.ndarray:
@@ -28,7 +30,7 @@ def standing(x: float, y: float, width: float, height: float) -> np.ndarray:
     person = np.full((18, 3), 2.0)
     for name, (across, down) in STANDING.items():
         person[part(name), :2] = x + across * width, y + down * height
-    person[skeleton.NECK, :2] = person[list(skeleton.SHOULDERS), :2].mean(axis=0)
+    person[NECK, :2] = person[SHOULDERS, :2].mean(axis=0)
     return person
 
 
@@ -44,7 +46,8 @@ def found_in(heatmaps: np.ndarray, pafs: np.ndarray, geometry: InputSettings = G
     """The people of maps, the same whichever way they are decoded."""
     found = decode(heatmaps, pafs, geometry)
     tensors = torch.from_numpy(heatmaps)[None], torch.from_numpy(pafs)[None]
-    candidates = with_torch.find_candidates(tensors[0][:, :18], tensors[1], sigma_cells(geometry), DecodeSettings())
+    sigma = sigma_cells(geometry)
+    candidates = with_torch.find_candidates(tensors[0][:, :18], tensors[1], sigma, DecodeSettings(), COCO_PERSON)
     for other in (decode_batch(*tensors, geometry)[0], group(candidates, 1, geometry.stride)[0]):
         np.testing.assert_allclose(other.people, found.people, atol=1e-6, rtol=0)
         np.testing.assert_allclose(other.scores, found.scores, atol=1e-6, rtol=0)
@@ -129,7 +132,7 @@ def test_thirty_people() -> None:
 def test_nobody_joins_people_who_are_whole() -> None:
     """A field between the shoulder of one and the ear of the other is nearly as strong as their own."""
     one, other = standing(4, 20, 80, 150), standing(104, 20, 80, 150)
-    limb = skeleton.LIMBS.index((part("left_shoulder"), part("left_ear")))
+    limb = COCO_PERSON.limbs.index((part("left_shoulder"), part("left_ear")))
     bridge = lone(left_shoulder=tuple(one[5, :2]), left_ear=tuple(other[17, :2]))
     pafs = make_pafs(np.array([one, other]), GEOMETRY)
     bridged = make_pafs(bridge[None], GEOMETRY)
@@ -155,7 +158,7 @@ def test_the_limb_from_shoulder_to_ear_joins_and_closes(side: str) -> None:
 def test_a_missing_shoulder_takes_the_neck_with_it(side: str) -> None:
     """What is labelled is found, in the pieces that the limbs leave: nothing is glued by guessing."""
     person = standing(40, 10, 100, 170)
-    person[[skeleton.NECK, part(f"{side}_shoulder")]] = 0
+    person[[NECK, part(f"{side}_shoulder")]] = 0
     found = found_of(person)
     there = found.people[..., 2] > 0
     assert there.sum() == 16
@@ -179,10 +182,10 @@ def test_one_labelled_point(number: int) -> None:
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (CELLS - 1, 0), (0, CELLS - 1), (CELLS - 1, CELLS - 1)])
-@pytest.mark.parametrize("limb", range(skeleton.NUM_LIMBS))
+@pytest.mark.parametrize("limb", range(COCO_PERSON.num_limbs))
 def test_a_limb_from_a_corner_cell_is_a_person_of_two(corner: tuple[int, int], limb: int) -> None:
     """Peak number 0, in cell 0 of plane 0, is a peak like any other; so is it as the end of a limb."""
-    for first, second in (skeleton.LIMBS[limb], skeleton.LIMBS[limb][::-1]):
+    for first, second in (COCO_PERSON.limbs[limb], COCO_PERSON.limbs[limb][::-1]):
         person = np.zeros((18, 3))
         person[first] = *to_pixels(np.array(corner, float), GEOMETRY.stride), 2
         person[second] = 97, 88, 2

@@ -428,7 +428,7 @@ def test_decoded_people_of_real_images_score_as_by_plain_pycocotools(coco_mini: 
     rng = np.random.default_rng(0)
     for position in range(len(split)):
         warp = letterbox(*split.size(position), geometry.size)
-        people = warp.people(split.people(position))
+        people = warp.people(split.people(position), split.skeleton)
         heatmaps, pafs = make_heatmaps(people, geometry), make_pafs(people, geometry)
         heatmaps += rng.normal(0, 0.02, heatmaps.shape).astype(np.float32)
         found = decode(heatmaps, pafs, geometry)

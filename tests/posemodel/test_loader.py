@@ -19,6 +19,7 @@ from posemodel.data.loader import build_loader
 from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.data.sampler import EpochSampler
 from posemodel.errors import DataError
+from posemodel.skeleton import COCO_PERSON
 
 GEOMETRY = InputSettings(size=64, stride=4)
 START_METHODS = multiprocessing.get_all_start_methods()
@@ -142,7 +143,7 @@ def test_targets_made_on_the_device_are_the_workers_own(split: PackedSplit, work
     for whole, light in zip(here, there, strict=True):
         assert light.heatmaps is None
         assert light.pafs is None
-        moved = to_device(light, torch.device("cpu"), GEOMETRY)
+        moved = to_device(light, torch.device("cpu"), GEOMETRY, COCO_PERSON)
         for name in Batch._fields:
             ours, theirs = getattr(moved, name), getattr(whole, name)
             assert ours.dtype == theirs.dtype

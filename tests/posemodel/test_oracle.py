@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.open_split import open_split
 from posemodel.scoring.oracle import ceiling_scores, connected_fragments, oracle_scores
+from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import CocoBuilder
 
 
@@ -44,9 +44,9 @@ def test_only_the_images_of_a_choice_are_scored(coco_builder: CocoBuilder) -> No
 def test_fragments_partition_the_labelled_parts() -> None:
     person = np.ones((18, 3))
     for name in ("neck", "left_shoulder", "right_knee"):
-        person[skeleton.PARTS.index(name)] = 0
-    fragments = [tuple(np.flatnonzero(piece[:, 2])) for piece in connected_fragments(person)]
-    names = sorted(sorted(skeleton.PARTS[part] for part in piece) for piece in fragments)
+        person[COCO_PERSON.parts.index(name)] = 0
+    fragments = [tuple(np.flatnonzero(piece[:, 2])) for piece in connected_fragments(person, COCO_PERSON)]
+    names = sorted(sorted(COCO_PERSON.parts[part] for part in piece) for piece in fragments)
     assert ["right_ankle"] in names
     assert ["left_elbow", "left_wrist"] in names
     assert ["left_ankle", "left_hip", "left_knee"] in names
@@ -54,5 +54,5 @@ def test_fragments_partition_the_labelled_parts() -> None:
 
 
 def test_one_whole_person_is_one_fragment_and_nobody_is_none() -> None:
-    assert len(list(connected_fragments(np.ones((18, 3))))) == 1
-    assert list(connected_fragments(np.zeros((18, 3)))) == []
+    assert len(list(connected_fragments(np.ones((18, 3)), COCO_PERSON))) == 1
+    assert list(connected_fragments(np.zeros((18, 3)), COCO_PERSON)) == []

@@ -16,6 +16,7 @@ from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
 from posemodel.scoring.evaluation import PeopleFinder, predict_split, split_scorer
 from posemodel.scoring.oracle import oracle_scores
+from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
 from posemodel.training.validation import validate
 
@@ -88,7 +89,7 @@ def test_validation_loss_is_the_mean_over_the_images(split: PackedSplit, with_ta
         ones = [
             pose_loss(network(moved.images), moved)[0].item()
             for batch in validation_loader(split, GEOMETRY, LoaderSettings(batch_size=1))
-            for moved in [to_device(batch, CPU, GEOMETRY)]
+            for moved in [to_device(batch, CPU, GEOMETRY, COCO_PERSON)]
         ]
     assert found.loss == pytest.approx(np.mean(ones), rel=1e-4)
     assert found.scores is not None

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.device_targets import make_targets
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_cells, to_pixels
+from posemodel.skeleton import COCO_PERSON
 from tests.support.plain_targets import plain_heatmaps, plain_pafs
 
 GEOMETRY = InputSettings(size=64, stride=4)
-NECK_NOSE = skeleton.LIMBS.index((1, 0))
+NECK_NOSE = COCO_PERSON.limbs.index((1, 0))
 NECK, NOSE = 1, 0
 
 
@@ -21,7 +21,7 @@ def person(**parts: tuple[float, float]) -> np.ndarray:
     """One person with the named parts at the given *cells* of GEOMETRY, (1, 18, 3) in pixels."""
     people = np.zeros((1, 18, 3), np.float32)
     for name, cell in parts.items():
-        people[0, skeleton.PARTS.index(name)] = *to_pixels(np.array(cell), GEOMETRY.stride), 2
+        people[0, COCO_PERSON.parts.index(name)] = *to_pixels(np.array(cell), GEOMETRY.stride), 2
     return people
 
 
@@ -119,8 +119,8 @@ def test_vectors_are_unit_and_point_from_the_first_part_to_the_second() -> None:
 
 
 def test_one_limb_occupies_its_own_two_channels() -> None:
-    for number, (start, end) in enumerate(skeleton.LIMBS):
-        people = person(**{skeleton.PARTS[start]: (4, 4), skeleton.PARTS[end]: (10, 4)})
+    for number, (start, end) in enumerate(COCO_PERSON.limbs):
+        people = person(**{COCO_PERSON.parts[start]: (4, 4), COCO_PERSON.parts[end]: (10, 4)})
         found = make_pafs(people, GEOMETRY)
         assert np.flatnonzero(found.any(axis=(1, 2))).tolist() == [2 * number], "x only: the limb is level"
 
@@ -168,7 +168,7 @@ def test_two_limbs_of_one_person_do_not_dilute_each_other() -> None:
     people = person(neck=(8, 8), right_hip=(8, 14), left_hip=(8.5, 14))
     pafs = make_pafs(people, GEOMETRY)
     for parts in ((1, 8), (1, 11)):
-        length = np.linalg.norm(limb(pafs, skeleton.LIMBS.index(parts)), axis=-1)
+        length = np.linalg.norm(limb(pafs, COCO_PERSON.limbs.index(parts)), axis=-1)
         assert set(np.unique(length.round(5))) == {0, 1}
 
 
@@ -231,7 +231,7 @@ def test_fast_maps_are_the_plain_ones(people: np.ndarray, stride: int) -> None:
     np.testing.assert_allclose(make_heatmaps(people, geometry), plain_heatmaps(people, geometry), atol=1e-4)
     expected = plain_pafs(people, geometry)
     np.testing.assert_allclose(make_pafs(people, geometry), expected, atol=1e-6)
-    np.testing.assert_allclose(make_pafs(people, geometry, np.float16), expected, atol=1e-3)
+    np.testing.assert_allclose(make_pafs(people, geometry, dtype=np.float16), expected, atol=1e-3)
 
 
 @settings(max_examples=100, deadline=None)
@@ -241,7 +241,7 @@ def test_maps_made_on_a_device_are_the_plain_ones(groups: list[np.ndarray], stri
     batch = np.zeros((len(groups), max(map(len, groups)), 18, 3), np.float32)
     for row, people in zip(batch, groups, strict=True):
         row[: len(people)] = people
-    heatmaps, pafs = make_targets(torch.from_numpy(batch), geometry)
+    heatmaps, pafs = make_targets(torch.from_numpy(batch), geometry, COCO_PERSON)
     assert heatmaps.dtype == pafs.dtype == torch.float16
     for row, (heat, fields) in enumerate(zip(heatmaps.numpy(), pafs.numpy(), strict=True)):
         np.testing.assert_allclose(heat, plain_heatmaps(batch[row], geometry), atol=1e-3)
@@ -251,5 +251,6 @@ def test_maps_made_on_a_device_are_the_plain_ones(groups: list[np.ndarray], stri
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="skipped: no CUDA device")
 def test_maps_made_on_a_gpu_are_those_of_the_cpu() -> None:
     people = torch.rand((4, 5, 18, 3), generator=torch.Generator().manual_seed(0)) * 64
-    for there, here in zip(make_targets(people.cuda(), GEOMETRY), make_targets(people, GEOMETRY), strict=True):
+    on_gpu, on_cpu = (make_targets(each, GEOMETRY, COCO_PERSON) for each in (people.cuda(), people))
+    for there, here in zip(on_gpu, on_cpu, strict=True):
         torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-3)

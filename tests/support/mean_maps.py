@@ -26,8 +26,9 @@ SIZES, FOREGROUND_WEIGHTS = (64, 128), (1.0, 4.0)
 def batches(folder: Path, split: str, size: int) -> list[Batch]:
     """All batches of a split with their targets."""
     geometry = input_geometry("small", size)
-    loader = validation_loader(open_split(folder, split), geometry, LoaderSettings(batch_size=8))
-    return [to_device(batch, torch.device("cpu"), geometry) for batch in loader]
+    opened = open_split(folder, split)
+    loader = validation_loader(opened, geometry, LoaderSettings(batch_size=8))
+    return [to_device(batch, torch.device("cpu"), geometry, opened.skeleton) for batch in loader]
 
 
 def skill_of_mean(train: list[Batch], scored: list[Batch], foreground_weight: float) -> float:

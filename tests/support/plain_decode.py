@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.targets import sigma_cells, to_pixels
 from posemodel.inference.decoder import DecodeSettings, Detections
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 
 class Peaks(NamedTuple):
@@ -32,18 +32,19 @@ def decode(
     pafs: NDArray[np.floating],
     geometry: InputSettings,
     settings: DecodeSettings = DecodeSettings(),  # noqa: B008 (frozen)
+    skeleton: Skeleton = COCO_PERSON,
 ) -> Detections:
-    """Maps (19, C, C) and (38, C, C) of one image -> its people."""
-    peaks = find_peaks(heatmaps[: skeleton.NUM_PARTS], sigma_cells(geometry), settings)
-    connections = connect(peaks, pafs, settings)
-    detections = group(peaks, connections)
+    """Maps (P + 1, C, C) and (2L, C, C) of one image -> its people."""
+    peaks = find_peaks(heatmaps[: skeleton.num_parts], sigma_cells(geometry), settings)
+    connections = connect(peaks, pafs, settings, skeleton)
+    detections = group(peaks, connections, skeleton)
     detections.people[..., :2] = to_pixels(detections.people[..., :2], geometry.stride)
     detections.people[detections.people[..., 2] == 0] = 0
     return detections
 
 
 def find_peaks(maps: NDArray[np.floating], sigma: float, settings: DecodeSettings) -> Peaks:
-    """Local maxima of (18, h, w) above the threshold. Of equal neighbours, the first in reading order is the peak."""
+    """Local maxima of (P, h, w) above the threshold. Of equal neighbours, the first in reading order is the peak."""
     parts, height, width = maps.shape
     padded = np.full((parts, height + 2, width + 2), -np.inf, np.float32)
     padded[:, 1:-1, 1:-1] = maps
@@ -91,11 +92,13 @@ def _sub_cell(
     return offset, np.minimum(slope * offset / 4, offset**2 / (2 * sigma**2))
 
 
-def connect(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) -> Connections:
+def connect(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings, skeleton: Skeleton) -> Connections:
     """Score every pair of peaks that a limb could join by the PAF along it; each peak keeps its best per limb."""
-    bounds = np.searchsorted(peaks.part, np.arange(skeleton.NUM_PARTS + 1))
+    bounds = np.searchsorted(peaks.part, np.arange(skeleton.num_parts + 1))
     limbs, starts, ends = [], [], []
-    for limb, (part_from, part_to) in enumerate(skeleton.LIMBS):
+    if not skeleton.limbs:
+        return Connections(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    for limb, (part_from, part_to) in enumerate(skeleton.limbs):
         first = np.arange(bounds[part_from], bounds[part_from + 1])
         second = np.arange(bounds[part_to], bounds[part_to + 1])
         starts.append(np.repeat(first, len(second)))
@@ -150,12 +153,12 @@ def _limb_scores(
     return agreement.mean(axis=1), (agreement > settings.limb_threshold).mean(axis=1)
 
 
-def group(peaks: Peaks, connections: Connections) -> Detections:
+def group(peaks: Peaks, connections: Connections, skeleton: Skeleton) -> Detections:
     """Join connected peaks into people, the strongest limbs first; a person has each part once.
 
     A limb between two people that both have a part of the same kind is dropped; one inside a person adds nothing.
     A peak without a limb is a person of one part (COCO labels such people), with the low score that this earns.
-    A person's score is the sum of its part scores over 18.
+    A person's score is the sum of its part scores over the number of parts.
     """
     person_of = list(range(len(peaks.part)))
     members = {peak: [peak] for peak in person_of}
@@ -169,10 +172,10 @@ def group(peaks: Peaks, connections: Connections) -> Detections:
         members[a] += members.pop(b)
         for peak in members[a]:
             person_of[peak] = a
-    people = np.zeros((len(members), skeleton.NUM_PARTS, 3))
+    people = np.zeros((len(members), skeleton.num_parts, 3))
     for row, peak_list in enumerate(members.values()):
         people[row, peaks.part[peak_list], :2] = peaks.xy[peak_list]
         people[row, peaks.part[peak_list], 2] = peaks.score[peak_list]
-    scores = people[..., 2].sum(axis=1) / skeleton.NUM_PARTS
+    scores = people[..., 2].sum(axis=1) / skeleton.num_parts
     best_first = np.argsort(-scores, kind="stable")
     return Detections(people[best_first], scores[best_first])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel.config import Settings
+from posemodel.skeleton import Skeleton
 
 FAINTEST_NEIGHBOUR = 1e-3
 """Lower bound on a peak's neighbours, relative to the peak, so that logarithms are finite; Gaussians stay far above it.
@@ -32,9 +33,9 @@ class DecodeSettings(Settings):
 
 
 class Peaks(NamedTuple):
-    """Peaks of a batch: plane (P,) is 18 * image + part; xy (P, 2) is in cells with sub-cell precision; score (P,).
+    """Peaks of a batch: plane (Q,) is P * image + part; xy (Q, 2) is in cells with sub-cell precision; score (Q,).
 
-    Sorted by plane, then by score, then in reading order.
+    P is the skeleton's number of parts. Sorted by plane, then by score, then in reading order.
     """
 
     plane: NDArray[np.int64]
@@ -43,9 +44,10 @@ class Peaks(NamedTuple):
 
 
 class Limbs(NamedTuple):
-    """Candidate limbs of a batch: field (L,) is 19 * image + limb; start and end (L,) index the peaks at its ends.
+    """Candidate limbs of a batch: field (M,) is L * image + limb; start and end (M,) index the peaks at its ends.
 
-    score (L,) is the PAF agreement times the geometric mean of both peaks. Sorted by score, then start, then end.
+    L is the skeleton's number of limbs; score (M,) is the PAF agreement times the geometric mean of both peaks. Sorted
+    by score, then start, then end.
     """
 
     field: NDArray[np.int64]
@@ -55,10 +57,11 @@ class Limbs(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Peaks and candidate limbs: the input of the grouping."""
+    """Peaks and candidate limbs of a skeleton: the input of the grouping."""
 
     peaks: Peaks
     limbs: Limbs
+    skeleton: Skeleton
 
 
 @cache
@@ -74,7 +77,7 @@ def ranked(
     end: NDArray[np.int64],
     agreement: NDArray[np.float64],
 ) -> Limbs:
-    """Score limbs by the PAF's mean agreement at their S sample points (L, S) times the geometric mean of their peaks.
+    """Score limbs by the PAF's mean agreement at their S sample points (M, S) times the geometric mean of their peaks.
 
     Limbs of a mean agreement of 0 or less are dropped; the others are sorted, the highest score first.
     """

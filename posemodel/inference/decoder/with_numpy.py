@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel import skeleton
 from posemodel.inference.decoder.candidates import (
     FAINTEST_NEIGHBOUR,
     SHORTEST_LIMB,
@@ -19,6 +18,7 @@ from posemodel.inference.decoder.candidates import (
     ranked,
     sample_positions,
 )
+from posemodel.skeleton import Skeleton
 
 DOWN, RIGHT = np.array([(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]).T
 """Steps from a cell to its eight neighbours, in reading order."""
@@ -31,22 +31,27 @@ BLOCK = 512
 
 
 def find_candidates(
-    heatmaps: NDArray[np.floating], pafs: NDArray[np.floating], sigma: float, settings: DecodeSettings
+    heatmaps: NDArray[np.floating],
+    pafs: NDArray[np.floating],
+    sigma: float,
+    settings: DecodeSettings,
+    skeleton: Skeleton,
 ) -> Candidates:
     """Compute the peaks and candidate limbs of maps.
 
     Args:
-        heatmaps: Of the parts, without background: (B, 18, h, w), with h and w at least 2.
-        pafs: (B, 38, h, w).
+        heatmaps: Of the parts, without background: (B, P, h, w), with h and w at least 2.
+        pafs: (B, 2L, h, w).
         sigma: Standard deviation of the heatmaps' Gaussians, in cells.
         settings: Thresholds.
+        skeleton: Its P parts and L limbs.
     """
     peaks = find_peaks(heatmaps.reshape(-1, *heatmaps.shape[2:]), sigma, settings)
-    return Candidates(peaks, find_limbs(peaks, pafs, settings))
+    return Candidates(peaks, find_limbs(peaks, pafs, settings, skeleton), skeleton)
 
 
 def find_peaks(maps: NDArray[np.floating], sigma: float, settings: DecodeSettings) -> Peaks:
-    """Find the local maxima above the threshold in each of K maps (K, h, w); of equal neighbours the first counts."""
+    """Find the local maxima above the threshold in each of N maps (N, h, w); of equal neighbours the first counts."""
     _, height, width = maps.shape
     values = np.ascontiguousarray(maps, np.float32).reshape(-1)
     # Only the few cells above the threshold are compared with their neighbours.
@@ -87,12 +92,12 @@ def _sub_cell(
     (-inf); the known sigma replaces it.
 
     Args:
-        value: The highest cells (P,).
-        cross: Their left, upper, right and lower neighbours (4, P).
+        value: The highest cells (Q,).
+        cross: Their left, upper, right and lower neighbours (4, Q).
         sigma: Standard deviation of the Gaussians, in cells.
 
     Returns:
-        Offset of the top in cells, at most 0.5, and the logarithm of its height over the cell's value: (2, P) each,
+        Offset of the top in cells, at most 0.5, and the logarithm of its height over the cell's value: (2, Q) each,
         first across, then down.
     """
     logs = np.log(np.maximum(cross, value * FAINTEST_NEIGHBOUR)) - np.log(value)
@@ -110,9 +115,9 @@ def _sub_cell(
     return offset, np.minimum(slope * offset / 4, offset * offset / (2 * sigma**2))
 
 
-def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings) -> Limbs:
-    """Score each pair of peaks that a limb could join by the PAFs (B, 38, h, w) along it; keep those that follow it."""
-    field, start, end = _pairs(peaks, len(pafs))
+def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSettings, skeleton: Skeleton) -> Limbs:
+    """Score each pair of peaks that a limb could join by the PAFs (B, 2L, h, w) along it; keep those that follow it."""
+    field, start, end = _pairs(peaks, len(pafs), skeleton)
     pafs, xy = np.ascontiguousarray(pafs), peaks.xy.T
     kept, agreements = [], []
     for first in range(0, len(field) or 1, BLOCK):
@@ -124,10 +129,12 @@ def find_limbs(peaks: Peaks, pafs: NDArray[np.floating], settings: DecodeSetting
     return ranked(peaks, field[keep], start[keep], end[keep], np.concatenate(agreements))
 
 
-def _pairs(peaks: Peaks, images: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return field (19 * image + limb), start and end peak of every pair that a limb could join, ordered by field."""
-    plane_from, plane_to = _planes(images)
-    count = np.bincount(peaks.plane, minlength=images * skeleton.NUM_PARTS)
+def _pairs(
+    peaks: Peaks, images: int, skeleton: Skeleton
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return field (L * image + limb), start and end peak of every pair that a limb could join, ordered by field."""
+    plane_from, plane_to = _planes(skeleton, images)
+    count = np.bincount(peaks.plane, minlength=images * skeleton.num_parts)
     first = count.cumsum() - count
     occupied = np.arange(count.max(initial=0)) < count[:, None]
     field, start, end = np.nonzero(occupied[plane_from][:, :, None] & occupied[plane_to][:, None])
@@ -135,10 +142,10 @@ def _pairs(peaks: Peaks, images: int) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 @cache
-def _planes(images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the planes of the start and end parts of each field (images * 19,)."""
-    plane = skeleton.NUM_PARTS * np.arange(images)[:, None]
-    return (plane + skeleton.LIMB_FROM).ravel(), (plane + skeleton.LIMB_TO).ravel()
+def _planes(skeleton: Skeleton, images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the planes of the start and end parts of each field (images * L,)."""
+    plane = skeleton.num_parts * np.arange(images)[:, None]
+    return (plane + skeleton.limb_from).ravel(), (plane + skeleton.limb_to).ravel()
 
 
 def _agreeing(
@@ -148,7 +155,7 @@ def _agreeing(
     pafs: NDArray[np.floating],
     settings: DecodeSettings,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the A of L segments, from start (2, L) to end (2, L), that follow the PAF, and its agreement (A, S).
+    """Return the A of M segments, from start (2, M) to end (2, M), that follow the PAF, and its agreement (A, S).
 
     Agreement is the component of the PAF along the segment at each of the S sample points; enough of them must exceed
     the threshold.

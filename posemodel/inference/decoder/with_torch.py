@@ -7,7 +7,6 @@ The results are those of `with_numpy`: coordinates and scores are float64 here t
 import torch
 from torch.nn.functional import max_pool2d, pad
 
-from posemodel import skeleton
 from posemodel.inference.decoder.candidates import (
     FAINTEST_NEIGHBOUR,
     SHORTEST_LIMB,
@@ -17,31 +16,35 @@ from posemodel.inference.decoder.candidates import (
     ranked,
     sample_positions,
 )
+from posemodel.skeleton import Skeleton
 
 BLOCK = 2**17
 """Pairs scored at a time: limits the memory on noisy maps to about 100 MB."""
 
 
-def find_candidates(heatmaps: torch.Tensor, pafs: torch.Tensor, sigma: float, settings: DecodeSettings) -> Candidates:
-    """Compute peaks and candidate limbs of heatmaps (B, 18, h, w) and PAFs (B, 38, h, w), and return them on the CPU.
+def find_candidates(
+    heatmaps: torch.Tensor, pafs: torch.Tensor, sigma: float, settings: DecodeSettings, skeleton: Skeleton
+) -> Candidates:
+    """Compute peaks and candidate limbs of heatmaps (B, P, h, w) and PAFs (B, 2L, h, w), and return them on the CPU.
 
     Maps are float32; ``sigma`` is the standard deviation of the heatmaps' Gaussians, in cells.
     """
     plane, xy, score = _find_peaks(heatmaps.flatten(0, 1), sigma, settings)
-    field, start, end = _pairs(plane, len(pafs))
+    field, start, end = _pairs(plane, len(pafs), skeleton)
     pafs = pafs.contiguous()
     kept = [
         _agreeing(*pairs, xy, pafs, settings)
         for pairs in zip(field.split(BLOCK), start.split(BLOCK), end.split(BLOCK), strict=True)
     ]
     peaks = Peaks(*(column.cpu().numpy() for column in (plane, xy, score)))
-    return Candidates(peaks, ranked(peaks, *(torch.cat(column).cpu().numpy() for column in zip(*kept, strict=True))))
+    limbs = ranked(peaks, *(torch.cat(column).cpu().numpy() for column in zip(*kept, strict=True)))
+    return Candidates(peaks, limbs, skeleton)
 
 
 def _find_peaks(
     maps: torch.Tensor, sigma: float, settings: DecodeSettings
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return plane (18 * image + part), xy in cells and score of the peaks, like `with_numpy.find_peaks`."""
+    """Return plane (P * image + part), xy in cells and score of the peaks, like `with_numpy.find_peaks`."""
     padded = pad(maps, (1, 1, 1, 1), value=-torch.inf)
     planes, _, row = padded.shape
     values = padded.flatten()
@@ -69,9 +72,9 @@ def _find_peaks(
 def _sub_cell(
     value: torch.Tensor, before: torch.Tensor, after: torch.Tensor, sigma: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the offset of a peak's top from its cell, and the log of its height over the cell's value, (2, P) each.
+    """Return the offset of a peak's top from its cell, and the log of its height over the cell's value, (2, Q) each.
 
-    ``before`` and ``after`` (2, P) are the neighbours on each axis; see `with_numpy._sub_cell`.
+    ``before`` and ``after`` (2, Q) are the neighbours on each axis; see `with_numpy._sub_cell`.
     """
     tiny = value * FAINTEST_NEIGHBOUR
     log_value = value.log()
@@ -87,14 +90,14 @@ def _sub_cell(
     return offset, torch.minimum(slope * offset / 4, offset * offset / (2 * sigma**2))
 
 
-def _pairs(plane: torch.Tensor, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return field (19 * image + limb), start and end peak of every pair that a limb could join, ordered by field."""
+def _pairs(plane: torch.Tensor, images: int, skeleton: Skeleton) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return field (L * image + limb), start and end peak of every pair that a limb could join, ordered by field."""
     device = plane.device
-    count = torch.bincount(plane, minlength=images * skeleton.NUM_PARTS)
+    count = torch.bincount(plane, minlength=images * skeleton.num_parts)
     first = count.cumsum(0) - count
-    of_image = skeleton.NUM_PARTS * torch.arange(images, device=device)[:, None]
-    plane_from = (of_image + torch.tensor(skeleton.LIMB_FROM, device=device)).flatten()
-    plane_to = (of_image + torch.tensor(skeleton.LIMB_TO, device=device)).flatten()
+    of_image = skeleton.num_parts * torch.arange(images, device=device)[:, None]
+    plane_from = (of_image + torch.tensor(skeleton.limb_from, device=device)).flatten()
+    plane_to = (of_image + torch.tensor(skeleton.limb_to, device=device)).flatten()
     pairs = count[plane_from] * count[plane_to]
     field = torch.repeat_interleave(pairs)
     number = torch.arange(len(field), device=device) - (pairs.cumsum(0) - pairs)[field]
