@@ -1,4 +1,4 @@
-"""A body of 14 points with names of its own is learned as well as COCO's person: `small`, synthetic people, equal steps.
+"""A body of 14 points with names of its own is learned as well as COCO's person, by `small` in equal steps.
 
 The same pictures are labelled twice: with COCO's 17 keypoints, and without eyes and ears, with the middle of the
 shoulders as an annotated neck, in another order, under other names and without limbs. Both networks are scored on the
