@@ -10,7 +10,7 @@ from bench.cli.data_options import exif_of
 from posemodel.errors import SettingsError
 
 MIN_SCORE, MIN_PARTS = 0.1, 3
-"""Thresholds of people who are drawn: a barely trained network finds dozens of lone parts that hide the rest."""
+"""Default thresholds of people to draw: a barely trained network finds dozens of lone parts that hide the rest."""
 
 
 def predict(
@@ -50,7 +50,9 @@ def predict(
     min_parts: Annotated[
         int | None,
         typer.Option(
-            "--min-parts", min=1, max=18, help=f"Fewest body parts of a person to draw (default: {MIN_PARTS})."
+            "--min-parts",
+            min=1,
+            help=f"Fewest body parts of a person to draw (default: {MIN_PARTS}, or all of a skeleton with fewer).",
         ),
     ] = None,
 ) -> None:
@@ -70,7 +72,8 @@ def predict(
         checkpoint,
         out,
         draw,
-        (MIN_SCORE if min_score is None else min_score, MIN_PARTS if min_parts is None else min_parts),
+        MIN_SCORE if min_score is None else min_score,
+        min_parts,
         size=size,
         flip=flip,
         scales=parse_scales(scales),

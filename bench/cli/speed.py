@@ -15,6 +15,10 @@ Device = Annotated[str, typer.Option("--device", help="Device: auto (a GPU if th
 Repeats = Annotated[
     int | None, typer.Option("--repeats", min=3, help="Number of times that each comparison is measured.")
 ]
+Parts = Annotated[
+    int | None,
+    typer.Option("--parts", min=1, help="Also measure a generated skeleton with this many parts, such as 133."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 Report = Annotated[
     Path | None, typer.Option("--report", metavar="DIR", help="Folder to write report.md and speed.json to.")
@@ -22,21 +26,21 @@ Report = Annotated[
 
 
 @app.command()
-def sample(data: Data = None, repeats: Repeats = None, as_json: AsJson = False) -> None:
+def sample(data: Data = None, parts: Parts = None, repeats: Repeats = None, as_json: AsJson = False) -> None:
     """Time making a training sample against reading its image.
 
     Also times the parts of a sample, and making its targets in the loader or on the device.
     """
-    _measure("sample", as_json, data=data, repeats=repeats)
+    _measure("sample", as_json, data=data, parts=parts, repeats=repeats)
 
 
 @app.command()
-def decode(data: Data = None, repeats: Repeats = None, as_json: AsJson = False) -> None:
+def decode(data: Data = None, parts: Parts = None, repeats: Repeats = None, as_json: AsJson = False) -> None:
     """Time decoding maps into people against reading the image.
 
     Also shows how decoding time grows with the number of people.
     """
-    _measure("decode", as_json, data=data, repeats=repeats)
+    _measure("decode", as_json, data=data, parts=parts, repeats=repeats)
 
 
 @app.command()
@@ -64,12 +68,12 @@ def evaluate(repeats: Repeats = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def index(repeats: Repeats = None, as_json: AsJson = False) -> None:
+def index(parts: Parts = None, repeats: Repeats = None, as_json: AsJson = False) -> None:
     """Time opening annotations of COCO's size against json.load.
 
     Measures the first opening, later ones from the cache, and memory.
     """
-    _measure("index", as_json, repeats=repeats)
+    _measure("index", as_json, parts=parts, repeats=repeats)
 
 
 @app.command()
@@ -92,9 +96,10 @@ def _measure(
     *,
     data: Path | None = None,
     device: str = "auto",
+    parts: int | None = None,
     repeats: int | None = None,
     report: Path | None = None,
 ) -> None:
     from bench.cli.actions.speed import measure_speed  # PyTorch, OpenCV: seconds that --help must not take
 
-    measure_speed(name, data=data, device=device, repeats=repeats, as_json=as_json, report=report)
+    measure_speed(name, data=data, device=device, parts=parts, repeats=repeats, as_json=as_json, report=report)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bench.report import text
 from bench.report.style import RC, save
-from posemodel import skeleton
 from posemodel.inference.drawing import draw_to_scale, scale_people
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 SIDE = 900
 """Pixels of the input's side as drawn: on a small input, skeletons would look stepped."""
@@ -20,7 +20,12 @@ IGNORED = "#D0006F"
 OPACITY = 0.55
 DIMMED = 0.35
 """Factor on the input's brightness under the fields."""
-COLUMNS = 10
+COLUMNS, MAX_ROWS = 10, 4
+"""Size of the grid of single maps; of more parts than it holds, the first are drawn."""
+WIDTH, HEIGHT = 15.0, 9.0
+"""Inches of a figure with two rows of single maps."""
+TOP, ROW = 2.4, 0.5
+"""Relative heights of the large panels and of a row of single maps."""
 
 
 def draw_sample(
@@ -32,55 +37,72 @@ def draw_sample(
     path: Path,
     *,
     title: str,
+    skeleton: Skeleton = COCO_PERSON,
 ) -> None:
     """Draw a sample of `posemodel.data.loader` as a PNG.
 
     Args:
         image: RGB (S, S, 3).
-        people: (N, 18, 3) in input pixels.
+        people: (N, P, 3) in input pixels.
         mask: (C, C), 0 where a cell is ignored.
-        heatmaps: (19, C, C).
-        pafs: (38, C, C).
+        heatmaps: (P + 1, C, C).
+        pafs: (2 L, C, C); without limbs their panel and the colour wheel are left out.
         path: The PNG, replaced if it exists.
         title: Title of the figure.
+        skeleton: The skeleton of the people, with P parts and L limbs.
     """
+    names = (*skeleton.parts, "background")
+    wheels = min(skeleton.num_limbs, 1)
+    rows = min(-(-(len(names) + wheels) // COLUMNS), MAX_ROWS)
+    height = HEIGHT + HEIGHT / (TOP + 2 * ROW) * ROW * (rows - 2)
     with plt.rc_context(RC | {"axes.grid": False}):
-        figure = plt.figure(figsize=(15, 9))
+        figure = plt.figure(figsize=(WIDTH, height))
         figure.suptitle(text.figure_text(title))
-        (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(2.4, 1))
-        axes = top.subplots(1, 3)
+        (top,), (bottom,) = figure.subfigures(2, 1, squeeze=False, height_ratios=(TOP, ROW * rows))
+        axes = top.subplots(1, 2 + wheels)
         for axis in axes:
             axis.set(xticks=[], yticks=[], anchor="N")
-        _input(axes[0], image, people, mask)
-        _heatmaps(axes[1], image, heatmaps)
-        _fields(axes[2], image, pafs)
-        cells = bottom.subplots(2, COLUMNS).ravel()
+        _input(axes[0], image, people, mask, skeleton)
+        cells = bottom.subplots(rows, COLUMNS).ravel()
         for axis in cells:
             axis.set(xticks=[], yticks=[])
-        for axis, name, values in zip(cells, (*skeleton.PARTS, "background"), heatmaps, strict=False):
-            axis.imshow(values, vmin=0, vmax=1, cmap="magma")
-            axis.set_title(name.replace("_", " "), fontsize=9)
-        _wheel(cells[-1])
+        singles = cells[: len(cells) - wheels]
+        drawn = [*range(skeleton.num_parts)][: len(singles) - 1]
+        _heatmaps(axes[1], image, heatmaps, len(drawn))
+        for axis, channel in zip(singles, [*drawn, skeleton.background], strict=False):
+            axis.imshow(heatmaps[channel], vmin=0, vmax=1, cmap="magma")
+            axis.set_title(text.figure_text(names[channel].replace("_", " ")), fontsize=9)
+        for axis in singles[len(drawn) + 1 :]:
+            axis.set_axis_off()
+        if wheels:
+            _fields(axes[2], image, pafs, skeleton)
+            _wheel(cells[-1])
         save(figure, path)
 
 
-def _input(axis: Axes, image: NDArray[np.uint8], people: NDArray[np.floating], mask: NDArray[np.uint8]) -> None:
+def _input(
+    axis: Axes, image: NDArray[np.uint8], people: NDArray[np.floating], mask: NDArray[np.uint8], skeleton: Skeleton
+) -> None:
     factor = max(SIDE // len(image), 1)
     large = image.repeat(factor, axis=0).repeat(factor, axis=1)
-    drawn = draw_to_scale(large[..., ::-1], scale_people(people, factor))[..., ::-1]
+    drawn = draw_to_scale(large[..., ::-1], scale_people(people, factor), skeleton=skeleton)[..., ::-1]
     axis.imshow(drawn, extent=_extent(len(image)))
     shade = np.zeros((*mask.shape, 4))
     shade[mask == 0] = (*to_rgb(IGNORED), OPACITY)
     axis.imshow(shade, extent=_extent(len(image)), interpolation="nearest")
     count = int((people[..., 2] > 0).any(axis=1).sum())
-    axis.set_title(f"Input, {len(image)} pixels: {count} {'person' if count == 1 else 'people'}")
+    people_name = "person" if count == 1 else "people"
+    counted = f"{count} {people_name}" if skeleton.name == COCO_PERSON.name else f"{count} of {skeleton.name}"
+    axis.set_title(text.figure_text(f"Input, {len(image)} pixels: {counted}"))
     if (mask == 0).any():
         label = f"ignored: {(mask == 0).mean():.0%} of the cells"
         axis.legend(handles=[Patch(color=IGNORED, alpha=OPACITY, label=label)], loc="upper left", bbox_to_anchor=(0, 0))
 
 
-def _heatmaps(axis: Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.floating]) -> None:
-    highest = heatmaps[: skeleton.NUM_PARTS].max(axis=0).astype(np.float64)
+def _heatmaps(axis: Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.floating], singles: int) -> None:
+    """Draw the highest value of the parts' heatmaps in each cell; ``singles`` of them have panels of their own."""
+    parts = len(heatmaps) - 1
+    highest = heatmaps[:parts].max(axis=0).astype(np.float64)
     axis.imshow(_grey(image), extent=_extent(len(image)))
     drawn = axis.imshow(
         highest,
@@ -93,17 +115,20 @@ def _heatmaps(axis: Axes, image: NDArray[np.uint8], heatmaps: NDArray[np.floatin
     )
     bar = axis.inset_axes((0, -0.06, 1, 0.03))  # inside the panel, which so stays as large as its neighbours
     axis.figure.colorbar(drawn, cax=bar, orientation="horizontal")
-    axis.set_title(f"Heatmaps, {len(highest)} cells: the highest of the {skeleton.NUM_PARTS} parts")
+    which = "the only part" if parts == 1 else f"the highest of the {parts} parts"
+    more = "" if singles == parts else f"; below, the first {singles}"
+    axis.set_title(f"Heatmaps, {len(highest)} cells: {which}{more}")
 
 
-def _fields(axis: Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating]) -> None:
+def _fields(axis: Axes, image: NDArray[np.uint8], pafs: NDArray[np.floating], skeleton: Skeleton) -> None:
     """Draw the direction of the longest limb vector in each cell as a hue."""
-    vectors = pafs.reshape(skeleton.NUM_LIMBS, 2, *pafs.shape[1:]).astype(np.float64)
+    vectors = pafs.reshape(skeleton.num_limbs, 2, *pafs.shape[1:]).astype(np.float64)
     lengths = np.hypot(vectors[:, 0], vectors[:, 1])
     x, y = np.take_along_axis(vectors, lengths.argmax(axis=0)[None, None], axis=0)[0]
     axis.imshow(_grey(image) * DIMMED, extent=_extent(len(image)))
     axis.imshow(_directions(x, y), extent=_extent(len(image)), interpolation="nearest")
-    axis.set_title(f"Part Affinity Fields: direction along each of the {skeleton.NUM_LIMBS} limbs")
+    which = "the only limb" if skeleton.num_limbs == 1 else f"each of the {skeleton.num_limbs} limbs"
+    axis.set_title(f"Part Affinity Fields: direction along {which}")
 
 
 def _wheel(axis: Axes) -> None:

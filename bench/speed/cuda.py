@@ -103,7 +103,7 @@ def _make_step(
 
     def step() -> None:
         nonlocal turn
-        batch = to_device(batches[turn % len(batches)], device, geometry, COCO_PERSON)
+        batch = to_device(batches[turn % len(batches)], device, geometry, model.skeleton)
         turn += 1
         loss, _ = pose_loss(forward(batch.images), batch)
         optimizer.zero_grad(set_to_none=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.speed.compare import Pair, Row, compare, threads
 from bench.speed.data import labelled_images
+from bench.speed.parts import chain, max_ratio, with_chains
 from posemodel.config import InputSettings
 from posemodel.data.augment import Warp, letterbox
 from posemodel.data.open_split import PackedSplit
@@ -24,7 +25,7 @@ from posemodel.inference.decoder.candidates import Candidates
 from posemodel.inference.decoder.grouping import group
 from posemodel.inference.decoder.with_numpy import find_limbs, find_peaks
 from posemodel.scoring.scorer import KeypointScorer
-from posemodel.skeleton import COCO_PERSON, Skeleton
+from posemodel.skeleton import Skeleton
 
 GEOMETRY = InputSettings(size=368, stride=8)
 """OpenPose's input in pixels and its maps: 46 x 46 cells."""
@@ -41,7 +42,7 @@ PARTS_REPEATS = 15
 
 
 class Scene(NamedTuple):
-    """The noisy maps of one image, (P + 1, 46, 46) and (2L, 46, 46), the number of people in them, their skeleton."""
+    """The noisy maps of one image, (P + 1, 46, 46) and (2 L, 46, 46), the number of people in them, their skeleton."""
 
     heatmaps: NDArray[np.float32]
     pafs: NDArray[np.float32]
@@ -58,13 +59,15 @@ class DecodingQuality(TypedDict):
     ar: float | None
 
 
-def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
+def measure(data: Path | None, *, parts: int | None = None, repeats: int = 15) -> list[Row]:
     """Time decoding of noisy 46 x 46 maps against ``cv2.imread``, on one thread.
 
     - Row `decode`: maps made from the annotations of the images of the split `train` with 1 to 5 labelled people, each
       against its own file. Its facts are how many people were found, their AP and AR, and the time of each part.
     - Row `decode in batches`: the same maps, `BATCH_SIZE` images at a time.
     - Rows `decode N people`: N of those people side by side in one image, against the first file.
+    - With ``parts``, row `decode P parts`: the images of the first row with a chain of this many parts for each
+      person, against the first row's maps; it may take as many times longer as there are more parts.
     """
     with threads(1), labelled_images(data) as split:
         positions = [p for p in range(len(split)) if split.people_count(p) <= MOST_PEOPLE]
@@ -78,11 +81,12 @@ def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
         pairs = [Pair(_decoding(scene), _reading(file)) for scene, file in zip(scenes, files, strict=True)]
         row = compare("decode", "cv2.imread", pairs, repeats=repeats, max_ratio=0.45, images=len(scenes), **quality)
         row.facts["parts_ms"] = part_times(scenes)
-        crowds = [_crowd_row(people, number, files[0], repeats, split.skeleton) for number in CROWDS]
-        return [row, _batch_row(scenes, files, repeats), *crowds]
+        crowds = [_crowd_row(people, number, split.skeleton, files[0], repeats) for number in CROWDS]
+        rows = [row, _batch_row(scenes, files, repeats), *crowds]
+        return rows if parts is None else [*rows, _parts_row(people, scenes, parts, repeats)]
 
 
-def _scene(people: NDArray[np.float32], seed: int, skeleton: Skeleton = COCO_PERSON) -> Scene:
+def _scene(people: NDArray[np.float32], seed: int, skeleton: Skeleton) -> Scene:
     rng = np.random.default_rng(seed)
     heatmaps, pafs = (
         maps + rng.normal(0, NOISE, maps.shape).astype(np.float32)
@@ -101,10 +105,10 @@ def _reading(*files: str) -> Callable[[], object]:
 
 def _quality(split: PackedSplit, positions: list[int], warps: list[Warp], scenes: list[Scene]) -> DecodingQuality:
     """Decode all scenes and score the people found against the annotations."""
-    scorer = KeypointScorer(split.truth, image_ids=[split.image_id(p) for p in positions])
+    scorer = KeypointScorer(split.truth, split.skeleton, image_ids=[split.image_id(p) for p in positions])
     number_found = 0
     for position, warp, scene in zip(positions, warps, scenes, strict=True):
-        detections = decode(scene.heatmaps, scene.pafs, GEOMETRY, skeleton=scene.skeleton)
+        detections = _decoding(scene)()
         scorer.add(split.image_id(position), warp.people_back(detections.people), detections.scores)
         number_found += len(detections.people)
     scores = scorer.stats()
@@ -127,9 +131,28 @@ def _batch_decoding(heatmaps: torch.Tensor, pafs: torch.Tensor, skeleton: Skelet
     return lambda: decode_batch(heatmaps, pafs, GEOMETRY, skeleton=skeleton)
 
 
-def _crowd_row(people: list[NDArray[np.float32]], number: int, file: str, repeats: int, skeleton: Skeleton) -> Row:
+def _parts_row(people: list[NDArray[np.float32]], scenes: list[Scene], parts: int, repeats: int) -> Row:
+    skeleton = chain(parts)
+    chains = [_scene(with_chains(each, parts), seed, skeleton) for seed, each in enumerate(people)]
+    found = [_decoding(scene)() for scene in chains]
+    usual = scenes[0].skeleton.num_parts
+    return compare(
+        f"decode {parts} parts",
+        f"decode {usual} parts",
+        [Pair(_decoding(ours), _decoding(other)) for ours, other in zip(chains, scenes, strict=True)],
+        repeats=repeats,
+        max_ratio=max_ratio(parts, usual),
+        parts=parts,
+        limbs=skeleton.num_limbs,
+        images=len(scenes),
+        people=sum(scene.people for scene in scenes),
+        found=sum(len(each.scores) for each in found),
+    )
+
+
+def _crowd_row(people: list[NDArray[np.float32]], number: int, skeleton: Skeleton, file: str, repeats: int) -> Row:
     scene = _scene(crowd(people, number), number, skeleton)
-    detections = decode(scene.heatmaps, scene.pafs, GEOMETRY, skeleton=scene.skeleton)
+    detections = _decoding(scene)()
     return compare(
         f"decode {number} people",
         "cv2.imread of one image",

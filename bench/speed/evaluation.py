@@ -10,11 +10,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bench.speed.compare import Pair, Row, compare, threads
-from posemodel import skeleton
-from posemodel.data.open_split import people_from_coco
 from posemodel.data.truth import Truth
 from posemodel.inference.results import PERSON_CATEGORY
 from posemodel.scoring.scorer import KeypointScorer, Scores
+from posemodel.skeleton import COCO_PERSON
 
 PEOPLE_PER_IMAGE = 2.2
 """Mean number of people in an image, as in COCO's images of people; includes crowds and people without labels."""
@@ -30,7 +29,7 @@ the person's size."""
 
 
 class ImageDetections(NamedTuple):
-    """The people detected in one image: (N, 18, 3) in its pixels, and scores (N,)."""
+    """The people detected in one image: COCO's parts (N, 18, 3) in its pixels, and scores (N,)."""
 
     image_id: int
     people: NDArray[np.float64]
@@ -75,10 +74,10 @@ def make_truth(images: int, rng: np.random.Generator) -> Truth:
     size = np.stack([0.7 * side, 1.4 * side], axis=1)
     corner = rng.uniform(0, WIDTH, (number, 2))
     crowd = rng.random(number) < CROWD
-    labelled = (rng.random((number, 17)) < LABELLED_PART) & ~crowd[:, None]
+    labelled = (rng.random((number, COCO_PERSON.num_keypoints)) < LABELLED_PART) & ~crowd[:, None]
     labelled[rng.random(number) < UNLABELLED] = False
-    keypoints = np.zeros((number, skeleton.NUM_COCO_KEYPOINTS, 3), np.float32)
-    keypoints[..., :2] = np.round(corner[:, None] + rng.random((number, 17, 2)) * size[:, None])
+    keypoints = np.zeros((number, COCO_PERSON.num_keypoints, 3), np.float32)
+    keypoints[..., :2] = np.round(corner[:, None] + rng.random((number, COCO_PERSON.num_keypoints, 2)) * size[:, None])
     keypoints[..., 2] = 2
     keypoints[~labelled] = 0
     return Truth(
@@ -97,17 +96,17 @@ def make_detections(truth: Truth, rng: np.random.Generator) -> list[ImageDetecti
     detections = []
     for row, image_id in enumerate(truth.image_ids.tolist()):
         rows = slice(truth.start[row], truth.start[row + 1])
-        people = people_from_coco(truth.keypoints[rows]).astype(np.float64)
+        people = COCO_PERSON.to_parts(truth.keypoints[rows]).astype(np.float64)
         people[..., :2] += rng.normal(0, ERROR, people[..., :2].shape) * np.sqrt(truth.areas[rows])[:, None, None]
         people = people[(rng.random(len(people)) > MISSED) & ~truth.ignored[rows]]
-        false_people = rng.uniform(0, WIDTH, (rng.poisson(FALSE_ALARMS), skeleton.NUM_PARTS, 3))
+        false_people = rng.uniform(0, WIDTH, (rng.poisson(FALSE_ALARMS), COCO_PERSON.num_parts, 3))
         people = np.concatenate([people, false_people])
         detections.append(ImageDetections(image_id, people, rng.random(len(people))))
     return detections
 
 
 def _scorer_with(truth: Truth, detections: list[ImageDetections]) -> KeypointScorer:
-    scorer = KeypointScorer(truth)
+    scorer = KeypointScorer(truth, COCO_PERSON)
     for image in detections:
         scorer.add(*image)
     return scorer

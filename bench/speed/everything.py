@@ -55,6 +55,8 @@ class Request:
     device: torch.device
     repeats: int | None
     """None: the default of each comparison."""
+    parts: int | None = None
+    """Number of parts of a generated skeleton that `sample`, `decode` and `index` measure too, or instead."""
 
     def options(self) -> Repeats:
         """Return the keyword argument ``repeats``; empty if no number was requested."""
@@ -69,12 +71,12 @@ def _train(request: Request) -> list[Row]:
 
 
 COMPARISONS: dict[str, Callable[[Request], list[Row]]] = {
-    "sample": lambda request: sample.measure(request.data, **request.options()),
-    "decode": lambda request: decode.measure(request.data, **request.options()),
+    "sample": lambda request: sample.measure(request.data, parts=request.parts, **request.options()),
+    "decode": lambda request: decode.measure(request.data, parts=request.parts, **request.options()),
     "train": _train,
     "optimizers": lambda request: optimizers.measure(request.device, **request.options()),
     "eval": lambda request: evaluation.measure(**request.options()),
-    "index": lambda request: index.measure(**request.options()),
+    "index": lambda request: index.measure(parts=request.parts, **request.options()),
     "startup": lambda request: command.measure(**request.options()),
 }
 

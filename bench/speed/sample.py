@@ -13,8 +13,9 @@ import torch
 
 from bench.speed.compare import Pair, Row, compare, threads
 from bench.speed.data import data_name, labelled_images
+from bench.speed.parts import chain, max_ratio, with_chains
 from posemodel.config import AugmentSettings, InputSettings
-from posemodel.data.augment import random_colour, random_warp
+from posemodel.data.augment import letterbox, random_colour, random_warp
 from posemodel.data.batch import collate
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.device_targets import make_targets
@@ -31,12 +32,13 @@ BATCH_SIZE = 8
 PARTS_REPEATS = 5
 
 
-def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
+def measure(data: Path | None, *, parts: int | None = None, repeats: int = 15) -> list[Row]:
     """Time augmented samples at 368 pixels against ``cv2.imread`` of the same files, on one thread.
 
     All images of the split `train` with labelled people, augmented differently in every repeat. A sample is the work of
-    a loader's worker: decode, affine warp, colour, mask, and 57 target maps unless the device makes these. The last row
-    compares targets made by PyTorch on the CPU with targets made by workers.
+    a loader's worker: decode, affine warp, colour, mask, and all target maps unless the device makes these. A further
+    row compares targets made by PyTorch on the CPU with targets made by workers; with ``parts``, the last one compares
+    workers' targets of chains of this many parts with those of the images' people.
     """
     with threads(1), labelled_images(data) as split:
         prepare_process()
@@ -45,7 +47,8 @@ def measure(data: Path | None, *, repeats: int = 15) -> list[Row]:
         without_targets = _row(
             split, data, "sample, targets on the device", max_ratio=1.3, repeats=repeats, with_targets=False
         )
-        return [with_targets, without_targets, _targets(split, repeats)]
+        rows = [with_targets, without_targets, _targets(split, repeats)]
+        return rows if parts is None else [*rows, _targets_of_parts(split, parts, repeats)]
 
 
 def _row(
@@ -87,6 +90,29 @@ def _targets(split: PackedSplit, repeats: int) -> Row:
     return compare(
         "targets by PyTorch on the CPU", f"targets by NumPy, {BATCH_SIZE} images", [pair], repeats=repeats
     )  # fmt: skip
+
+
+def _targets_of_parts(split: PackedSplit, parts: int, repeats: int) -> Row:
+    """Compare a worker's targets of all images with a chain of ``parts`` parts for each person with the people's."""
+    skeleton, usual = chain(parts), split.skeleton
+    pairs = []
+    for position in range(len(split)):
+        people = letterbox(*split.size(position), GEOMETRY.size).people(split.people(position), usual)
+        pairs.append(_targets_pair(with_chains(people, parts), skeleton, people, usual))
+    return compare(
+        f"targets of {parts} parts",
+        f"targets of {usual.num_parts} parts",
+        pairs,
+        repeats=repeats,
+        max_ratio=max_ratio(parts, usual.num_parts),
+        parts=parts,
+        limbs=skeleton.num_limbs,
+        images=len(split),
+    )
+
+
+def _targets_pair(ours: np.ndarray, skeleton: Skeleton, theirs: np.ndarray, usual: Skeleton) -> Pair:
+    return Pair(lambda: _worker_targets(ours, skeleton), lambda: _worker_targets(theirs, usual))
 
 
 def _worker_targets(people: np.ndarray, skeleton: Skeleton) -> tuple[torch.Tensor, torch.Tensor]:

@@ -90,7 +90,7 @@ def part_times(network: PoseNetwork, batches: Sequence[Batch], device: torch.dev
 def memory_batches(
     geometry: InputSettings, batch_size: int, number: int, device: torch.device, *, with_targets: bool = True
 ) -> list[Batch]:
-    """Make ``number`` batches of random pixels and people: on the device, or without targets in the CPU's memory.
+    """Make ``number`` batches of random pixels and COCO's people: on the device, or without targets in CPU memory.
 
     Batches without targets are as a loader delivers them: pinned if the device is a CUDA one.
     """

@@ -53,7 +53,9 @@ def train_pose(
 
 
 def _validated(run: TrainSettings, network: PoseNetwork, name: Split) -> Validation:
-    split = open_split(DataSet(run.data, run.files), name, skip_bad=run.skip_bad, exif=run.exif)
+    split = open_split(
+        DataSet(run.data, run.files), name, skip_bad=run.skip_bad, exif=run.exif, skeleton=network.skeleton
+    )
     geometry = input_geometry(run.network, run.size)
     loader = validation_loader(split, geometry, run.loader)
     return validate(

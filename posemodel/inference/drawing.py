@@ -4,12 +4,14 @@ Images are BGR, as OpenCV reads them. No function changes its input image.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel import skeleton
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 Colour = tuple[int, int, int]
 
@@ -36,65 +38,86 @@ FAR = 2.0**15
 """Largest coordinate in pixels: points beyond are drawn there, because OpenCV's fixed-point numbers overflow."""
 
 
-def _side(*parts: int) -> Colour:
-    names = [skeleton.PARTS[part] for part in parts]
-    if any(name.startswith("left_") for name in names):
-        return LEFT
-    return RIGHT if any(name.startswith("right_") for name in names) else MIDDLE
+class Colours(NamedTuple):
+    """Colours of the L limbs and P parts of a skeleton."""
+
+    limbs: tuple[Colour, ...]
+    parts: tuple[Colour, ...]
 
 
-PART_COLOURS: tuple[Colour, ...] = tuple(_side(part) for part in range(skeleton.NUM_PARTS))
-LIMB_COLOURS: tuple[Colour, ...] = tuple(_side(*limb) for limb in skeleton.LIMBS)
+@cache
+def side_colours(skeleton: Skeleton) -> Colours:
+    """Return the colours of a skeleton's sides: the first part of each mirror pair is left, the second is right.
+
+    A limb is left if one of its ends is, else right if one of its ends is; all else is in the middle.
+    """
+    left, right = {pair[0] for pair in skeleton.mirror}, {pair[1] for pair in skeleton.mirror}
+
+    def side(*names: str) -> Colour:
+        return LEFT if left.intersection(names) else RIGHT if right.intersection(names) else MIDDLE
+
+    parts = skeleton.parts
+    return Colours(tuple(side(parts[a], parts[b]) for a, b in skeleton.limbs), tuple(map(side, parts)))
 
 
 def draw_people(
     image: NDArray[np.uint8],
     predicted: NDArray[np.floating] | None = None,
     true: NDArray[np.floating] | None = None,
+    *,
+    skeleton: Skeleton = COCO_PERSON,
 ) -> NDArray[np.uint8]:
     """Return a copy of an image with skeletons drawn on it.
 
     Args:
         image: BGR (height, width, 3).
-        predicted: People (N, 18, 3) in the image's pixels; a part whose third value is 0 is absent. They get thick
+        predicted: People (N, P, 3) in the image's pixels; a part whose third value is 0 is absent. They get thick
             limbs: left ones blue, right ones vermilion, the middle (neck to nose) yellow.
         true: People in the same form, drawn as thin white lines with a black rim.
+        skeleton: Limbs, and sides by the mirror pairs, of the people.
 
     Returns:
         A new image of the same shape.
+
+    Raises:
+        ValueError: people have another number of parts than the skeleton.
     """
     canvas = image.copy()
-    truth = true if true is not None else np.zeros((0, skeleton.NUM_PARTS, 3))
+    colours = side_colours(skeleton)
+    truth = true if true is not None else np.zeros((0, skeleton.num_parts, 3))
     # The outline lies under the predicted limbs, the white line over them: a correct limb shows colour around a white
     # core, a missed one white with a black rim on any background.
     for person in truth:
-        _skeleton(canvas, person, _plain(OUTLINE), *TRUE_OUTLINE)
+        _draw(canvas, person, skeleton, _plain(OUTLINE, skeleton), *TRUE_OUTLINE)
     for person in predicted if predicted is not None else ():
-        _skeleton(canvas, person, (LIMB_COLOURS, PART_COLOURS), *PREDICTED)
+        _draw(canvas, person, skeleton, colours, *PREDICTED)
     for person in truth:
-        _skeleton(canvas, person, _plain(INNER), *TRUE)
+        _draw(canvas, person, skeleton, _plain(INNER, skeleton), *TRUE)
     return canvas
 
 
-def draw_to_scale(image: NDArray[np.uint8], people: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Draw predicted people like `draw_people`, with line widths that suit the image and each person.
+def draw_to_scale(
+    image: NDArray[np.uint8], people: NDArray[np.floating], *, skeleton: Skeleton = COCO_PERSON
+) -> NDArray[np.uint8]:
+    """Draw predicted people (N, P, 3) like `draw_people`, with line widths that suit the image and each person.
 
     Small people are drawn last, so that large ones do not cover them.
     """
     canvas = image.copy()
     extents = [_extent(person) for person in people]
     for index in np.argsort([-extent for extent in extents], kind="stable").tolist():
-        scale = min(max(image.shape[:2]) / SIDE_OF_WIDTHS, extents[index] / EXTENT_OF_WIDTHS)
+        of_image, of_person = max(image.shape[:2]) / SIDE_OF_WIDTHS, extents[index] / EXTENT_OF_WIDTHS
+        scale = min(of_image, of_person) if skeleton.limbs else of_image  # lone points do not tell a size
         width, radius = (max(round(each * scale), 1) for each in PREDICTED)
         rim = max(round(RIM * scale), 1) if width > 1 else 0  # around a line of one pixel, it would hide the line
         if rim:
-            _skeleton(canvas, people[index], _plain(OUTLINE), width + 2 * rim, radius + rim)
-        _skeleton(canvas, people[index], (LIMB_COLOURS, PART_COLOURS), width, radius)
+            _draw(canvas, people[index], skeleton, _plain(OUTLINE, skeleton), width + 2 * rim, radius + rim)
+        _draw(canvas, people[index], skeleton, side_colours(skeleton), width, radius)
     return canvas
 
 
 def scale_people(people: NDArray[np.floating], factor: float) -> NDArray[np.float64]:
-    """Scale people (N, 18, 3) to an image resized by ``factor`` (pixel centres are at integers)."""
+    """Scale people (N, P, 3) to an image resized by ``factor`` (pixel centres are at integers)."""
     scaled = np.array(people, np.float64)
     scaled[..., :2] = (scaled[..., :2] + 0.5) * factor - 0.5
     scaled[scaled[..., 2] == 0] = 0
@@ -129,26 +152,30 @@ def _extent(person: NDArray[np.floating]) -> float:
     return float(np.hypot(*np.ptp(xy, axis=0))) if len(xy) else 0.0
 
 
-def _skeleton(
+def _draw(
     canvas: NDArray[np.uint8],
     person: NDArray[np.floating],
-    colours: tuple[Sequence[Colour], Sequence[Colour]],
+    skeleton: Skeleton,
+    colours: Colours,
     width: int,
     radius: int,
 ) -> None:
-    """Draw limbs, then joints; ``colours`` are those of the limbs and of the parts."""
-    limb_colours, part_colours = colours
-    for (start, end), colour in zip(skeleton.LIMBS, limb_colours, strict=True):
+    """Draw limbs, then joints, of a person (P, 3)."""
+    if len(person) != skeleton.num_parts:
+        raise ValueError(
+            f"people have {len(person)} parts, the skeleton {skeleton.name!r} {skeleton.num_parts}: give theirs"
+        )
+    for (start, end), colour in zip(skeleton.limbs, colours.limbs, strict=True):
         if person[start, 2] > 0 and person[end, 2] > 0:
             ends = _fixed(person[start]), _fixed(person[end])
             cv2.line(canvas, *ends, colour, width, cv2.LINE_AA, FRACTION_BITS)
     for part in np.flatnonzero(person[:, 2] > 0).tolist():
         centre = _fixed(person[part])
-        cv2.circle(canvas, centre, radius << FRACTION_BITS, part_colours[part], cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)
+        cv2.circle(canvas, centre, radius << FRACTION_BITS, colours.parts[part], cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)
 
 
-def _plain(colour: Colour) -> tuple[Sequence[Colour], Sequence[Colour]]:
-    return [colour] * skeleton.NUM_LIMBS, [colour] * skeleton.NUM_PARTS
+def _plain(colour: Colour, skeleton: Skeleton) -> Colours:
+    return Colours((colour,) * skeleton.num_limbs, (colour,) * skeleton.num_parts)
 
 
 def _fixed(point: NDArray[np.floating]) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from posemodel.inference.decoder import Detections, decode_batch
 from posemodel.inference.pictures import Picture, read_picture
 from posemodel.network import Maps, PoseNetwork
 from posemodel.network.prepare import evaluation_mode, prepare_network
+from posemodel.skeleton import Skeleton
 
 Source = Path | str | NDArray[np.uint8]
 """A picture: its file, or RGB pixels (height, width, 3) uint8."""
@@ -57,8 +58,9 @@ def predict(
             picture; `ignore` takes pixels as stored (None: as in the network's training).
 
     Returns:
-        One Detections for each image, in order: ``people`` (N, 18, 3) holds x and y in the picture's own pixels (pixel
-            centres are at integers) and the score of each part of `posemodel.skeleton.PARTS`, 0 for a part not found;
+        One Detections for each image, in order: ``people`` (N, P, 3) holds x and y in the picture's own pixels (pixel
+            centres are at integers) and the score of each of the P parts of the network's skeleton, 0 for a part not
+            found (``network.skeleton.parts`` has their names; for COCO's people, `posemodel.skeleton.COCO_PERSON`);
             ``scores`` (N,) are from 0 to 1, the best first. The network's mode (training or evaluation) is restored.
 
     Raises:
@@ -128,7 +130,7 @@ def _predictions(
                 # The caller may use the network between two batches: its mode is set for each.
                 with torch.inference_mode(), evaluation_mode(network):
                     maps = averaged_maps(network, _inputs(pictures, network), flip=flip) if pictures else None
-                pending.append((entries, decoding.submit(_people, maps, pictures, geometries[0])))
+                pending.append((entries, decoding.submit(_people, maps, pictures, geometries[0], network.skeleton)))
                 if len(pending) > 1:
                     yield from _in_order(*pending.popleft())
             while pending:
@@ -179,11 +181,13 @@ def _inputs(pictures: list[Picture], network: PoseNetwork) -> list[torch.Tensor]
     return [torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2) for inputs in of_sizes]
 
 
-def _people(maps: Maps | None, pictures: list[Picture], geometry: InputSettings) -> list[Detections]:
+def _people(
+    maps: Maps | None, pictures: list[Picture], geometry: InputSettings, skeleton: Skeleton
+) -> list[Detections]:
     if maps is None:
         return []
     with torch.inference_mode():
-        detections = decode_batch(*maps.complete(), geometry)
+        detections = decode_batch(*maps.complete(), geometry, skeleton=skeleton)
     warps = [letterbox(picture.width, picture.height, geometry.size) for picture in pictures]
     return [
         Detections(warp.people_back(each.people), each.scores) for warp, each in zip(warps, detections, strict=True)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel.data.annotations.problems import KEYPOINT_VALUES
-from posemodel.data.open_split import people_to_coco
 from posemodel.inference.decoder import Detections
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 PERSON_CATEGORY = 1
-"""COCO's id of the person category."""
+"""COCO's id of the person category; predictions without an annotation file have it, whatever they show."""
 DECIMALS = 3
 """Decimals of the coordinates in a results file; people are scored with these rounded values."""
 LARGEST_ID = 2**53
@@ -37,18 +36,35 @@ def image_ids(files: Sequence[Path]) -> list[int]:
     return ids
 
 
-def results_of(image_id: int, file: Path, detections: Detections) -> list[dict[str, Any]]:
-    """Return the people of a picture in COCO's results format, the best first, with its ``file_name``."""
-    keypoints = np.round(people_to_coco(detections.people), DECIMALS)
+def results_of(
+    image_id: int, file: Path, detections: Detections, *, skeleton: Skeleton = COCO_PERSON
+) -> list[dict[str, Any]]:
+    """Return the people of a picture in COCO's results format, the best first, with its ``file_name``.
+
+    ``skeleton``: the network's; each entry has its ``point_names``.
+    """
+    keypoints = np.round(skeleton.to_keypoints(detections.people), DECIMALS)
+    named = {"file_name": file.as_posix(), **point_names(skeleton)}
     return [
-        {**coco_result(image_id, person, score), "file_name": file.as_posix()}
+        {**coco_result(image_id, person, score), **named}
         for person, score in zip(keypoints, detections.scores.tolist(), strict=True)
     ]
+
+
+def point_names(skeleton: Skeleton) -> dict[str, Any]:
+    """Return what entries of results have besides COCO's fields: nothing for COCO's person.
+
+    For any other skeleton they have its name, ``category_name``, and its keypoints, ``keypoint_names``: the order of
+    the points can differ from an annotation file's, or there is none.
+    """
+    if skeleton == COCO_PERSON:
+        return {}
+    return {"category_name": skeleton.name, "keypoint_names": list(skeleton.keypoints)}
 
 
 def coco_result(
     image_id: int, keypoints: NDArray[np.float64], score: float, *, category: int = PERSON_CATEGORY
 ) -> dict[str, Any]:
-    """Return one person, keypoints (17, 3) in COCO's order, as an entry of COCO's results format."""
-    flat = keypoints.reshape(KEYPOINT_VALUES).tolist()
+    """Return one person, keypoints (K, 3) in the annotations' order, as an entry of COCO's results format."""
+    flat = keypoints.ravel().tolist()
     return {"image_id": image_id, "category_id": category, "keypoints": flat, "score": score}

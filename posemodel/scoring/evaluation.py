@@ -20,6 +20,7 @@ from posemodel.inference.decoder import Detections, decode_batch
 from posemodel.network import Maps, PoseNetwork
 from posemodel.network.prepare import evaluation_mode, prepare_network
 from posemodel.scoring.scorer import KeypointScorer, Scores
+from posemodel.skeleton import Skeleton
 
 
 def evaluate(
@@ -59,7 +60,7 @@ def evaluate(
         network's mode (training or evaluation) is restored.
 
     Raises:
-        DataError: the data set cannot be used.
+        DataError: the data set cannot be used, or has other keypoints than the network.
         SettingsError: a size, scale or device is invalid.
         CheckpointError: the checkpoint cannot be used.
 
@@ -69,7 +70,7 @@ def evaluate(
     averaging = Averaging.checked(flip=flip, scales=scales)
     used, geometry = prepare_network(network, size=size, device=device)
     data = data if isinstance(data, DataSet) else Path(data)
-    packed = open_split(data, split, skip_bad=skip_bad, exif=exif or used.trained_exif)
+    packed = open_split(data, split, skip_bad=skip_bad, exif=exif or used.trained_exif, skeleton=used.skeleton)
     if labelled_only:
         packed = packed.labelled_only()
     where = next(used.parameters()).device
@@ -86,7 +87,14 @@ def predict_split(
     *,
     averaging: Averaging = Averaging(),  # noqa: B008 (frozen)
 ) -> KeypointScorer:
-    """Find the people in every image of a split; the returned scorer computes metrics or writes a results file."""
+    """Find the people in every image of a split; the returned scorer computes metrics or writes a results file.
+
+    The split was opened with the network's skeleton (``open_split(..., skeleton=network.skeleton)``), perhaps with
+    other sigmas, by which it is scored; ValueError if its points or limbs are others.
+    """
+    ours, theirs = ((each.keypoints, each.parts, each.limbs) for each in (split.skeleton, network.skeleton))
+    if ours != theirs:
+        raise ValueError(f"{split.annotations}: its skeleton is not the network's: open it with the network's skeleton")
     # A loader for each size, so that every input is letterboxed from the image itself.
     geometries = averaging.geometries(geometry, network)
     loaders = [validation_loader(split, each, settings, with_targets=False) for each in geometries]
@@ -101,7 +109,7 @@ def predict_split(
 def split_scorer(split: PackedSplit) -> KeypointScorer:
     """Make a scorer for the images of a split."""
     image_ids = [split.image_id(p) for p in range(len(split))]
-    return KeypointScorer(split.truth, image_ids=image_ids, category=split.category)
+    return KeypointScorer(split.truth, split.skeleton, image_ids=image_ids, category=split.category)
 
 
 class PeopleFinder:
@@ -133,16 +141,18 @@ class PeopleFinder:
 
     def _find(self, maps: Maps, batch: Batch) -> None:
         with torch.inference_mode():
-            for image_id, (people, scores) in find_people(maps, batch, self.geometry):
+            for image_id, (people, scores) in find_people(maps, batch, self.geometry, self.scorer.skeleton):
                 self.scorer.add(image_id, people, scores)
 
 
-def find_people(maps: Maps, batch: Batch, geometry: InputSettings) -> Iterator[tuple[int, Detections]]:
+def find_people(
+    maps: Maps, batch: Batch, geometry: InputSettings, skeleton: Skeleton
+) -> Iterator[tuple[int, Detections]]:
     """Yield the image id and the people, in the image's own pixels, of every image of a batch.
 
     Maps of a diverged network (NaN or infinite) have no people.
     """
-    detections = decode_batch(*maps.complete(), geometry)
+    detections = decode_batch(*maps.complete(), geometry, skeleton=skeleton)
     for image_id, matrix, (people, scores) in zip(
         batch.image_ids.tolist(), batch.warps.numpy(), detections, strict=True
     ):

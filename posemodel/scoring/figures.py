@@ -14,21 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
-from posemodel import skeleton
 from posemodel.data.truth import Truth
+from posemodel.skeleton import Skeleton
 
-PERSON = 1
-"""Id of the person category within the evaluation, independent of the files."""
-BLOCK = 8192
-"""Number of pairs whose OKS is computed at a time; it limits the memory to about 10 MB."""
-VARIANCES = (skeleton.OKS_SIGMAS * 2) ** 2
-"""Variance of each keypoint's distance, relative to the person's area, in COCO's order."""
+CATEGORY = 1
+"""Id of the only category within the evaluation, independent of the files."""
+BLOCK_POINTS = 140_000
+"""Number of keypoints in the pairs whose OKS is computed at a time; it limits the memory to about 10 MB."""
 
 
 class Predictions(NamedTuple):
     """Predicted people, in the order in which they were added; pycocotools breaks ties by this order.
 
-    image_ids (D,) int64; keypoints (D, 17, 3) float64 in COCO's order; scores (D,) float64; areas (D,) float64.
+    image_ids (D,) int64; keypoints (D, K, 3) float64 in the annotations' order; scores (D,) and areas (D,) float64.
     """
 
     image_ids: NDArray[np.int64]
@@ -38,21 +36,24 @@ class Predictions(NamedTuple):
 
 
 def keypoint_areas(keypoints: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the areas (D,) that pycocotools gives people (D, 17, 3) without boxes.
+    """Return the areas (D,) that pycocotools gives people (D, K, 3) without boxes.
 
-    The area is that of the bounding box of all 17 points, including missing ones stored as (0, 0).
+    The area is that of the bounding box of all K points, including missing ones stored as (0, 0).
     """
     width, height = np.ptp(keypoints[..., :2], axis=1).T
     area: NDArray[np.float64] = width * height
     return area
 
 
-def keypoint_figures(truth: Truth, rows: NDArray[np.int64], predictions: Predictions) -> list[float | None]:
+def keypoint_figures(
+    truth: Truth, rows: NDArray[np.int64], predictions: Predictions, skeleton: Skeleton
+) -> list[float | None]:
     """Compute COCO's ten metrics over some images: ``rows`` (N,) are their ascending indices in the truth.
 
-    A metric for which there are no labelled people is None. Predictions in other images do not count.
+    The skeleton's OKS sigmas are pycocotools' ``params.kpt_oks_sigmas``. A metric without labelled people is None.
+    Predictions in other images do not count.
     """
-    evaluation = _ArrayEvaluation(truth, rows, predictions)
+    evaluation = _ArrayEvaluation(truth, rows, predictions, skeleton)
     # pycocotools prints on stdout, which is reserved for our own data.
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
@@ -64,10 +65,11 @@ def keypoint_figures(truth: Truth, rows: NDArray[np.int64], predictions: Predict
 class _ArrayEvaluation(COCOeval):  # type: ignore[misc]  # pycocotools has no types
     """``COCOeval`` whose inputs to the matching are made from arrays instead of COCO objects."""
 
-    def __init__(self, truth: Truth, rows: NDArray[np.int64], predictions: Predictions) -> None:
+    def __init__(self, truth: Truth, rows: NDArray[np.int64], predictions: Predictions, skeleton: Skeleton) -> None:
         super().__init__(iouType="keypoints")
         self.params.imgIds = truth.image_ids[rows].tolist()
-        self.params.catIds = [PERSON]
+        self.params.catIds = [CATEGORY]
+        self.params.kpt_oks_sigmas = skeleton.oks_sigmas
         self._truth, self._rows, self._predictions = truth, rows, predictions
         self._oks: dict[int, NDArray[np.float64]] = {}
 
@@ -83,7 +85,7 @@ class _ArrayEvaluation(COCOeval):  # type: ignore[misc]  # pycocotools has no ty
         results = (best + 1, predictions.scores[best], predictions.areas[best])
         self._dts = _by_image(images, bests, ("id", "score", "area"), results)
         at_best, at_true = _pairs(bests, trues)
-        oks = pair_oks(predictions.keypoints, best[at_best], truth, true[at_true])
+        oks = pair_oks(predictions.keypoints, best[at_best], truth, true[at_true], self.params.kpt_oks_sigmas)
         shapes = zip(bests.tolist(), trues.tolist(), strict=True)
         matrices = np.split(oks, np.cumsum(bests * trues))[:-1]
         self._oks = {
@@ -115,20 +117,27 @@ def best_predictions(
 
 
 def pair_oks(
-    keypoints: NDArray[np.float64], predicted: NDArray[np.int64], truth: Truth, true: NDArray[np.int64]
+    keypoints: NDArray[np.float64],
+    predicted: NDArray[np.int64],
+    truth: Truth,
+    true: NDArray[np.int64],
+    sigmas: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the OKS (P,) of pairs: indices ``predicted`` (P,) into keypoints (D, 17, 3), ``true`` (P,) into the truth.
+    """Return the OKS (P,) of pairs: indices ``predicted`` (P,) into keypoints (D, K, 3), ``true`` (P,) into the truth.
 
-    The result is bit-identical to ``COCOeval.computeOks`` if float32 can represent the true keypoints exactly, as it
-    can COCO's. For a true person without labelled keypoints, distances are measured to the person's box, enlarged to
-    three times its size.
+    ``sigmas`` (K,) are the skeleton's. The result is bit-identical to ``COCOeval.computeOks`` if float32 can represent
+    the true keypoints exactly, as it can COCO's. For a true person without labelled keypoints, distances are measured
+    to the person's box, enlarged to three times its size.
     """
-    blocks = range(0, len(predicted), BLOCK)
-    parts = [_block_oks(keypoints[predicted[b : b + BLOCK]], truth, true[b : b + BLOCK]) for b in blocks]
+    variances, size = (sigmas * 2) ** 2, max(BLOCK_POINTS // len(sigmas), 1)
+    blocks = [slice(first, first + size) for first in range(0, len(predicted), size)]
+    parts = [_block_oks(keypoints[predicted[block]], truth, true[block], variances) for block in blocks]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _block_oks(predicted: NDArray[np.float64], truth: Truth, true: NDArray[np.int64]) -> NDArray[np.float64]:
+def _block_oks(
+    predicted: NDArray[np.float64], truth: Truth, true: NDArray[np.int64], variances: NDArray[np.float64]
+) -> NDArray[np.float64]:
     people = truth.keypoints[true].astype(np.float64)
     visible = people[..., 2] > 0
     labelled = visible.any(axis=1, keepdims=True)
@@ -142,7 +151,7 @@ def _block_oks(predicted: NDArray[np.float64], truth: Truth, true: NDArray[np.in
             outside = np.maximum(0, low[:, axis, None] - at) + np.maximum(0, at - high[:, axis, None])
             squares += np.where(labelled, at - people[..., axis], outside) ** 2
         area = truth.areas[true] + np.spacing(1)
-        likeness = np.exp(-(squares / VARIANCES / area[:, None] / 2))
+        likeness = np.exp(-(squares / variances / area[:, None] / 2))
     visible |= ~labelled
     counts = np.count_nonzero(visible, axis=1)
     oks = np.empty(len(predicted))
@@ -160,7 +169,7 @@ def _by_image(
     """Turn columns into dictionaries by (image, category); ``counts`` (N,) is the number of rows of each image."""
     entries = (dict(zip(keys, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True))
     pairs = zip(images.tolist(), counts.tolist(), strict=True)
-    return defaultdict(list, {(image, PERSON): list(islice(entries, count)) for image, count in pairs})
+    return defaultdict(list, {(image, CATEGORY): list(islice(entries, count)) for image, count in pairs})
 
 
 def _pairs(bests: NDArray[np.int64], trues: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,24 +1,28 @@
 """Score a COCO keypoint results file against an annotation file."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from posemodel import skeleton
-from posemodel.data.annotations.categories import person_category_ids
-from posemodel.data.annotations.problems import KEYPOINT_VALUES
+from posemodel.data.annotations.categories import find_in, order_of
 from posemodel.data.annotations.segmentation import all_finite
+from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.annotations.values import as_whole_number, id_from_word, is_whole_number
 from posemodel.data.images.matching import names_aside
 from posemodel.data.left_out import LeftOut, sound_part
 from posemodel.data.notes import Note
 from posemodel.data.open_split import pack_truth, read_document
+from posemodel.data.packing import skeleton_of
 from posemodel.errors import DataError
 from posemodel.scoring.figures import Predictions, keypoint_areas
 from posemodel.scoring.scorer import Scores, scores_of
+from posemodel.skeleton import Skeleton
+
+SHOWN_NAMES = 8
+"""Maximum number of keypoint names that an error lists."""
 
 
 def score_file(
@@ -26,16 +30,19 @@ def score_file(
     annotations: Path,
     *,
     skip_bad: bool = False,
+    choice: SkeletonChoice | None = None,
     on_left_out: Callable[[LeftOut], None] | None = None,
     on_notes: Callable[[tuple[Note, ...]], None] | None = None,
 ) -> Scores:
     """Score a COCO keypoint results file against an annotation file.
 
     Args:
-        predictions: File with a list of results (image_id, category_id, keypoints, score), keypoints in COCO's order
-            even if the annotation file has another order.
+        predictions: File with a list of results (image_id, category_id, keypoints, score), keypoints in the order of
+            `keypoint_names`, if a result has these; else in the order of the annotation file, but COCO's keypoints in
+            COCO's order even if the annotation file has another order.
         annotations: File of COCO keypoint annotations; image files are not opened.
         skip_bad: Skip images with bad annotations, and the results on them, instead of refusing the file.
+        choice: The category, keypoints and OKS sigmas that the user chose; None: the file's own.
         on_left_out: Called with the number of images and annotations that were skipped.
         on_notes: Called with the notes on annotations that were read differently than they are written.
 
@@ -49,8 +56,10 @@ def score_file(
         raise DataError(f"{predictions}: cannot be read as JSON ({error}).") from error
     if not isinstance(results, list):
         raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
-    document, left_out, notes = sound_part(raw, annotations, skip_bad=skip_bad, segments=skip_bad)
-    people = person_category_ids(document)
+    document, left_out, notes = sound_part(raw, annotations, skip_bad=skip_bad, segments=skip_bad, choice=choice)
+    found, truth = find_in(document, choice), pack_truth(document, choice)
+    skeleton = skeleton_of(found, truth.keypoints, truth.crowd, choice)
+    points = skeleton.num_keypoints
     image_ids = {image["id"] for image in document["images"]}
     if on_left_out is not None:
         on_left_out(left_out)
@@ -58,7 +67,7 @@ def score_file(
         on_notes(notes)
     numbers = (_number(image.get("id")) for image in raw["images"] if isinstance(image, dict))
     listed = {number for number in numbers if number is not None}
-    results = [_with_numbers(result, listed | people) for result in results]
+    results = [_with_numbers(result, listed | found.ids) for result in results]
     if left_out:
         gone = listed - image_ids
         of_image = [r.get("image_id") if isinstance(r, dict) else None for r in results]
@@ -72,15 +81,33 @@ def score_file(
         if not is_whole_number(result["image_id"]) or result["image_id"] not in image_ids:
             raise DataError(f"{predictions}: result {number} is of image {result['image_id']}, not in {annotations}.")
         keypoints = result["keypoints"]
-        if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES or not all_finite(keypoints):
-            raise DataError(f"{predictions}: result {number}: `keypoints` must hold 51 finite numbers (17 x, y, v).")
+        if not isinstance(keypoints, list) or len(keypoints) != 3 * points or not all_finite(keypoints):
+            raise DataError(
+                f"{predictions}: result {number}: `keypoints` must hold {3 * points} finite numbers ({points} x, y, v)."
+            )
         if not all_finite([result["score"]]):
             raise DataError(f"{predictions}: result {number}: `score` must be a finite number.")
-        if not is_whole_number(result["category_id"]) or result["category_id"] not in people:
+        if not is_whole_number(result["category_id"]) or result["category_id"] not in found.ids:
+            category = result["category_id"]
             raise DataError(
-                f"{predictions}: result {number}: `category_id` {result['category_id']} is no person in {annotations}."
+                f"{predictions}: result {number}: `category_id` {category} is no {found.noun} in {annotations}."
             )
-    return scores_of(pack_truth(document), _predictions_of(results))
+        if _order_in(result, skeleton) is None:
+            raise DataError(
+                f"{predictions}: result {number}: `keypoint_names` must be the {points} keypoints of {annotations}, in "
+                f"any order: {', '.join(skeleton.keypoints[:SHOWN_NAMES])}{', ...' if points > SHOWN_NAMES else ''}."
+            )
+    return scores_of(truth, _predictions_of(results, skeleton), None, skeleton)
+
+
+def _order_in(result: dict[str, Any], skeleton: Skeleton) -> Sequence[int] | None:
+    """Return the index (K,) of each of the skeleton's keypoints in a result; None if its names are others."""
+    names = result.get("keypoint_names")
+    if names is None:
+        return range(skeleton.num_keypoints)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return order_of(skeleton.keypoints, names)
 
 
 def _with_numbers(result: Any, known: Collection[int]) -> Any:
@@ -100,9 +127,12 @@ def _number(value: Any) -> int | None:
     return id_from_word(value) if number is None and isinstance(value, str) and value else number
 
 
-def _predictions_of(results: list[dict[str, Any]]) -> Predictions:
+def _predictions_of(results: list[dict[str, Any]], skeleton: Skeleton) -> Predictions:
     """Convert results to arrays. Their areas are those of the boxes if every result has one, as in pycocotools."""
-    keypoints = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3)
+    keypoints = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, skeleton.num_keypoints, 3)
+    for row, result in zip(keypoints, results, strict=True):
+        if "keypoint_names" in result:
+            row[:] = row[[*(_order_in(result, skeleton) or ())]]
     boxes = [result.get("bbox") for result in results]
     if all(isinstance(box, list) and len(box) == 4 and all_finite(box) for box in boxes):
         areas = np.prod(np.array(boxes, np.float64).reshape(-1, 4)[:, 2:], axis=1)

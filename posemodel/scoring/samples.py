@@ -8,21 +8,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from posemodel import skeleton
 from posemodel.config import Exif, InputSettings, LoaderSettings
 from posemodel.data.images.files import decode_image
-from posemodel.data.open_split import PackedSplit, people_from_coco
+from posemodel.data.open_split import PackedSplit
 from posemodel.inference.drawing import draw_people, scale_people, sheet
 from posemodel.network import PoseNetwork
 from posemodel.scoring.evaluation import predict_split
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 SAMPLES = 8
 COLUMNS = 4
 TILE_SIDE = 400
 """Longer side of a drawn tile in pixels; images are resized to it before lines are drawn."""
 DRAWN_PARTS = 3
-"""Minimum number of parts of a predicted person that is drawn: an untrained network predicts dozens with fewer parts.
-"""
+"""Minimum number of parts of a predicted person that is drawn, or all if there are fewer: an untrained network predicts
+dozens with fewer parts."""
 JPEG_QUALITY = 85
 
 
@@ -49,8 +49,8 @@ def predict_samples(
 
     Returns a plain document similar to COCO's files: ``split``; ``images`` (id, file below the folder ``data``, or its
     absolute path elsewhere, width, height); ``annotations`` (the labelled people: image_id, keypoints) and
-    ``predictions`` (COCO results: image_id, category_id, keypoints, score). Keypoints are 17 x (x, y, v) in COCO's
-    order, in the image's own pixels.
+    ``predictions`` (COCO results: image_id, category_id, keypoints, score). Keypoints are K x (x, y, v) in the
+    annotations' order, in the image's own pixels. ``skeleton``: `Skeleton.as_document`, left out for COCO's person.
     Raises DataError for an image that cannot be read.
     """
     positions = sample_positions(split)
@@ -63,9 +63,10 @@ def predict_samples(
         images.append({"id": split.image_id(position), "file": file, "width": width, "height": height})
         annotations += [
             {"image_id": split.image_id(position), "keypoints": [round(float(value), 3) for value in person.ravel()]}
-            for person in split.coco_keypoints(position)
+            for person in split.keypoints(position)
         ]
-    return {"split": split.name, "images": images, "annotations": annotations, "predictions": scorer.results}
+    document = {"split": split.name, "images": images, "annotations": annotations, "predictions": scorer.results}
+    return document if split.skeleton == COCO_PERSON else document | {"skeleton": split.skeleton.as_document()}
 
 
 def _below(path: Path, data: Path) -> str:
@@ -80,19 +81,20 @@ def draw_samples(document: dict[str, Any], data: Path, *, exif: Exif = "ignore")
     people are coloured by side, true ones thin and white (`posemodel.inference.drawing`); predicted people of fewer
     than `DRAWN_PARTS` parts are not drawn.
     """
+    skeleton = Skeleton.from_document(document["skeleton"]) if "skeleton" in document else COCO_PERSON
+    least_parts = min(DRAWN_PARTS, skeleton.num_parts)
     tiles = []
     for entry in document["images"]:
         image = decode_image(data / entry["file"], exif=exif)
         if image is None or image.shape[:2] != (entry["height"], entry["width"]):
             return None
-        predicted, true = (_people(document[key], entry["id"]) for key in ("predictions", "annotations"))
-        predicted = predicted[(predicted[..., 2] > 0).sum(axis=1) >= DRAWN_PARTS]
+        predicted, true = (_people(document[key], entry["id"], skeleton) for key in ("predictions", "annotations"))
+        predicted = predicted[(predicted[..., 2] > 0).sum(axis=1) >= least_parts]
         factor = TILE_SIDE / max(image.shape[:2])
         size = (max(round(entry["width"] * factor), 1), max(round(entry["height"] * factor), 1))
         tile = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-        tiles.append(
-            draw_people(np.asarray(tile, np.uint8), scale_people(predicted, factor), scale_people(true, factor))
-        )
+        people = scale_people(predicted, factor), scale_people(true, factor)
+        tiles.append(draw_people(np.asarray(tile, np.uint8), *people, skeleton=skeleton))
     return sheet(tiles, COLUMNS) if tiles else None
 
 
@@ -102,6 +104,6 @@ def as_jpeg(image: NDArray[np.uint8]) -> bytes:
     return encoded.tobytes()
 
 
-def _people(entries: list[dict[str, Any]], image_id: int) -> NDArray[np.float32]:
+def _people(entries: list[dict[str, Any]], image_id: int, skeleton: Skeleton) -> NDArray[np.float32]:
     keypoints = [entry["keypoints"] for entry in entries if entry["image_id"] == image_id]
-    return people_from_coco(np.array(keypoints, np.float32).reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3))
+    return skeleton.to_parts(np.array(keypoints, np.float32).reshape(-1, skeleton.num_keypoints, 3))

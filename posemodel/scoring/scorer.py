@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel import skeleton
 from posemodel.atomic_write import atomic_path
-from posemodel.data.open_split import people_to_coco
 from posemodel.data.truth import Truth
-from posemodel.inference.results import DECIMALS, PERSON_CATEGORY, coco_result
+from posemodel.inference.results import DECIMALS, PERSON_CATEGORY, coco_result, point_names
 from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
+from posemodel.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,25 @@ class KeypointScorer:
     """Accumulates the predicted people of a split's images and scores them."""
 
     def __init__(
-        self, truth: Truth, *, image_ids: Collection[int] | None = None, category: int = PERSON_CATEGORY
+        self,
+        truth: Truth,
+        skeleton: Skeleton,
+        *,
+        image_ids: Collection[int] | None = None,
+        category: int = PERSON_CATEGORY,
     ) -> None:
         """Score against the people of ``truth``.
 
         Args:
             truth: All people of a split.
+            skeleton: Parts, keypoints and OKS sigmas of the true and the predicted people.
             image_ids: Score only the images with these ids; None scores all.
-            category: Id of the person category in the annotation file, for the results file.
+            category: Id of the people's category in the annotation file, for the results file.
 
         Raises:
             ValueError: an image id is not in the truth.
         """
+        self.skeleton = skeleton
         self._truth = truth
         self._rows = _rows(truth, image_ids)
         self.image_ids: list[int] = truth.image_ids[self._rows].tolist()
@@ -68,7 +74,7 @@ class KeypointScorer:
         self._scores: list[NDArray[np.float64]] = []
 
     def add(self, image_id: int, people: NDArray[np.floating], scores: NDArray[np.floating]) -> None:
-        """Add the people (N, 18, 3) of one image, in its own pixels, with a score each (N,)."""
+        """Add the people (N, P, 3) of one image, in its own pixels, with a score each (N,)."""
         if len(people) != len(scores):
             raise ValueError(f"{len(people)} people have {len(scores)} scores")
         self._image_ids.append(int(image_id))
@@ -88,17 +94,21 @@ class KeypointScorer:
 
     def stats(self) -> Scores:
         """Compute COCO's metrics of all people added so far; predictions in images that are not scored do not count."""
-        return scores_of(self._truth, self._predictions(), self._rows)
+        return scores_of(self._truth, self._predictions(), self._rows, self.skeleton)
 
     def write_predictions(self, path: Path) -> None:
-        """Write a COCO results file, completely or not at all; scoring the file gives the same metrics."""
+        """Write a COCO results file, completely or not at all; scoring the file gives the same metrics.
+
+        Each entry has its skeleton's ``point_names``.
+        """
+        named = point_names(self.skeleton)
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(self.results))
+            temporary.write_text(json.dumps([{**result, **named} for result in self.results]))
 
     def _predictions(self) -> Predictions:
         counts = [len(scores) for scores in self._scores]
-        people = np.concatenate([np.zeros((0, skeleton.NUM_PARTS, 3)), *self._people])
-        keypoints = np.round(people_to_coco(people), DECIMALS)
+        people = np.concatenate([np.zeros((0, self.skeleton.num_parts, 3)), *self._people])
+        keypoints = np.round(self.skeleton.to_keypoints(people), DECIMALS)
         return Predictions(
             np.repeat(np.array(self._image_ids, np.int64), counts),
             keypoints,
@@ -118,12 +128,15 @@ def _rows(truth: Truth, image_ids: Collection[int] | None) -> NDArray[np.int64]:
     return np.searchsorted(truth.image_ids, wanted)
 
 
-def scores_of(truth: Truth, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> Scores:
-    """Score predictions over some images: ``rows`` (N,) are their ascending indices in the truth; None takes all."""
+def scores_of(truth: Truth, predictions: Predictions, rows: NDArray[np.int64] | None, skeleton: Skeleton) -> Scores:
+    """Score predictions over some images: ``rows`` (N,) are their ascending indices in the truth; None takes all.
+
+    ``skeleton``: the one of the truth's and the predictions' keypoints; its sigmas count.
+    """
     if rows is None:
         rows = np.arange(len(truth.image_ids))
     labelled = ~truth.crowd & (truth.keypoints[..., 2] > 0).any(axis=1)
     before = np.append(0, np.cumsum(labelled))
     people = before[truth.start[rows + 1]] - before[truth.start[rows]]
-    figures = zip(FIGURES, keypoint_figures(truth, rows, predictions), strict=True)
+    figures = zip(FIGURES, keypoint_figures(truth, rows, predictions, skeleton), strict=True)
     return Scores(**dict(figures), images=len(rows), people=int(people.sum()))

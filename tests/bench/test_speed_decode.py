@@ -9,6 +9,7 @@ from bench.speed import decode, evaluation
 from posemodel.data.open_split import open_split
 from posemodel.inference.decoder import decode as find_people
 from posemodel.scoring.scorer import KeypointScorer
+from posemodel.skeleton import COCO_PERSON
 
 
 def test_decoding_is_compared_on_people_that_are_found(tiny_set: Path) -> None:
@@ -34,7 +35,7 @@ def test_a_crowd_stands_side_by_side(tiny_set: Path) -> None:
     place = decode.GEOMETRY.size / 3
     cells = [{tuple(cell) for cell in (person[:, :2] // place).astype(int).tolist()} for person in placed]
     assert cells == [{(0, 0)}, {(1, 0)}, {(2, 0)}, {(0, 1)}, {(1, 1)}]
-    scene = decode._scene(placed, 0)
+    scene = decode._scene(placed, 0, split.skeleton)
     found = find_people(scene.heatmaps, scene.pafs, decode.GEOMETRY)
     assert len(found.people) == 5
     assert ((found.people[..., 2] > 0).sum(axis=1) == 18).all()
@@ -57,7 +58,7 @@ def test_the_people_to_score_are_of_every_kind() -> None:
     assert (truth.ignored & ~truth.crowd).any()
     sides = np.sqrt(truth.areas[~truth.ignored])
     assert min((sides < 32).sum(), ((sides > 32) & (sides < 96)).sum(), (sides > 96).sum()) > 50
-    scorer = KeypointScorer(truth)
+    scorer = KeypointScorer(truth, COCO_PERSON)
     for image in found:
         scorer.add(*image)
     scores = scorer.stats()

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from posemodel import skeleton
 from posemodel.inference.drawing import (
     INNER,
     LEFT,
-    LIMB_COLOURS,
     MIDDLE,
     PAPER,
     RIGHT,
@@ -15,7 +13,9 @@ from posemodel.inference.drawing import (
     draw_to_scale,
     scale_people,
     sheet,
+    side_colours,
 )
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 GREY = 90
 
@@ -26,9 +26,9 @@ def canvas(height=100, width=120):
 
 def person(**parts):
     """A person with the named parts at (x, y)."""
-    found = np.zeros((skeleton.NUM_PARTS, 3))
+    found = np.zeros((COCO_PERSON.num_parts, 3))
     for name, (x, y) in parts.items():
-        found[skeleton.PARTS.index(name)] = x, y, 1
+        found[COCO_PERSON.parts.index(name)] = x, y, 1
     return found
 
 
@@ -38,8 +38,8 @@ def colour_at(image, x, y):
 
 def test_each_limb_has_the_colour_of_its_side():
     colours = {
-        tuple(skeleton.PARTS[part] for part in limb): colour
-        for limb, colour in zip(skeleton.LIMBS, LIMB_COLOURS, strict=True)
+        tuple(COCO_PERSON.parts[part] for part in limb): colour
+        for limb, colour in zip(COCO_PERSON.limbs, side_colours(COCO_PERSON).limbs, strict=True)
     }
     assert colours["right_elbow", "right_wrist"] == colours["neck", "right_hip"] == RIGHT
     assert colours["left_hip", "left_knee"] == colours["nose", "left_eye"] == LEFT
@@ -97,7 +97,7 @@ def test_the_image_itself_is_not_changed():
 def test_people_are_scaled_about_pixel_centres():
     people = person(nose=(-0.5, 9.5), neck=(4, 4))[None]
     scaled = scale_people(people, 2)
-    nose, neck, ear = (skeleton.PARTS.index(name) for name in ("nose", "neck", "left_ear"))
+    nose, neck, ear = (COCO_PERSON.parts.index(name) for name in ("nose", "neck", "left_ear"))
     assert scaled[0, nose].tolist() == [-0.5, 19.5, 1]
     assert scaled[0, neck].tolist() == [8.5, 8.5, 1]
     assert scaled[0, ear].tolist() == [0, 0, 0]
@@ -151,3 +151,43 @@ def test_small_people_are_drawn_over_large_ones():
     for people in ([large, small], [small, large]):
         found = colour_at(draw_to_scale(canvas(600, 600), np.array(people)), 300, 300)
         assert np.abs(np.subtract(found, RIGHT)).max() < 40
+
+
+HAND = Skeleton(
+    "hand",
+    ("wrist", "Lthumb", "Rthumb", "tip"),
+    limbs=((0, 1), (0, 2), (1, 2), (0, 3)),
+    sigmas=(0.05,) * 4,
+    mirror=(("Lthumb", "Rthumb"),),
+)
+
+
+def test_sides_are_those_of_the_mirror_pairs_whatever_their_names():
+    assert side_colours(HAND) == ((LEFT, RIGHT, LEFT, MIDDLE), (MIDDLE, LEFT, RIGHT, MIDDLE))
+    lone = Skeleton("dot", ("left_eye",), limbs=(), sigmas=(0.05,))
+    assert side_colours(lone) == ((), (MIDDLE,)), "without mirror pairs there are no sides"
+
+
+@pytest.mark.parametrize("draw", [draw_people, draw_to_scale])
+def test_people_of_another_skeleton(draw):
+    people = np.array([[(20, 30, 1), (80, 30, 1), (20, 80, 1), (0, 0, 0)]], float)
+    drawn = draw(canvas(), people, skeleton=HAND)
+    assert (np.abs(np.subtract(colour_at(drawn, 50, 30), LEFT)) < 100).all()
+    assert (drawn[:, 100:] == GREY).all()
+    with pytest.raises(ValueError, match="people have 4 parts, the skeleton 'person' 18: give theirs"):
+        draw(canvas(), people)
+
+
+def test_a_skeleton_of_one_part_is_a_dot():
+    dot = Skeleton("dot", ("centre",), limbs=(), sigmas=(0.05,))
+    people = np.array([[(20, 30, 1)], [(0, 0, 0)]], float)
+    drawn = draw_people(canvas(), people, people[:0], skeleton=dot)
+    assert colour_at(drawn, 20, 30) == MIDDLE
+    assert (drawn != GREY).any(axis=-1).sum() < 150
+
+
+def test_lone_points_are_as_large_as_suits_the_image():
+    dot = Skeleton("dot", ("centre",), limbs=(), sigmas=(0.05,))
+    drawn = draw_to_scale(canvas(600, 600), np.array([[(300, 300, 1)]], float), skeleton=dot)
+    assert colour_at(drawn, 303, 300) == MIDDLE
+    assert colour_at(drawn, 310, 300) == (GREY,) * 3

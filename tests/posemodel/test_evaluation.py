@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from posemodel import skeleton
 from posemodel.config import InputSettings
 from posemodel.data.augment import letterbox
 from posemodel.data.check import count
@@ -23,6 +22,7 @@ from posemodel.inference.decoder import decode
 from posemodel.scoring import figures as coco_figures
 from posemodel.scoring.results_file import score_file
 from posemodel.scoring.scorer import KeypointScorer, Scores
+from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import CocoBuilder
 
 FIGURES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
@@ -53,7 +53,7 @@ def truth_in(root: Path) -> Truth:
 def scorer_of(root: Path, shift: float = 0.0, **options: Any) -> KeypointScorer:
     """A scorer that was given the truth, every point moved by up to ``shift`` pixels, and a few false people."""
     split = open_split(root, "val")
-    scorer = KeypointScorer(split.truth, **options)
+    scorer = KeypointScorer(split.truth, COCO_PERSON, **options)
     rng = np.random.default_rng(0)
     for position in range(len(split)):
         people = split.people(position).astype(np.float64)
@@ -102,7 +102,7 @@ def test_the_truth_scores_one(truth: Path) -> None:
 
 def test_the_truth_of_real_images_scores_one(coco_mini: Path) -> None:
     split = open_split(coco_mini, "val")
-    scorer = KeypointScorer(split.truth)
+    scorer = KeypointScorer(split.truth, COCO_PERSON)
     for position in range(len(split)):
         people = split.people(position)
         scorer.add(split.image_id(position), people, np.ones(len(people)))
@@ -113,14 +113,14 @@ def test_the_truth_of_real_images_scores_one(coco_mini: Path) -> None:
 
 def test_nothing_found_scores_zero(truth: Path) -> None:
     split = open_split(truth, "val")
-    scorer = KeypointScorer(split.truth)
+    scorer = KeypointScorer(split.truth, COCO_PERSON)
     assert scorer.stats().ap == 0
     scorer.add(split.image_id(0), np.zeros((0, 18, 3)), np.zeros(0))
     assert figures(scorer.stats()) == [0] * 10
 
 
 def test_everything_wrong_scores_zero(truth: Path) -> None:
-    scorer = KeypointScorer(truth_in(truth))
+    scorer = KeypointScorer(truth_in(truth), COCO_PERSON)
     scorer.add(100, np.full((1, 18, 3), 1e4), np.ones(1))
     assert scorer.stats().ap == 0
 
@@ -145,7 +145,7 @@ def test_kinds_that_are_not_there_have_no_score(coco_builder: CocoBuilder) -> No
 def test_only_the_named_images_are_scored(truth: Path) -> None:
     root = truth
     split = open_split(root, "val")
-    scorer = KeypointScorer(split.truth, image_ids=[103, 100])
+    scorer = KeypointScorer(split.truth, COCO_PERSON, image_ids=[103, 100])
     assert scorer.image_ids == [100, 103]
     people = split.people(0)
     scorer.add(100, people, np.ones(len(people)))
@@ -155,17 +155,17 @@ def test_only_the_named_images_are_scored(truth: Path) -> None:
     scorer.add(101, split.people(1), np.ones(split.people_count(1)))
     assert scorer.stats() == half, "nor do those found there"
     with pytest.raises(ValueError, match="image 99 is none of the 8"):
-        KeypointScorer(split.truth, image_ids=[99, 100])
+        KeypointScorer(split.truth, COCO_PERSON, image_ids=[99, 100])
 
 
 def test_every_person_has_a_score(truth: Path) -> None:
     with pytest.raises(ValueError, match="2 people have 1 scores"):
-        KeypointScorer(truth_in(truth)).add(100, np.zeros((2, 18, 3)), np.zeros(1))
+        KeypointScorer(truth_in(truth), COCO_PERSON).add(100, np.zeros((2, 18, 3)), np.zeros(1))
 
 
 def test_what_was_added_may_be_changed_afterwards(truth: Path) -> None:
     split = open_split(truth, "val")
-    scorer = KeypointScorer(split.truth)
+    scorer = KeypointScorer(split.truth, COCO_PERSON)
     people, scores = split.people(0).astype(np.float64), np.ones(2)
     scorer.add(100, people, scores)
     before = scorer.stats()
@@ -177,7 +177,7 @@ def test_scoring_twice_and_in_another_order_gives_the_same(truth: Path) -> None:
     scorer = scorer_of(truth, 6)
     first = scorer.stats()
     assert scorer.stats() == first
-    other = KeypointScorer(truth_in(truth))
+    other = KeypointScorer(truth_in(truth), COCO_PERSON)
     for result in reversed(scorer.results):
         person = people_from_coco(np.array(result["keypoints"]).reshape(1, 17, 3))
         other.add(result["image_id"], person, np.array([result["score"]]))
@@ -186,7 +186,7 @@ def test_scoring_twice_and_in_another_order_gives_the_same(truth: Path) -> None:
 
 def test_nothing_is_printed(truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scorer_of(truth, 3).stats()
-    KeypointScorer(truth_in(truth)).stats()
+    KeypointScorer(truth_in(truth), COCO_PERSON).stats()
     assert capsys.readouterr().out == ""
 
 
@@ -296,12 +296,12 @@ def test_annotation_files_without_their_lists(truth: Path, tmp_path: Path, key: 
 
 
 def test_visibility_of_parts_not_found_is_kept_zero(truth: Path) -> None:
-    scorer = KeypointScorer(truth_in(truth))
+    scorer = KeypointScorer(truth_in(truth), COCO_PERSON)
     person = np.zeros((1, 18, 3))
-    person[0, skeleton.PARTS.index("left_knee")] = 12.34567, 7, 0.9
+    person[0, COCO_PERSON.parts.index("left_knee")] = 12.34567, 7, 0.9
     scorer.add(100, person, np.array([0.05]))
     keypoints = np.array(scorer.results[0]["keypoints"]).reshape(17, 3)
-    at = skeleton.COCO_KEYPOINTS.index("left_knee")
+    at = COCO_PERSON.keypoints.index("left_knee")
     assert keypoints[at].tolist() == [12.346, 7, 0.9]
     assert not np.delete(keypoints, at, axis=0).any()
 
@@ -369,7 +369,7 @@ def scored_sets(draw: st.DrawFn) -> tuple[dict[str, Any], list[tuple[int, np.nda
 
 def from_coco(keypoints: np.ndarray) -> np.ndarray:
     people = np.zeros((len(keypoints), 18, 3))
-    people[:, skeleton.PART_OF_COCO] = keypoints
+    people[:, COCO_PERSON.part_of_keypoint] = keypoints
     return people
 
 
@@ -379,7 +379,7 @@ def test_any_people_score_as_by_plain_pycocotools(
     case: tuple[dict[str, Any], list[tuple[int, np.ndarray, np.ndarray]]],
 ) -> None:
     document, found = case
-    scorer = KeypointScorer(pack_truth(document))
+    scorer = KeypointScorer(pack_truth(document), COCO_PERSON)
     for image, people, scores in found:
         scorer.add(image, people, scores)
     scores = scorer.stats()
@@ -407,11 +407,11 @@ def test_boxes_of_a_results_file_are_areas_as_by_plain_pycocotools(
     assert figures(score_file(file, file_of(truth))) == plain_pycocotools(read_document(file_of(truth)), results)
 
 
-@pytest.mark.parametrize("block", [1, 5])
+@pytest.mark.parametrize("block", [1, 17, 5 * 17])
 def test_however_many_pairs_are_compared_at_a_time(truth: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = scorer_of(truth, 6)
     expected = scorer.stats()
-    monkeypatch.setattr(coco_figures, "BLOCK", block)
+    monkeypatch.setattr(coco_figures, "BLOCK_POINTS", block)
     assert scorer.stats() == expected
 
 
@@ -424,7 +424,7 @@ def test_huge_coordinates_are_wrong_and_nothing_worse(truth: Path, tmp_path: Pat
 
 def test_decoded_people_of_real_images_score_as_by_plain_pycocotools(coco_mini: Path) -> None:
     split = open_split(coco_mini, "train", look_at_images=False)
-    scorer, geometry = KeypointScorer(split.truth), InputSettings(size=368)
+    scorer, geometry = KeypointScorer(split.truth, COCO_PERSON), InputSettings(size=368)
     rng = np.random.default_rng(0)
     for position in range(len(split)):
         warp = letterbox(*split.size(position), geometry.size)

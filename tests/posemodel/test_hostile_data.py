@@ -512,7 +512,7 @@ def test_results_on_images_that_were_left_out_do_not_count(good: CocoBuilder, tm
     annotation(1, keypoints=[1])(good)
     root = good.write()
     split = open_split(root, "train", skip_bad=True)
-    scorer = KeypointScorer(split.truth)
+    scorer = KeypointScorer(split.truth, split.skeleton)
     for position in range(len(split)):
         scorer.add(split.image_id(position), split.people(position), np.ones(split.people_count(position)))
     scorer.add(FIRST, split.people(0), np.ones(len(split.people(0))))

@@ -89,7 +89,7 @@ def test_validation_loss_is_the_mean_over_the_images(split: PackedSplit, with_ta
         ones = [
             pose_loss(network(moved.images), moved)[0].item()
             for batch in validation_loader(split, GEOMETRY, LoaderSettings(batch_size=1))
-            for moved in [to_device(batch, CPU, GEOMETRY, COCO_PERSON)]
+            for moved in [to_device(batch, CPU, GEOMETRY, split.skeleton)]
         ]
     assert found.loss == pytest.approx(np.mean(ones), rel=1e-4)
     assert found.scores is not None

@@ -55,7 +55,7 @@ def test_the_document_is_plain_and_names_images_and_true_people(document, data):
     assert all((data / image["file"]).is_file() for image in document["images"])
     assert {(image["width"], image["height"]) for image in document["images"]} == {(80, 64)}
     assert {one["image_id"] for one in document["annotations"]} == {image["id"] for image in document["images"]}
-    first = split.coco_keypoints(positions[0])[0].ravel()
+    first = split.keypoints(positions[0])[0].ravel()
     assert document["annotations"][0]["keypoints"] == pytest.approx(first.tolist(), abs=1e-3)
 
 

@@ -19,7 +19,7 @@ from posemodel.data.open_split import open_split
 from posemodel.data.packing import pack_truth
 from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
 from posemodel.scoring.oracle import ceiling_scores, oracle_scores
-from posemodel.skeleton import COCO_KEYPOINTS, OKS_SIGMAS
+from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON
 from posemodel.synthetic import generate
 
 SEEDS = range(5)
@@ -49,7 +49,7 @@ def perturbed(document: Document, seed: int) -> Predictions:
     labelled = (truth.keypoints[..., 2] > 0).any(1) & ~truth.crowd
     keypoints = truth.keypoints[labelled].astype(np.float64)
     spread = rng.uniform(0.1, 1.2, len(keypoints))
-    deviations = 2 * OKS_SIGMAS * (np.sqrt(truth.areas[labelled]) * spread)[:, None]
+    deviations = 2 * COCO_PERSON.oks_sigmas * (np.sqrt(truth.areas[labelled]) * spread)[:, None]
     keypoints[..., :2] += rng.normal(size=keypoints[..., :2].shape) * deviations[..., None]
     scores = np.clip(1 - spread / 2 + rng.normal(0, 0.15, len(keypoints)), 0.01, 1)
     ids = np.repeat(truth.image_ids, np.diff(truth.start))[labelled]
@@ -60,7 +60,7 @@ def ap(document: Document, found: Predictions) -> float:
     read_document, _, problems = read(document, Path("x.json"))
     assert not problems
     truth = pack_truth(read_document)
-    figure = keypoint_figures(truth, np.arange(len(truth.image_ids)), found)[0]
+    figure = keypoint_figures(truth, np.arange(len(truth.image_ids)), found, COCO_PERSON)[0]
     assert figure is not None
     return figure
 
@@ -130,7 +130,7 @@ def test_area_0_is_not_what_is_scored(coco_mini: Path) -> None:
     document = train_document(coco_mini)
     zero = changed(document, lambda person: person.update(area=0))
     truth = pack_truth(zero)
-    figures = keypoint_figures(truth, np.arange(len(truth.image_ids)), perturbed(document, 0))
+    figures = keypoint_figures(truth, np.arange(len(truth.image_ids)), perturbed(document, 0), COCO_PERSON)
     assert figures[0] == 0
 
 

@@ -15,8 +15,8 @@ from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
 from posemodel.inference.averaging import Averaging
-from posemodel.network import input_geometry
-from posemodel.network.weights import checkpoint_exif, load_network
+from posemodel.network import PoseNetwork, input_geometry
+from posemodel.network.weights import CheckpointInfo, load_network
 from posemodel.scoring.evaluation import predict_split
 from posemodel.scoring.oracle import ceiling_scores, oracle_scores
 from posemodel.scoring.results_file import score_file
@@ -56,23 +56,27 @@ def score_split(
 
     ``exif`` None: as in the checkpoint's training.
     """
+    if write_predictions is not None and write_predictions.exists():
+        raise SettingsError(
+            f"--write-predictions {write_predictions}: exists; it is not overwritten. Give another name."
+        )
     dataset = data_set(data, named)
+    loaded = None if checkpoint is None else load_network(checkpoint, choose_device(device))  # type: ignore[arg-type]
     # The oracle needs no pixels; but --skip-bad must leave out the same images as for a checkpoint.
     packed = open_split(
         dataset,
         split,
         skip_bad=skip_bad,
         look_at_images=skip_bad or checkpoint is not None,
-        exif=checkpoint_exif(checkpoint) if exif is None and checkpoint is not None else exif or "ignore",
+        exif=exif or ("ignore" if loaded is None else loaded[0].trained_exif),
+        skeleton=None if loaded is None else loaded[0].skeleton,
     )
     log_opened([packed])
     if labelled_only:
         packed = packed.labelled_only()
-    if checkpoint is not None:
+    if loaded is not None:
         averaging = Averaging.checked(flip=flip, scales=scales)
-        scores, extra = _checkpoint_scores(
-            checkpoint, packed, size, batch_size, num_workers, device, write_predictions, averaging
-        )
+        scores, extra = _checkpoint_scores(*loaded, packed, size, batch_size, num_workers, write_predictions, averaging)
     else:
         assert size is not None
         scores, extra = _oracle_scores(packed, size, stride)
@@ -80,24 +84,19 @@ def score_split(
 
 
 def _checkpoint_scores(
-    checkpoint: Path,
+    network: PoseNetwork,
+    info: CheckpointInfo,
     packed: PackedSplit,
     size: int | None,
     batch_size: int,
     num_workers: int,
-    device: str,
     write_predictions: Path | None,
     averaging: Averaging,
 ) -> tuple[Scores, dict[str, Any]]:
-    if write_predictions is not None and write_predictions.exists():
-        raise SettingsError(
-            f"--write-predictions {write_predictions}: exists; it is not overwritten. Give another name."
-        )
-    chosen = choose_device(device)  # type: ignore[arg-type]
-    network, info = load_network(checkpoint, chosen)
     geometry = input_geometry(info.network, info.size if size is None else size)
     loader_settings = LoaderSettings(batch_size=batch_size, num_workers=num_workers)
-    scorer = predict_split(network, packed, geometry, chosen, loader_settings, averaging=averaging)
+    device = next(network.parameters()).device
+    scorer = predict_split(network, packed, geometry, device, loader_settings, averaging=averaging)
     if write_predictions is not None:
         scorer.write_predictions(write_predictions)
     averaged_over = (

@@ -18,6 +18,7 @@ from posemodel.errors import DataError, SettingsError
 from posemodel.inference.decoder import Detections
 from posemodel.inference.drawing import draw_to_scale
 from posemodel.inference.pictures import SUFFIXES, pictures_below
+from posemodel.skeleton import Skeleton
 
 JPEG = (".jpg", ".jpeg")
 JPEG_QUALITY = 92
@@ -84,8 +85,12 @@ def drawings(requested: Sequence[Picture], folder: Path) -> list[Path]:
 class Drawing:
     """Draws pictures in a thread; a context manager whose end waits until all are written."""
 
-    def __init__(self, min_score: float, min_parts: int, *, exif: Exif = "ignore") -> None:
-        """Do not draw people below either threshold; ``exif``: how the pictures were read for prediction."""
+    def __init__(self, min_score: float, min_parts: int, skeleton: Skeleton, *, exif: Exif = "ignore") -> None:
+        """Do not draw people below either threshold.
+
+        ``skeleton``: the network's; ``exif``: how the pictures were read for prediction.
+        """
+        self.skeleton = skeleton
         self.min_score, self.min_parts, self.exif = min_score, min_parts, exif
         self.people = 0
         """Number of people drawn so far."""
@@ -110,7 +115,9 @@ class Drawing:
         parts = (detections.people[..., 2] > 0).sum(axis=1)
         people = detections.people[(detections.scores >= self.min_score) & (parts >= self.min_parts)]
         pixels = decode_image(file, exif=self.exif)
-        encoded = None if pixels is None else _encoded(draw_to_scale(np.asarray(pixels), people), target.suffix)
+        encoded = None
+        if pixels is not None:
+            encoded = _encoded(draw_to_scale(np.asarray(pixels), people, skeleton=self.skeleton), target.suffix)
         if encoded is None:
             log(f"not drawn: {file} ({'the file is gone' if pixels is None else f'too large for {target.suffix}'})")
             return 0

@@ -16,14 +16,21 @@ if TYPE_CHECKING:
 
 
 def measure_speed(
-    name: str, *, data: Path | None, device: str, repeats: int | None, as_json: bool, report: Path | None
+    name: str,
+    *,
+    data: Path | None,
+    device: str,
+    parts: int | None,
+    repeats: int | None,
+    as_json: bool,
+    report: Path | None,
 ) -> None:
     """Run one benchmark, or all, and print the results; exits 1 if a measurement failed."""
 
     def log_start(benchmark_name: str) -> None:
         log(f"measuring {benchmark_name} ...")
 
-    results = measure(name, Request(data, choose_device(cast("Device", device)), repeats), log_start)
+    results = measure(name, Request(data, choose_device(cast("Device", device)), repeats, parts), log_start)
     if report is not None:
         log(f"report: {write_speed_report(results, report)}")
     if as_json:
