@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from posemodel.network.weights import load_network
-from tests.support.keypoint_sets import KINDS, SIDE, write_set
+from tests.support.drawn_sets import KINDS, SIDE, write_set
 from tests.support.place import Place
 
 POINTS = {"hand": 21, "face": 68, "animals": 20, "clothes": 294, "point": 1}

@@ -16,7 +16,6 @@ from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
 from posemodel.scoring.evaluation import PeopleFinder, predict_split, split_scorer
 from posemodel.scoring.oracle import oracle_scores
-from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
 from posemodel.training.validation import validate
 
