@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from posemodel.config import Exif
-from posemodel.data.annotations.categories import person_category_ids
+from posemodel.data.annotations.categories import find_in, flat_keypoints
 from posemodel.data.annotations.problems import Problem
 from posemodel.data.annotations.reading import read
+from posemodel.data.annotations.skeletons import SkeletonChoice, read_choice
 from posemodel.data.derived import REPORT, derived_split, is_derived, without_derived_splits
 from posemodel.data.images.facts import ImageFacts, shared_pictures
 from posemodel.data.images.matching import file_names_in, find_images
@@ -16,10 +17,11 @@ from posemodel.data.images.problems import image_problems
 from posemodel.data.labelled_counts import ROLES, few_images_warnings
 from posemodel.data.layout import Data, DataSet, find_split, require_split, split_names
 from posemodel.data.notes import Note
-from posemodel.data.open_split import read_document
+from posemodel.data.open_split import read_document, with_skeleton
 from posemodel.data.packed_split import PackedSplit
 from posemodel.data.packing import packed_arrays
 from posemodel.errors import DataError
+from posemodel.skeleton import Skeleton
 
 COUNTS = ("images", "people", "crowds", "unlabelled")
 
@@ -35,6 +37,8 @@ class CheckResult:
     """
     labelled_images: dict[str, int] = field(default_factory=dict)
     """Split -> number of images with labelled people, for the splits of a study (see ``labelled_counts.ROLES``)."""
+    skeletons: dict[str, Skeleton] = field(default_factory=dict)
+    """Split -> the skeleton of its annotations, for those without problems; a training uses that of `train`."""
 
     def as_document(self) -> dict[str, Any]:
         """Return the JSON document of `posebench data check`."""
@@ -56,6 +60,7 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
     ``exif``: `follow` turns images by their EXIF orientation before their sizes are compared, `ignore` does not.
     """
     data = DataSet.of(data)
+    choice = read_choice(data)
     names = split_names(data)
     if not names:
         require_split(data, "train")
@@ -77,22 +82,30 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
         images = find_images(files, file_names_in(document), data, exif=exif)
         result.notes.extend(images.notes)
         document = images.with_found_names(document)
-        document, notes, problems = read(document, files.annotations)
+        document, notes, problems = read(document, files.annotations, choice=choice)
         result.problems.extend(problems)
         result.notes.extend(notes)
-        result.splits[name] = count(document)
+        result.splits[name] = count(document, choice)
         if isinstance(document.get("images"), list):
             result.notes.extend(_files_listed_twice(document, files.annotations))
             facts[name] = ImageFacts(files.annotations, exif)
             result.problems.extend(image_problems(document, images, decode=True, on_examined=facts[name].add))
             result.notes.extend(facts[name].notes())
         if not problems:
-            packed[files.annotations] = PackedSplit.from_arrays(
-                packed_arrays(document), name=name, annotations=str(files.annotations), folder=str(files.images)
-            )
+            try:
+                arrays = packed_arrays(document, choice)
+            except DataError as error:  # the skeleton that was given does not fit
+                result.problems.append(Problem(str(files.annotations), None, str(error)))
+            else:
+                packed[files.annotations] = PackedSplit.from_arrays(
+                    arrays, name=name, annotations=str(files.annotations), folder=str(files.images)
+                )
+                result.skeletons[name] = packed[files.annotations].skeleton
         if not result.splits[name]["people"] and not any(problem.of_whole_file for problem in problems):
-            text = f"the split `{name}` has no labelled person: it can be neither learned from nor scored"
+            noun = find_in(document, choice).noun
+            text = f"the split `{name}` has no labelled {noun}: it can be neither learned from nor scored"
             result.notes.append(Note(str(files.annotations), "no-labelled-person", 1, text))
+    result.problems.extend(_other_keypoints(data, packed))
     result.notes.extend(shared_pictures(facts))
     result.notes.extend(_missing_splits(data, names))
     labelled = _labelled_splits(data, packed)
@@ -118,6 +131,18 @@ def _files_listed_twice(document: dict[str, Any], annotations: Path) -> Iterator
             "one id are background under the other"
         )
         yield Note(str(annotations), "file-twice", len(repeated), text)
+
+
+def _other_keypoints(data: DataSet, packed: Mapping[Path, PackedSplit]) -> Iterator[Problem]:
+    """Yield a problem for each annotation file whose keypoints are not those of `train`."""
+    train = find_split(data, "train")
+    if train is None or train.annotations not in packed:
+        return
+    for annotations, split in packed.items():
+        try:
+            with_skeleton(split, packed[train.annotations].skeleton)
+        except DataError as error:
+            yield Problem(str(annotations), None, str(error).removeprefix(f"{annotations}: "))
 
 
 def _labelled_splits(data: DataSet, packed: Mapping[Path, PackedSplit]) -> dict[str, PackedSplit]:
@@ -152,18 +177,20 @@ def _missing_splits(data: DataSet, names: list[str]) -> Iterator[Note]:
         yield Note(str(train.annotations), "val-from-train", 1, text)
 
 
-def count(document: dict[str, Any]) -> dict[str, int]:
-    """Count images, people with and without labelled keypoints, and crowds; malformed entries are skipped."""
+def count(document: dict[str, Any], choice: SkeletonChoice | None = None) -> dict[str, int]:
+    """Count images, people (or other objects) with and without labelled keypoints, and crowds.
+
+    Malformed entries are skipped.
+    """
     images, annotations = (document.get(key) for key in ("images", "annotations"))
     counts = dict.fromkeys(COUNTS, 0)
     counts["images"] = len(images) if isinstance(images, list) else 0
-    person = person_category_ids(document)
+    person = find_in(document, choice).ids
     for annotation in annotations if isinstance(annotations, list) else ():
         # A malformed reference may be a list, which is not hashable.
         if not isinstance(annotation, dict) or not any(annotation.get("category_id") == c for c in person):
             continue
-        keypoints = annotation.get("keypoints")
-        visibilities = keypoints[2::3] if isinstance(keypoints, list) else []
+        visibilities = (flat_keypoints(annotation.get("keypoints")) or [])[2::3]
         if annotation.get("iscrowd"):
             counts["crowds"] += 1
         elif any(isinstance(v, (int, float)) and v > 0 for v in visibilities):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from posemodel.data.annotations.problems import Problem
 from posemodel.data.annotations.reading import read
+from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.images.matching import Images
 from posemodel.data.images.problems import image_problems
 from posemodel.data.notes import Note
@@ -62,16 +63,18 @@ def sound_part(
     images: Images | None = None,
     skip_bad: bool = False,
     segments: bool = True,
+    choice: SkeletonChoice | None = None,
 ) -> SoundPart:
     """Check a parsed annotation file (see ``reading``) and return its usable part: all of it without ``skip_bad``.
 
     ``images``: the located images; None: image files are not checked. ``segments=False`` ignores segmentations.
-    ``skip_bad`` leaves out images whose entry or file is bad. It also leaves out an image with a bad person annotation,
-    because that person would be taught and scored as background; if the annotation's image is not in the file's
-    `images`, only the annotation is left out. Raises DataError with the first few problems and their number; with
-    ``skip_bad`` only if the whole file is unusable, or nothing is left.
+    ``choice``: the category and the keypoints that the user chose. ``skip_bad`` leaves out images whose entry or file
+    is bad. It also leaves out an image with a bad annotation, because that person would be taught and scored as
+    background; if the annotation's image is not in the file's `images`, only the annotation is left out. Raises
+    DataError with the first few problems and their number; with ``skip_bad`` only if the whole file is unusable, or
+    nothing is left.
     """
-    document, notes, problems = read(document, path, segments=segments)
+    document, notes, problems = read(document, path, segments=segments, choice=choice)
     unusable = [p for p in problems if p.of_whole_file]
     if images is not None and not unusable:
         problems = (*problems, *image_problems(document, images, decode=False))

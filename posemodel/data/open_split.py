@@ -6,6 +6,7 @@ the hash of its content, and are only memory-mapped the next time. A file with a
 """
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from typing import Any
 
 from posemodel.config import Exif
 from posemodel.data import index_cache
+from posemodel.data.annotations.categories import numbered_names, order_of
 from posemodel.data.annotations.document import parse_fast, paused_collector, read_document, release_unused_memory
 from posemodel.data.annotations.reading import read_entry_by_entry
+from posemodel.data.annotations.skeletons import SkeletonChoice, read_choice
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.derived import SELECT, derived_split, is_derived, without_derived_splits
 from posemodel.data.images.inspection import orientation_notes, with_checked_images, with_image_paths
@@ -25,6 +28,7 @@ from posemodel.data.notes import Note, distinct, from_bytes, to_bytes
 from posemodel.data.packed_split import NOTES, STORED_NAMES, Arrays, PackedSplit, people_from_coco, people_to_coco
 from posemodel.data.packing import pack_truth, packed_arrays
 from posemodel.errors import DataError
+from posemodel.skeleton import Skeleton
 
 __all__ = [
     "PackedSplit",
@@ -37,6 +41,8 @@ __all__ = [
     "read_document",
 ]
 
+_SHOWN_NAMES = 8
+"""Maximum number of keypoint names that an error lists."""
 SMALLEST_CACHED = 1 << 20
 """Minimum size in bytes of an annotation file whose arrays are cached; a smaller one is parsed in some 0.05 s."""
 
@@ -45,6 +51,7 @@ def open_split(
     data: Data,
     split: str,
     *,
+    skeleton: Skeleton | None = None,
     hold_out_select: bool = False,
     hold_out_val: bool = False,
     skip_bad: bool = False,
@@ -55,10 +62,12 @@ def open_split(
 
     ``split`` is `train`, `val`, `select`, `report` or any other name with an annotation file. `select` and `val`
     without files of their own are fixed tenths of `train` that share no image; ``hold_out_select`` and ``hold_out_val``
-    take these out of `train`. Every image's header and end marker are checked, unless ``look_at_images`` is False (for
-    uses that need no pixels); ``exif`` `follow` turns pixels by their EXIF orientation, and compares sizes after that.
-    ``skip_bad`` leaves bad images and annotations out (see ``sound_part``) and counts them in ``left_out``. Raises
-    DataError with the first bad entries and their number.
+    take these out of `train`. ``skeleton`` is one that the split must have: its annotations are brought into that
+    order; None: the file's own, with what it leaves open derived. Every image's header and end marker are checked,
+    unless ``look_at_images`` is False (for uses that need no pixels); ``exif`` `follow` turns pixels by their EXIF
+    orientation, and compares sizes after that. ``skip_bad`` leaves bad images and annotations out (see ``sound_part``)
+    and counts them in ``left_out``. Raises DataError with the first bad entries and their number, or if the keypoints
+    are not those of ``skeleton``.
 
     Example:
         split = open_split("coco", "val")
@@ -67,13 +76,17 @@ def open_split(
     data = DataSet.of(data)
     derived = is_derived(data, split) and (split == SELECT or find_split(data, "train") is not None)
     files = require_split(data, "train" if derived else split)
-    packed = _open_sound_file(files)
+    choice = read_choice(data)
+    packed = _open_sound_file(files, choice)
     if packed is not None:
         packed = replace(packed, exif=exif)
         packed = with_checked_images(packed, files, data) if look_at_images else packed
     if packed is None:
-        packed = _open_file_with_problems(files, data, skip_bad=skip_bad, look_at_images=look_at_images, exif=exif)
+        packed = _open_file_with_problems(
+            files, data, choice, skip_bad=skip_bad, look_at_images=look_at_images, exif=exif
+        )
     release_unused_memory()
+    packed = packed if skeleton is None else with_skeleton(packed, skeleton)
     packed = replace(packed, skip_bad=skip_bad, notes=(*files.notes, *packed.notes))
     if derived:
         return derived_split(packed, split)
@@ -90,10 +103,33 @@ def collect_notes(splits: Iterable[PackedSplit]) -> tuple[Note, ...]:
     return distinct(note for split in splits for note in split.notes)
 
 
-def _open_sound_file(files: SplitFiles) -> PackedSplit | None:
+def with_skeleton(packed: PackedSplit, skeleton: Skeleton) -> PackedSplit:
+    """Return the split with this skeleton, its annotations in that order.
+
+    Keypoints without names are taken in the skeleton's order. Raises DataError if the annotations have other keypoints.
+    """
+    own = packed.skeleton.keypoints
+    if own == numbered_names(skeleton.num_keypoints):
+        return packed.in_order(skeleton, tuple(range(len(own))))
+    order = order_of(skeleton.keypoints, own)
+    if order is None:
+        raise DataError(
+            f"{packed.annotations}: its keypoints are not those needed: it has {_shown_names(own)}; needed are "
+            f"{_shown_names(skeleton.keypoints)}. Give annotations with these names, in any order, or choose another "
+            "category with --category."
+        )
+    return packed.in_order(skeleton, order)
+
+
+def _shown_names(names: tuple[str, ...]) -> str:
+    more = ", ..." if len(names) > _SHOWN_NAMES else ""
+    return f"{len(names)} ({', '.join(names[:_SHOWN_NAMES])}{more})"
+
+
+def _open_sound_file(files: SplitFiles, choice: SkeletonChoice) -> PackedSplit | None:
     """Open the split of an annotation file without problems; None if it has any, or cannot be read."""
     try:
-        arrays, mapped_from = _load_or_build_arrays(files.annotations)
+        arrays, mapped_from = _load_or_build_arrays(files.annotations, choice)
     except OSError:
         return None
     if arrays is None:
@@ -102,23 +138,23 @@ def _open_sound_file(files: SplitFiles) -> PackedSplit | None:
     return _make_split(arrays, files, notes=notes, mapped_from=mapped_from)
 
 
-def _load_or_build_arrays(annotations: Path) -> tuple[Arrays | None, str | None]:
+def _load_or_build_arrays(annotations: Path, choice: SkeletonChoice) -> tuple[Arrays | None, str | None]:
     """Return the arrays of an annotation file, with its notes, and the cache file that they are mapped from.
 
     The arrays are None if the file has a problem; the cache file is None if they are not mapped from one.
     """
     use_cache = annotations.stat().st_size >= SMALLEST_CACHED
     if use_cache:
-        file = index_cache.cache_file(index_cache.digest_of_file(annotations))
+        file = index_cache.cache_file(_cache_key(index_cache.digest_of_file(annotations), choice))
         arrays = None if file is None else index_cache.load(file, STORED_NAMES)
         if arrays is not None:
             return arrays, str(file)
     raw = annotations.read_bytes()
-    file = index_cache.cache_file(hashlib.sha256(raw).hexdigest()) if use_cache else None
+    file = index_cache.cache_file(_cache_key(hashlib.sha256(raw).hexdigest(), choice)) if use_cache else None
     with paused_collector():
         document = parse_fast(raw)
         del raw
-        arrays = _arrays_without_problems(document, annotations)
+        arrays = _arrays_without_problems(document, annotations, choice)
         del document
     if arrays is None or file is None:
         return arrays, None
@@ -127,19 +163,26 @@ def _load_or_build_arrays(annotations: Path) -> tuple[Arrays | None, str | None]
     return (arrays, None) if mapped is None else (mapped, str(file))
 
 
-def _arrays_without_problems(document: Any, annotations: Path) -> Arrays | None:
+def _cache_key(digest: str, choice: SkeletonChoice) -> str:
+    """Return a digest of an annotation file's content and of all that the user chose."""
+    if choice.category is None and choice.keypoints is None and not choice.digest:
+        return digest
+    return hashlib.sha256(json.dumps([digest, choice.category, choice.keypoints, choice.digest]).encode()).hexdigest()
+
+
+def _arrays_without_problems(document: Any, annotations: Path, choice: SkeletonChoice) -> Arrays | None:
     notes: tuple[Note, ...] = ()
-    if not proven_sound(document):
+    if not proven_sound(document, choice=choice):
         if not isinstance(document, dict):
             return None
-        document, notes, problems = read_entry_by_entry(document, annotations)
+        document, notes, problems = read_entry_by_entry(document, annotations, choice=choice)
         if problems:
             return None
-    return packed_arrays(document) | {NOTES: to_bytes(notes)}
+    return packed_arrays(document, choice) | {NOTES: to_bytes(notes)}
 
 
 def _open_file_with_problems(
-    files: SplitFiles, data: DataSet, *, skip_bad: bool, look_at_images: bool, exif: Exif
+    files: SplitFiles, data: DataSet, choice: SkeletonChoice, *, skip_bad: bool, look_at_images: bool, exif: Exif
 ) -> PackedSplit:
     """Open the split of an annotation file that may have problems, in its entries or its images; see ``open_split``."""
     document = read_document(files.annotations)
@@ -148,13 +191,14 @@ def _open_file_with_problems(
     )
     document = images.with_found_names(document) if look_at_images else names_aside(document)
     document, left_out, notes = sound_part(
-        document, files.annotations, images=images if look_at_images else None, skip_bad=skip_bad
+        document, files.annotations, images=images if look_at_images else None, skip_bad=skip_bad, choice=choice
     )
-    packed = with_image_paths(_make_split(packed_arrays(document), files, left_out=left_out, notes=notes), images)
+    arrays = packed_arrays(document, choice)
+    packed = with_image_paths(_make_split(arrays, files, left_out=left_out, notes=notes), images)
     if look_at_images:
         packed = replace(packed, notes=(*packed.notes, *orientation_notes(packed)))
     if left_out and not len(packed.person_rows):
-        raise DataError(f"{files.annotations}: no labelled person is left; left out as bad: {left_out}.")
+        raise DataError(f"{files.annotations}: no labelled {packed.noun} is left; left out as bad: {left_out}.")
     return packed
 
 

@@ -6,6 +6,7 @@ shared memory if there is none.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,35 +17,36 @@ import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from posemodel import skeleton
 from posemodel.config import Exif
 from posemodel.data import index_cache
+from posemodel.data.annotations.categories import noun_of
 from posemodel.data.annotations.segmentation import complement
 from posemodel.data.images.files import decode_image, file_fault, image_path
 from posemodel.data.left_out import NOTHING_LEFT_OUT, LeftOut
 from posemodel.data.notes import Note
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class PackedSplit:
-    """One split. Images are addressed by position 0..len-1; a person is a non-crowd annotation with labelled keypoints.
+    """One split. Images are addressed by position 0..len-1; a person is a non-crowd object with labelled keypoints.
 
     image_ids (N,) int64, ascending; sizes (N, 2) int32 width, height; names: all file names, joined; name_start (N +
     1,). person_rows (P,): rows of ``truth`` that are people; those of image n are
     person_rows[person_start[n]:person_start[n + 1]], with person_start (N + 1,); other starts likewise. Segmentations
     (regions) are kept only for images with something to ignore. region_start (N + 1,): rows of region_ignored (R,) bool
     (True: a crowd or a person without keypoints; False: a labelled person, who is never ignored). A region is polygons
-    (region_polygon_start (R + 1,) -> polygon_start (Q + 1,) -> points (K, 2) float64) or compressed RLE
-    (region_rle_start (R + 1,) -> rle bytes). All starts and rows are int64. categories: ids of the file's person
-    categories, ascending.
+    (region_polygon_start (R + 1,) -> polygon_start (Q + 1,) -> points (M, 2) float64) or compressed RLE
+    (region_rle_start (R + 1,) -> rle bytes). All starts and rows are int64. categories: ids of the categories that are
+    read, ascending. Objects of any kind are called people here: ``skeleton`` says what they are.
 
     Example:
         split = open_split("coco", "val")
-        split.people(0)  # (N, 18, 3): x, y in pixels, visibility
+        split.people(0)  # (N, P, 3): x, y in pixels, visibility; P = split.skeleton.num_parts
     """
 
     name: str
@@ -66,6 +68,10 @@ class PackedSplit:
     categories: NDArray[np.int64]
     truth: Truth
     """The people that predictions are scored against, in all images, including those that ``subset`` leaves out."""
+    skeleton: Skeleton
+    """The keypoints of ``truth``, and the parts and limbs that are learned."""
+    category_name: str
+    """Name of the category with the id ``category``."""
     positions_kept: NDArray[np.int64] | None = None
     """Positions kept of the full split (see ``subset``); None keeps all."""
     left_out: LeftOut = NOTHING_LEFT_OUT
@@ -100,9 +106,12 @@ class PackedSplit:
     ) -> "PackedSplit":
         """Build a split from the arrays of ``packing.packed_arrays``."""
         split_arrays, truth = _split_and_truth(arrays)
+        description = json.loads(arrays[_SKELETON].tobytes())
         return cls(
             **split_arrays,
             truth=truth,
+            skeleton=Skeleton.from_document(description["skeleton"]),
+            category_name=description["category_name"],
             name=name,
             annotations=annotations,
             folder=folder,
@@ -168,8 +177,13 @@ class PackedSplit:
         return hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()[:16]
 
     @property
+    def noun(self) -> str:
+        """Word for one of the annotated objects in texts: person or object."""
+        return noun_of(self.skeleton.name)
+
+    @property
     def category(self) -> int:
-        """Id of the annotation file's first person category (1 in COCO), for results files."""
+        """Lowest id of the categories that are read (1 in COCO), for results files."""
         return int(self.categories[0])
 
     def image_id(self, position: int) -> int:
@@ -198,14 +212,21 @@ class PackedSplit:
         row = self._row(position)
         return int(self.person_start[row + 1] - self.person_start[row])
 
-    def coco_keypoints(self, position: int) -> NDArray[np.float32]:
-        """Return labelled people in COCO's order: (N, 17, 3) of x, y in pixels and visibility 0, 1, 2."""
+    def keypoints(self, position: int) -> NDArray[np.float32]:
+        """Return labelled people in the annotations' order: (N, K, 3) of x, y in pixels and visibility 0, 1, 2."""
         row = self._row(position)
         return self.truth.keypoints[self.person_rows[self.person_start[row] : self.person_start[row + 1]]]
 
     def people(self, position: int) -> NDArray[np.float32]:
-        """Return labelled people with the neck, in this project's order: (N, 18, 3) of x, y and visibility."""
-        return people_from_coco(self.coco_keypoints(position))
+        """Return labelled people with derived parts, in the heatmaps' order: (N, P, 3) of x, y and visibility."""
+        return self.skeleton.to_parts(self.keypoints(position))
+
+    def in_order(self, skeleton: Skeleton, order: tuple[int, ...]) -> "PackedSplit":
+        """Return the split with another skeleton; ``order`` (K,) is the index of each of its keypoints here."""
+        if order == tuple(range(len(order))):
+            return replace(self, skeleton=skeleton)
+        truth = replace(self.truth, keypoints=np.ascontiguousarray(self.truth.keypoints[:, order]))
+        return replace(self, truth=truth, skeleton=skeleton, mapped_from=None)
 
     def read_image(self, position: int) -> NDArray[np.uint8]:
         """Return BGR pixels (height, width, 3), turned as ``exif`` says.
@@ -281,7 +302,9 @@ _ARRAYS = tuple(_SplitArrays.__annotations__)
 _TRUTH = "truth."
 """Prefix of the names of the truth's arrays. Its image ids are not stored again: they are the split's."""
 _TRUTH_ARRAYS = tuple(each.name for each in fields(Truth) if each.name != "image_ids")
-ARRAY_NAMES = (*_ARRAYS, *(f"{_TRUTH}{name}" for name in _TRUTH_ARRAYS))
+_SKELETON = "skeleton"
+"""Name of the array that holds the skeleton and the category's name as JSON."""
+ARRAY_NAMES = (*_ARRAYS, _SKELETON, *(f"{_TRUTH}{name}" for name in _TRUTH_ARRAYS))
 """Names of all arrays that ``packing.packed_arrays`` makes."""
 NOTES = "notes"
 """Name of the array that holds the notes in ``index_cache``, see ``notes.to_bytes``."""
@@ -295,20 +318,10 @@ def _split_and_truth(arrays: Arrays) -> tuple[_SplitArrays, Truth]:
 
 
 def people_from_coco(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Convert COCO keypoints (N, 17, 3) to people (N, 18, 3) with a neck.
-
-    The neck is the midpoint of the shoulders, not rounded, if both are labelled; its visibility is the lower of theirs.
-    """
-    people = np.zeros((len(keypoints), skeleton.NUM_PARTS, 3), np.float32)
-    people[:, skeleton.PART_OF_COCO] = keypoints
-    right, left = people[:, skeleton.SHOULDERS[0]], people[:, skeleton.SHOULDERS[1]]
-    both = (right[:, 2] > 0) & (left[:, 2] > 0)
-    people[both, skeleton.NECK, :2] = (right[both, :2] + left[both, :2]) / 2
-    people[both, skeleton.NECK, 2] = np.minimum(right[both, 2], left[both, 2])
-    people[people[..., 2] == 0] = 0
-    return people
+    """Convert COCO keypoints (N, 17, 3) to people (N, 18, 3) with a neck, see ``Skeleton.to_parts``."""
+    return COCO_PERSON.to_parts(keypoints)
 
 
 def people_to_coco(people: NDArray[np.floating]) -> NDArray[np.float64]:
     """Convert people (N, 18, 3) to COCO's order (N, 17, 3), without the neck."""
-    return np.asarray(people, np.float64)[:, skeleton.PART_OF_COCO]
+    return COCO_PERSON.to_keypoints(people)

@@ -1,30 +1,36 @@
 """Pack a parsed annotation file, valid and in COCO's form, into the arrays of ``PackedSplit``, in bulk."""
 
+import json
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel import skeleton
-from posemodel.data.annotations.categories import person_category_ids
+from posemodel.data.annotations.categories import FoundCategories, find_in
 from posemodel.data.annotations.segmentation import packed_segments, start_offsets
+from posemodel.data.annotations.skeletons import SkeletonChoice, build_skeleton
 from posemodel.data.truth import Truth
+from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, Skeleton
 
 
 @dataclass(frozen=True, eq=False)
 class _Ordered:
-    """A document's N images by id, and its T person annotations by image, in the file's order within one."""
+    """A document's N images by id, and its T annotated objects by image, in the file's order within one."""
 
     images: list[dict[str, Any]]
     people: list[dict[str, Any]]
     image_of: NDArray[np.int64]
-    """(T,): position of each person's image."""
+    """(T,): position of each object's image."""
+    found: FoundCategories
 
 
-def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of ``PackedSplit`` by name; those of its truth begin with `truth.`."""
-    ordered = _order_by_image(document)
+def packed_arrays(document: dict[str, Any], choice: SkeletonChoice | None = None) -> dict[str, NDArray[Any]]:
+    """Return the arrays of ``PackedSplit`` by name; those of its truth begin with `truth.`.
+
+    `skeleton` holds the skeleton and the category's name as JSON. ``choice``: the skeleton's fields that the user gave.
+    """
+    ordered = _order_by_image(document, choice)
     images, people, image_of = ordered.images, ordered.people, ordered.image_of
     truth = _truth(ordered)
     labelled = ~truth.crowd & _has_labelled_joint(truth.keypoints)
@@ -44,7 +50,8 @@ def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
         "person_rows": np.flatnonzero(labelled),
         "region_start": start_offsets(np.bincount(image_of[regions], minlength=len(images))),
         "region_ignored": ~labelled[regions],
-        "categories": np.array(sorted(person_category_ids(document)), np.int64),
+        "categories": np.array(sorted(ordered.found.ids), np.int64),
+        "skeleton": _description(document, ordered.found, truth, choice),
         **packed_segments(
             [people[row]["segmentation"] for row in regions], [sizes[image] for image in image_of[regions]]
         ),
@@ -52,25 +59,49 @@ def packed_arrays(document: dict[str, Any]) -> dict[str, NDArray[Any]]:
     }
 
 
-def pack_truth(document: dict[str, Any]) -> Truth:
-    """Return all person annotations of a parsed, valid annotation file; its segmentations are not read."""
-    return _truth(_order_by_image(document))
+def pack_truth(document: dict[str, Any], choice: SkeletonChoice | None = None) -> Truth:
+    """Return all annotated objects of a parsed, valid annotation file; its segmentations are not read."""
+    return _truth(_order_by_image(document, choice))
 
 
-def _order_by_image(document: dict[str, Any]) -> _Ordered:
+def skeleton_of(
+    found: FoundCategories, keypoints: NDArray[np.float32], crowd: NDArray[np.bool_], choice: SkeletonChoice | None
+) -> Skeleton:
+    """Return the skeleton of the categories that are read.
+
+    ``keypoints`` (T, K, 3) and ``crowd`` (T,) are the truth's: limbs that the file leaves open are derived from them.
+    """
+    if found.keypoints == COCO_KEYPOINTS and (choice is None or not choice.digest):
+        return COCO_PERSON  # without a copy of the keypoints
+    choice = choice or SkeletonChoice(category=None, keypoints=None, digest="")
+    return build_skeleton(found.name, found.keypoints, found.pairs, keypoints[~crowd], choice)
+
+
+def _description(
+    document: dict[str, Any], found: FoundCategories, truth: Truth, choice: SkeletonChoice | None
+) -> NDArray[np.uint8]:
+    """Return the skeleton, and the name of the category of lowest id, as JSON bytes."""
+    skeleton = skeleton_of(found, truth.keypoints, truth.crowd, choice)
+    names = [c.get("name") for c in document["categories"] if isinstance(c, dict) and c.get("id") == min(found.ids)]
+    name = names[0] if isinstance(names[0], str) else found.name
+    content = {"category_name": name, "skeleton": skeleton.as_document()}
+    return np.frombuffer(json.dumps(content).encode(), np.uint8)
+
+
+def _order_by_image(document: dict[str, Any], choice: SkeletonChoice | None) -> _Ordered:
     images = sorted(document["images"], key=lambda image: image["id"])
     row_of = {image["id"]: row for row, image in enumerate(images)}
-    person = person_category_ids(document)
-    people = [annotation for annotation in document["annotations"] if annotation["category_id"] in person]
+    found = find_in(document, choice)
+    people = [annotation for annotation in document["annotations"] if annotation["category_id"] in found.orders]
     image_of = np.array([row_of[annotation["image_id"]] for annotation in people], np.int64)
     order = np.argsort(image_of, kind="stable")
-    return _Ordered(images, [people[row] for row in order], image_of[order])
+    return _Ordered(images, [people[row] for row in order], image_of[order], found)
 
 
 def _truth(ordered: _Ordered) -> Truth:
     people = ordered.people
     keypoints = np.array([person["keypoints"] for person in people], np.float32)
-    keypoints = keypoints.reshape(-1, skeleton.NUM_COCO_KEYPOINTS, 3)
+    keypoints = keypoints.reshape(-1, len(ordered.found.keypoints), 3)
     crowd = np.array([bool(person.get("iscrowd", 0)) for person in people], bool)
     declared = [person.get("num_keypoints") for person in people]
     # The declared number counts even if it is wrong, as in pycocotools.

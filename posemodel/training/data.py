@@ -53,12 +53,12 @@ def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSp
     )
     train_split = train_split.labelled_only()
     if not len(train_split):
-        raise DataError(f"{train_split.annotations}: no image with a labelled person is left to train on.")
-    val_split = open_split(data, scored, skip_bad=settings.skip_bad, exif=settings.exif)
+        raise DataError(f"{train_split.annotations}: no image with a labelled {train_split.noun} is left to train on.")
+    val_split = open_split(data, scored, skeleton=train_split.skeleton, skip_bad=settings.skip_bad, exif=settings.exif)
     if settings.labelled_only:
         val_split = val_split.labelled_only()
     if not len(val_split):
-        raise DataError(f"{val_split.annotations}: no image with a labelled person is left to score.")
+        raise DataError(f"{val_split.annotations}: no image with a labelled {val_split.noun} is left to score.")
     if settings.val_images is not None and settings.val_images < len(val_split):
         val_split = val_split.subset(np.linspace(0, len(val_split) - 1, settings.val_images).round().astype(np.int64))
     return train_split, noting_shared_images(train_split, val_split)

@@ -21,6 +21,7 @@ from posemodel.data.open_split import PackedSplit, open_split, pack_truth, peopl
 from posemodel.data.packing import packed_arrays
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
+from posemodel.skeleton import COCO_PERSON, Skeleton
 from tests.support.coco_builder import CocoBuilder, rectangle, standing_keypoints
 from tests.support.plain_pack import plain_arrays
 
@@ -79,7 +80,7 @@ def test_people_are_packed_per_image_in_order_of_image_ids(coco_builder: CocoBui
     split = open_split(coco_builder.write(), "train")
     assert [split.image_id(p) for p in range(3)] == [10, 20, 30]
     assert [split.people_count(p) for p in range(3)] == [1, 0, 2]
-    assert split.coco_keypoints(2)[1].ravel().tolist() == pytest.approx(standing_keypoints(40, 2, 30, 40))
+    assert split.keypoints(2)[1].ravel().tolist() == pytest.approx(standing_keypoints(40, 2, 30, 40))
     assert split.people(1).shape == (0, 18, 3)
     assert split.path(2).name == "000000000030.jpg"
     assert split.size(0) == (80, 64)
@@ -101,7 +102,7 @@ def test_everything_is_held_in_arrays(coco_builder: CocoBuilder) -> None:
     split = open_split(coco_builder.write(), "train")
     held = [getattr(split, field.name) for field in fields(split) if field.name != "truth"]
     for value in [*held, *vars(split.truth).values()]:
-        assert isinstance(value, (np.ndarray, str, bool, LeftOut)) or value is None or value in ((), {})
+        assert isinstance(value, (np.ndarray, str, bool, LeftOut, Skeleton)) or value is None or value in ((), {})
         assert not isinstance(value, np.ndarray) or value.dtype != object
 
 
@@ -177,6 +178,9 @@ def test_packed_in_bulk_as_one_by_one(seed: int) -> None:
     assert not problems
     assert proven_sound(document)
     packed = packed_arrays(document)
+    description = json.loads(packed.pop("skeleton").tobytes())
+    assert Skeleton.from_document(description["skeleton"]) == COCO_PERSON
+    assert description["category_name"] == "person"
     assert {name: array.tolist() for name, array in packed.items()} == plain_arrays(document)
     truth = pack_truth(document)
     np.testing.assert_array_equal(truth.image_ids, packed["image_ids"])

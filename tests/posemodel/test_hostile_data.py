@@ -331,8 +331,8 @@ WHOLE_FILES: dict[str, tuple[bytes | Spoil, str]] = {
     "categories null": (lambda b: b.split("train").update(categories=None), "no list `categories`"),
     "no images at all": (lambda b: b.split("train").update(images=[], annotations=[]), "`images` is empty"),
     "no person category": (
-        lambda b: b.split("train").update(categories=[{"id": 1, "name": "cat"}, 5, {"name": "person"}]),
-        "no category with COCO's 17 keypoints; there are `cat`",
+        lambda b: b.split("train").update(categories=[{"id": 2, "name": "cat"}, 5, {"name": "person"}]),
+        "no category has keypoints; there are `cat`",
     ),
     "no category": (lambda b: b.split("train").update(categories=[]), "there is none at all"),
 }
@@ -640,7 +640,7 @@ def test_in_bulk_nothing_else_is_sound(value: Any) -> None:
 
 
 def test_in_bulk_beyond_a_block_of_people(good: CocoBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posemodel.data.annotations.soundness._PEOPLE_PER_BLOCK", 2)
+    monkeypatch.setattr("posemodel.data.annotations.soundness._VALUES_PER_BLOCK", 2 * 51)
     assert proven_sound(good.split("train"))
     for number in range(1, 6):
         last = copy.deepcopy(good.split("train"))

@@ -166,6 +166,16 @@ SAME_ARRAYS: dict[str, tuple[Change, dict[str, int]]] = {
         lambda document: reordered(document, SORTED, [COCO_KEYPOINTS[i].replace("_", "-").upper() for i in SORTED]),
         {"reordered": 3},
     ),
+    "names as text": (
+        lambda document: document["categories"][0].update(keypoints=", ".join(COCO_KEYPOINTS)),
+        {"keypoint-names-as-text": 1},
+    ),
+    "names by number": (
+        lambda document: document["categories"][0].update(
+            keypoints={str(17 - place): name for place, name in enumerate(reversed(COCO_KEYPOINTS))}
+        ),
+        {"keypoint-names-as-text": 1},
+    ),
     "joints in lists of three": (
         lambda document: document["annotations"][0].update(
             keypoints=np.reshape(document["annotations"][0]["keypoints"], (17, 3)).tolist()
@@ -260,6 +270,7 @@ def test_every_kind_is_tried_here(valid: CocoBuilder) -> None:
         "box-clipped",
         "box-from-joints",
     }
+    tried |= {"joints-numbered", "keypoint-names-repeated"}  # never of COCO's joints: see `test_any_keypoints`
     tried |= {"visibility-3", "visibility-negative", "visibility-true-false", "area-from-box", "area-from-joints"}
     assert tried == {*KINDS}
 
@@ -595,7 +606,7 @@ def test_ids_may_be_words(valid: CocoBuilder, tmp_path: Path) -> None:
     assert {*order} == {plain.path(position).name for position in range(2)}
     for position, name in enumerate(order):
         other = next(p for p in range(2) if plain.path(p).name == name)
-        np.testing.assert_array_equal(split.coco_keypoints(position), plain.coco_keypoints(other))
+        np.testing.assert_array_equal(split.keypoints(position), plain.keypoints(other))
     results = [{"image_id": f"frame {OTHER}", "category_id": "person", "keypoints": keypoints, "score": 1.0}]
     (tmp_path / "results.json").write_text(json.dumps(results))
     assert score_file(tmp_path / "results.json", valid.file("train")).people == 2

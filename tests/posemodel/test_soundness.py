@@ -21,6 +21,7 @@ from posemodel.data.annotations import categories, problems, segmentation
 from posemodel.data.annotations.differences import KINDS
 from posemodel.data.annotations.problems import annotation_problems
 from posemodel.data.annotations.reading import read_entry_by_entry
+from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.skeleton import COCO_KEYPOINTS
 from tests.support.coco_builder import rectangle, standing_keypoints
@@ -82,6 +83,25 @@ def base() -> Document:
         ],
         "categories": [person_category(), {"id": 3, "name": "dog"}],
     }
+
+
+ANIMAL = ["nose", "withers", "tail", "left_paw", "right_paw"]
+
+
+def animals() -> Document:
+    """The same with the first five joints, those of an animal; the category of annotation 2 lists the same names."""
+    document = base()
+    for entry in document["annotations"]:
+        if "keypoints" in entry:
+            entry["keypoints"] = entry["keypoints"][:15]
+            entry["num_keypoints"] = sum(v > 0 for v in entry["keypoints"][2::3])
+    document["categories"] = [
+        {"id": 1, "name": "horse", "keypoints": ANIMAL},
+        {"id": 3, "name": "person"},
+        {"id": 4, "name": "cow", "keypoints": [name.title() for name in ANIMAL]},
+    ]
+    document["annotations"][1]["category_id"] = 4
+    return document
 
 
 @st.composite
@@ -170,7 +190,8 @@ def set_joints(*values: Any) -> Change:
 
     def change(document: Document, number: int) -> None:
         entry = annotation(document, number)
-        entry["keypoints"] = [*values, *[0] * (51 - len(values))]
+        names = document["categories"][0].get("keypoints") if document["categories"] else None
+        entry["keypoints"] = [*values, *[0] * (3 * (5 if names == ANIMAL else 17) - len(values))]
         entry["num_keypoints"] = sum(isinstance(v, int | float) and v > 0 for v in values[2::3])
 
     return change
@@ -277,6 +298,23 @@ CHANGES: dict[str, list[Change]] = {
         *(append("categories", value) for value in (5, {})),
         *(append("categories", {"id": value, "name": "cat"}) for value in ("x", "7", 3.0, True, 2**63, None)),
         together(set_category(keypoints=None), lambda document, _: unlabel_all(document)),
+        *(set_category(keypoints=", ".join(names)) for names in (COCO_KEYPOINTS, ANIMAL)),
+        *(set_category(keypoints=dict(enumerate(names))) for names in (COCO_KEYPOINTS, ANIMAL)),
+        set_category(keypoints=["a", "b", "a", "", "c"]),
+        together(set_category(name="horse", keypoints=[]), lambda document, _: document["categories"].pop()),
+        together(set_category(name="horse", keypoints=[]), set_annotation(keypoints=[0] * 14)),
+        together(set_category(name="horse", keypoints=[]), lambda document, _: cut_all(document, 44)),
+        together(set_category(name="horse", keypoints=[]), lambda document, _: unlabel_all(document)),
+        together(set_category(keypoints=["nose", None]), lambda document, _: document["categories"].pop()),
+        together(
+            set_list("categories", [{"id": 1, "keypoints": ANIMAL}, {"id": 4, "name": "cow", "keypoints": ["tail"]}]),
+            set_annotation(category_id=4, keypoints=[5, 5, 2]),
+        ),
+        set_list("categories", [{"id": 1, "name": "table"}, {"id": 4, "name": "chair", "keypoints": []}, {"id": 3}]),
+        together(
+            set_list("categories", [{"id": 1, "name": "table"}, {"id": 4, "name": "chair", "keypoints": []}]),
+            lambda document, _: unlabel_all(document),
+        ),
     ],
     "category ids": [rename_category(value) for value in (*NUMBERS, 2**63, "person")],
     "annotations": [append("annotations", 5), repeat_annotation(), repeat_annotation(id=9), repeat_annotation(area=7)],
@@ -296,6 +334,8 @@ CHANGES: dict[str, list[Change]] = {
     "keypoints": [
         without("keypoints"),
         *(set_annotation(keypoints=value) for value in (None, [], "x", 5, [0] * 48, [[0, 0, 0]] * 17, [None] * 51)),
+        *(set_annotation(keypoints=value) for value in ([0] * 16, [[0, 0, 0]] * 5, [0] * 10, [0] * 34, [[0, 0]] * 17)),
+        *(set_annotation(keypoints=value) for value in ([[0] * 51], [[0] * 15], [[0, 0, 0, 0]] * 4, [None] * 15)),
         *(set_joints(*joint) for joint in JOINTS),
         *(set_joints(5, y, 1) for _, y, _ in ((0, y, 0) for y in (-0.001, HEIGHT, HEIGHT + 0.001, HEIGHT + 2))),
         *(set_joints(5, 5, v) for v in (*NUMBERS, 3, 2.0, 2.5)),
@@ -341,6 +381,12 @@ def unlabel_all(document: Document) -> None:
         entry.pop("keypoints", None)
 
 
+def cut_all(document: Document, length: int) -> None:
+    for entry in document["annotations"]:
+        if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list):
+            entry["keypoints"] = [*entry["keypoints"], *[0] * 30][:length]
+
+
 def changed(document: Document, changes: list[tuple[Change, int]]) -> Document:
     document = copy.deepcopy(document)
     for change, number in changes:
@@ -361,21 +407,26 @@ def every_changed_document() -> Iterator[tuple[str, Document]]:
     for rule, changes in CHANGES.items():
         for position, change in enumerate(changes):
             for number in range(PEOPLE):
-                yield f"{rule} {position} {number}", changed(base(), [(change, number)])
+                for document in (base(), animals()):
+                    yield f"{rule} {position} {number}", changed(document, [(change, number)])
 
 
 def test_the_unchanged_document_is_sound() -> None:
-    assert proven_sound(base())
-    assert read_plainly(base(), segments=True)
+    for document in (base(), animals()):
+        assert proven_sound(document)
+        assert read_plainly(document, segments=True)
 
 
+@pytest.mark.parametrize("start", [base, animals])
 @pytest.mark.parametrize("segments", [True, False])
 @pytest.mark.parametrize("rule", CHANGES)
-def test_every_change_is_sound_in_bulk_where_it_is_entry_by_entry(rule: str, segments: bool) -> None:
+def test_every_change_is_sound_in_bulk_where_it_is_entry_by_entry(
+    rule: str, segments: bool, start: Callable[[], Document]
+) -> None:
     answers = set()
     for position, change in enumerate(CHANGES[rule]):
         for number in range(PEOPLE):
-            document = changed(base(), [(change, number)])
+            document = changed(start(), [(change, number)])
             sound = proven_sound(document, segments=segments)
             assert sound == read_plainly(document, segments=segments), (rule, position, number)
             if sound:
@@ -421,16 +472,24 @@ def messages_of(function: Callable[..., object]) -> set[str]:
 
 SPOKEN_BY = (
     *(problems.annotation_problems, problems._document_problems, problems.image_faults, problems._person_faults),
-    *(problems._box_fault, segmentation.segmentation_faults, segmentation._rle_faults, categories.categories_fault),
+    *(categories._uncountable, categories._unknown, categories._find_people, categories._find_objects),
+    *(
+        problems._length_fault,
+        problems._box_fault,
+        segmentation.segmentation_faults,
+        segmentation._rle_faults,
+        categories.categories_fault,
+    ),
 )
 
 
 def test_every_message_and_every_note_is_met() -> None:
     messages, kinds = set(), set()
     for _, document in every_changed_document():
-        result = read_entry_by_entry(document, FILE)
-        messages |= {problem.problem for problem in (*result.problems, *annotation_problems(document, FILE))}
-        kinds |= {note.kind for note in result.notes}
+        for choice in (None, SkeletonChoice(category="animal", keypoints=None, digest="x")):
+            result = read_entry_by_entry(document, FILE, choice=choice)
+            messages |= {problem.problem for problem in (*result.problems, *annotation_problems(document, FILE))}
+            kinds |= {note.kind for note in result.notes}
     expected = {part for function in SPOKEN_BY for part in messages_of(function)}
     assert len(expected) >= 28
     assert {part for part in expected if not any(part in message for message in messages)} == set()

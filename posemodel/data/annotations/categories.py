@@ -1,47 +1,102 @@
-"""Find the person categories of an annotation file and the order of their keypoints.
+"""Find the categories of an annotation file that are read, the names of their keypoints and the order of these.
 
-A category whose `keypoints` are COCO's 17 names, in any order, is a person category under any name; there may be
-several. A category named person without `keypoints` is read in COCO's order if there is no other person category, or if
-annotations use it. Names are compared without case, spaces, hyphens and underscores.
+Categories whose `keypoints` are COCO's 17 names, in any order, are people under any name, and are read first; there may
+be several. A category named person without `keypoints` is read in COCO's order if its annotations have 51 numbers.
+Without people, all categories with the same keypoints are read together; categories with different ones are listed, for
+the user to choose one. Names are compared without case, spaces, hyphens and underscores.
 """
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from posemodel.data.annotations.values import is_whole_number
+from posemodel.data.annotations.values import as_whole_number, is_whole_number
+from posemodel.errors import did_you_mean
 from posemodel.skeleton import COCO_KEYPOINTS
+
+if TYPE_CHECKING:
+    from posemodel.data.annotations.skeletons import SkeletonChoice  # which imports this module
 
 _SEPARATORS = re.compile(r"[\s_-]+")
 _SHOWN_NAMES, _SHOWN_CATEGORIES, _SHOWN_CHARACTERS = 30, 8, 40
 """Maximum numbers of names, categories and characters that a message quotes: a malformed file may hold very long ones.
 """
+_COCO_LIST = list(COCO_KEYPOINTS)
+_COCO_VALUES = 3 * len(COCO_KEYPOINTS)
+_PERSON, _OBJECT = "person", "object"
+NAMES_REPEATED, NAMES_AS_TEXT = "keypoint-names-repeated", "keypoint-names-as-text"
+"""Kinds of note on a category's list of names, see ``differences``."""
 
 
 @dataclass(frozen=True)
-class PersonCategories:
-    """The person categories of an annotation file."""
+class FoundCategories:
+    """The categories of an annotation file that are read, and their K keypoints."""
 
     orders: dict[int, tuple[int, ...] | None]
-    """Category id -> for each of COCO's 17 keypoints, its index in the category's `keypoints`; None if it lists none.
-    """
-    with_other_joints: dict[int, str] | None = None
-    """Category id -> description, for categories named person with other keypoints than COCO's; None if there are none.
-    """
+    """Category id -> for each keypoint, its index in the category's `keypoints`; None if it lists none."""
+    keypoints: tuple[str, ...] = COCO_KEYPOINTS
+    """Names of the K keypoints, all different: COCO's 17 for people, else those of the first category, in its order."""
+    name: str = _PERSON
+    """Name of the objects: person for COCO's keypoints, else the category's name."""
+    pairs: Any = None
+    """The first category's `skeleton`, as the file has it: pairs of its keypoints."""
+    differences: tuple[str, ...] = ()
+    """Kinds of differences (see ``differences``) by which lists of names were read, one for each category concerned."""
+    fault: str = ""
+    """Why no category can be read, or one must be chosen; empty if nothing is wrong."""
 
     @property
     def ids(self) -> set[int]:
-        """Ids of the person categories."""
+        """Ids of the categories that are read."""
         return {*self.orders}
 
     @property
-    def in_coco_order(self) -> bool:
-        """Whether every person category lists COCO's keypoints in COCO's order."""
-        return not self.with_other_joints and all(order == IN_ORDER for order in self.orders.values())
+    def values(self) -> int:
+        """Numbers of an annotation's `keypoints`: x, y and visibility of each of the K."""
+        return 3 * len(self.keypoints)
+
+    @property
+    def noun(self) -> str:
+        """Word for one annotated object in texts: person or object."""
+        return noun_of(self.name)
+
+    @cached_property
+    def in_order(self) -> tuple[int, ...]:
+        """The order (K,) of annotations that are as ``keypoints``: 0, 1, 2, ..."""
+        return tuple(range(len(self.keypoints)))
 
 
-IN_ORDER = tuple(range(len(COCO_KEYPOINTS)))
+class _Listed(NamedTuple):
+    """A category with the names that it lists (none: empty)."""
+
+    entry: dict[str, Any]
+    names: tuple[str, ...]
+    difference: str = ""
+    is_numbered: bool = False
+    """Whether it lists no names, and ``names`` were made for it."""
+
+    @property
+    def id(self) -> int:
+        number: int = self.entry["id"]
+        return number
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether it lists no names at all; others without ``names`` list something that is none."""
+        return not self.names and not self.entry.get("keypoints")
+
+    @property
+    def is_named_person(self) -> bool:
+        name = self.entry.get("name")
+        return isinstance(name, str) and plain_name(name) == _PERSON
+
+
+def noun_of(name: str) -> str:
+    """Return the word for one annotated object of this name in texts: person if that is its name, else object."""
+    return _PERSON if plain_name(name) == _PERSON else _OBJECT
 
 
 def plain_name(name: str) -> str:
@@ -49,83 +104,350 @@ def plain_name(name: str) -> str:
     return _SEPARATORS.sub("", name).casefold()
 
 
-_COCO_INDEX = {plain_name(name): index for index, name in enumerate(COCO_KEYPOINTS)}
+def order_of(names: Sequence[str], other: Sequence[str]) -> tuple[int, ...] | None:
+    """Return the index in ``other`` of each of ``names``; None unless both hold the same names, in any order."""
+    if len(names) != len(other):
+        return None
+    if [*names] == [*other]:
+        return tuple(range(len(names)))
+    keys, other_keys = _comparable(names), _comparable(other)
+    index = {key: number for number, key in enumerate(other_keys)}
+    return tuple(index[key] for key in keys) if {*keys} == {*other_keys} else None
 
 
-def find_person_categories(categories: Any, annotations: Any = ()) -> PersonCategories:
-    """Find the person categories of a document that may be malformed; entries whose id is not an integer are left out.
+def _comparable(names: Sequence[str]) -> list[str]:
+    """Return plain names, if they tell the names apart (`1_1` and `11` do not), else the names themselves."""
+    plain = [plain_name(name) for name in names]
+    return plain if len({*plain}) == len(plain) else [*names]
 
-    If one category has COCO's keypoints and another is only named person, the latter counts only if an annotation uses
-    it. ``annotations`` serve this check alone.
+
+def numbered_names(count: int) -> tuple[str, ...]:
+    """Return names for keypoints without: `point_1`, `point_2`, ..."""
+    return tuple(f"point_{number}" for number in range(1, count + 1))
+
+
+def find_categories(categories: Any, annotations: Any = (), choice: "SkeletonChoice | None" = None) -> FoundCategories:
+    """Find the categories to read in a document that may be malformed; entries whose id is no integer are left out.
+
+    ``choice``: the category that the user chose, by name or id, and K names of keypoints, for categories that list none
+    (or a number of names that their annotations do not have) and whose annotations have K. ``annotations`` serve to
+    tell categories that are used from others, and to count keypoints that have no names.
     """
-    entries = (
-        [c for c in categories if isinstance(c, dict) and is_whole_number(c.get("id"))] if _is_list(categories) else []
-    )
+    entries = [
+        _listed(entry) for entry in _items(categories) if isinstance(entry, dict) and is_whole_number(entry.get("id"))
+    ]
+    if choice is not None and choice.category is not None:
+        chosen = _chosen(entries, choice.category)
+        if not chosen:
+            return FoundCategories({}, fault=_unknown(entries, choice.category))
+        entries = chosen
+    if choice is not None and choice.keypoints is not None:
+        entries = _with_given_names(entries, annotations, choice.keypoints)
+    people = _find_people(entries, annotations)
+    return people if people is not None else _find_objects(entries, annotations)
+
+
+def find_in(document: dict[str, Any], choice: "SkeletonChoice | None" = None) -> FoundCategories:
+    """Find the categories to read in a document that may be malformed, see ``find_categories``."""
+    return find_categories(document.get("categories"), document.get("annotations"), choice)
+
+
+def person_category_ids(document: dict[str, Any], choice: "SkeletonChoice | None" = None) -> set[int]:
+    """Return the ids of the categories that are read, of a document that may be malformed."""
+    return find_in(document, choice).ids
+
+
+def _chosen(entries: list[_Listed], category: str) -> list[_Listed]:
+    wanted = plain_name(category)
+    named = [each for each in entries if isinstance(name := each.entry.get("name"), str) and plain_name(name) == wanted]
+    return named or [each for each in entries if each.id == as_whole_number(category)]
+
+
+def _unknown(entries: list[_Listed], category: str) -> str:
+    names = [name for each in entries if isinstance(name := each.entry.get("name"), str)]
+    listed = _listing([f"`{_printable(each.entry.get('name'))}` (id {each.id})" for each in entries])
+    return f"there is no category {_printable(category)!r}.{did_you_mean(category, names)} There {listed}"
+
+
+# --- COCO's people --------------------------------------------------------------------------------------------------
+
+
+def _find_people(entries: list[_Listed], annotations: Any) -> FoundCategories | None:
+    """Return the categories of people with COCO's keypoints; None if there are none."""
     orders: dict[int, tuple[int, ...] | None] = {}
-    doubtful: dict[int, dict[str, Any]] = {}
-    for category in entries:
-        order = _coco_order(category.get("keypoints"))
+    listed: list[_Listed] = []
+    others: list[_Listed] = []
+    for each in entries:
+        order = order_of(COCO_KEYPOINTS, each.names)
         if order is not None:
-            orders[category["id"]] = order
-        elif isinstance(category.get("name"), str) and plain_name(category["name"]) == "person":
-            doubtful[category["id"]] = category
-    if orders and doubtful:
-        entries = annotations if _is_list(annotations) else []
-        used = {a["category_id"] for a in entries if isinstance(a, dict) and is_whole_number(a.get("category_id"))}
-        doubtful = {category_id: category for category_id, category in doubtful.items() if category_id in used}
-    with_other_joints = {}
-    for category_id, category in doubtful.items():
-        if category.get("keypoints"):
-            with_other_joints[category_id] = describe_category(category)
-        elif category_id not in orders:
-            orders[category_id] = None
-    return PersonCategories(orders, with_other_joints or None)
+            orders[each.id] = order
+            listed.append(each)
+        elif each.names:
+            others.append(each)
+    bare = [each for each in entries if each.is_named_person and each.is_unnamed]
+    if orders:
+        if bare or others:
+            bare_used = _used_ids(annotations, bare)
+            bare = [each for each in bare if each.id in bare_used]
+            if not _used_ids(annotations, listed) and _labelled_counts(others, annotations):
+                return None
+    else:
+        lengths = _lengths(bare, annotations)
+        bare = [each for each in bare if _COCO_VALUES in lengths[each.id] or not lengths[each.id]]
+        unlabelled = others and not any(lengths.values())
+        if not bare or (unlabelled and (_labelled_counts(others, annotations) or not _used_ids(annotations, bare))):
+            return None
+    for each in bare:
+        orders.setdefault(each.id, None)
+    other_people = [each for each in others if each.is_named_person]
+    used = _used_ids(annotations, other_people)
+    rivals = [each for each in other_people if each.id in used]
+    fault = ""
+    if rivals:
+        described = ", ".join(describe_category(each.entry) for each in rivals[:_SHOWN_CATEGORIES])
+        fault = (
+            f"there are people with other joints than COCO's: {described}. Choose with --category NAME (a name or an "
+            "id), or give all the same keypoints."
+        )
+    pairs = listed[0].entry.get("skeleton") if listed and listed[0].names == COCO_KEYPOINTS else None
+    differences = tuple(each.difference for each in listed if each.difference)
+    return FoundCategories(orders, pairs=pairs, differences=differences, fault=fault)
 
 
-def person_category_ids(document: dict[str, Any]) -> set[int]:
-    """Return the ids of the person categories of a document that may be malformed."""
-    return find_person_categories(document.get("categories"), document.get("annotations")).ids
+# --- any keypoints --------------------------------------------------------------------------------------------------
 
 
-def categories_fault(document: dict[str, Any], people: PersonCategories) -> str | None:
+def _find_objects(entries: list[_Listed], annotations: Any) -> FoundCategories:
+    """Return the categories that share one list of keypoints, of any names."""
+    named = [each for each in entries if each.names]
+    unnamed = _with_numbered_names([each for each in entries if each.is_unnamed], annotations)
+    by_names: dict[frozenset[str], list[_Listed]] = {}
+    for each in (*named, *unnamed):
+        by_names.setdefault(frozenset(_comparable(each.names)), []).append(each)
+    groups = [*by_names.values()]
+    if not groups:
+        return FoundCategories({}, fault=_uncountable(entries, annotations))
+    if len(groups) > 1:
+        counts = _labelled_counts([*named, *unnamed], annotations)
+        used = [members for members in groups if any(counts[each.id] for each in members)]
+        if len(used) > 1:
+            rivals = [each for members in used for each in members if counts[each.id]]
+            described = [f"{_short(each)} in {_counted(counts[each.id], 'annotation')}" for each in rivals]
+            return FoundCategories(
+                {},
+                fault=f"categories have different keypoints, and only one kind can be read at a time: there "
+                f"{_listing(described)}. Choose with --category NAME (a name or an id).",
+            )
+        groups = used or groups
+    members = groups[0]
+    names = members[0].names
+    return FoundCategories(
+        {each.id: None if each.is_numbered else order_of(names, each.names) for each in members},
+        names,
+        _name_of(members),
+        members[0].entry.get("skeleton"),
+        tuple(each.difference for each in members if each.difference),
+    )
+
+
+def _with_numbered_names(unnamed: list[_Listed], annotations: Any) -> list[_Listed]:
+    """Return those of some categories without names whose annotations have the same K keypoints, with K names."""
+    lengths = _lengths(unnamed, annotations)
+    counts = [(each, _points(lengths[each.id])) for each in unnamed]
+    return [each._replace(names=numbered_names(count), is_numbered=True) for each, count in counts if count]
+
+
+def _with_given_names(entries: list[_Listed], annotations: Any, names: tuple[str, ...]) -> list[_Listed]:
+    """Return the categories, with these K names for those that do not list K names and whose annotations have K."""
+    lengths = _lengths([each for each in entries if len(each.names) != len(names)], annotations)
+    return [
+        each._replace(names=names, difference="")
+        if each.id in lengths and _points(lengths[each.id]) == len(names)
+        else each
+        for each in entries
+    ]
+
+
+def _points(lengths: Counter[int]) -> int:
+    """Return the number of points of most annotations, by their numbers of values; 0 if most have none in common."""
+    ((length, count),) = lengths.most_common(1) or [(0, 0)]
+    return length // 3 if length % 3 == 0 and 2 * count > lengths.total() else 0
+
+
+def _uncountable(entries: list[_Listed], annotations: Any) -> str:
+    """Say why the keypoints of categories without names cannot be counted; an empty text if none are annotated."""
+    for each in entries:
+        if not each.is_unnamed:
+            names = _printable(each.entry["keypoints"])
+            return f"{_short(each)} has `keypoints` that are no list of names: {names}. List a name for each."
+        lengths = _lengths([each], annotations)[each.id]
+        if lengths:
+            length = lengths.most_common(1)[0][0]
+            counts = ", ".join(map(str, sorted(lengths)[:_SHOWN_CATEGORIES]))
+            what = points_fault(length) or f"there are annotations of {counts} numbers"
+            return (
+                f"{_short(each)} lists no names of `keypoints`, so that all its annotations must have as many, each "
+                f"three numbers: {what}. List the names in its `keypoints`."
+            )
+    return ""
+
+
+def points_fault(length: int) -> str:
+    """Say how many points a number of values is, if it is no multiple of three: `133 numbers are 44 1/3 points`."""
+    return f"{length} numbers are {length // 3} {length % 3}/3 points" if length % 3 and length > 3 else ""
+
+
+def _name_of(members: list[_Listed]) -> str:
+    """Return a name for the objects of some categories: that of the only one, else what they have in common."""
+    for field in ("name", "supercategory"):
+        names = {_printable(name) for each in members if isinstance(name := each.entry.get(field), str) and name}
+        if len(names) == 1:
+            return names.pop()
+    return _OBJECT
+
+
+# --- the entries ----------------------------------------------------------------------------------------------------
+
+
+def _listed(entry: dict[str, Any]) -> _Listed:
+    """Return a category with the names of its keypoints, all different, as far as its `keypoints` can be read."""
+    keypoints, difference = entry.get("keypoints"), ""
+    if keypoints == _COCO_LIST:
+        return _Listed(entry, COCO_KEYPOINTS)
+    if isinstance(keypoints, str) and "," in keypoints:
+        keypoints, difference = [name.strip() for name in keypoints.split(",")], NAMES_AS_TEXT
+    elif isinstance(keypoints, dict):
+        numbers = [as_whole_number(key) for key in keypoints]
+        if None not in numbers:
+            keypoints = [name for _, name in sorted(zip(numbers, keypoints.values(), strict=True), key=_first)]
+            difference = NAMES_AS_TEXT
+    if not isinstance(keypoints, list) or not all(isinstance(name, str) or is_whole_number(name) for name in keypoints):
+        return _Listed(entry, ())
+    names = [
+        name.encode(errors="backslashreplace").decode() or f"point_{number}"
+        for number, name in enumerate(map(str, keypoints), start=1)
+    ]
+    if len({*names}) == len(names):
+        return _Listed(entry, tuple(names), difference)
+    return _Listed(entry, _unique(names), NAMES_REPEATED)
+
+
+def _unique(names: list[str]) -> tuple[str, ...]:
+    """Return names that are all different: the second `tail` becomes `tail_2`."""
+    copies: Counter[str] = Counter()
+    taken = {*names}
+    unique = []
+    for name in names:
+        copies[name] += 1
+        new = name
+        while copies[name] > 1 and new in taken:
+            new = f"{name}_{copies[name]}"
+            copies[name] += new in taken
+        taken.add(new)
+        unique.append(new)
+    return tuple(unique)
+
+
+def _first(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _annotations_of(categories: Iterable[_Listed], annotations: Any) -> list[dict[str, Any]]:
+    ids = {each.id for each in categories}
+    return [
+        annotation
+        for annotation in (_items(annotations) if ids else ())
+        if isinstance(annotation, dict)
+        and is_whole_number(annotation.get("category_id"))
+        and annotation["category_id"] in ids
+    ]
+
+
+def _used_ids(annotations: Any, categories: list[_Listed]) -> set[int]:
+    """Return the ids of those of some categories that an annotation has."""
+    return {annotation["category_id"] for annotation in _annotations_of(categories, annotations)}
+
+
+def _labelled_counts(categories: list[_Listed], annotations: Any) -> Counter[int]:
+    """Return category id -> number of annotations with a labelled keypoint."""
+    of_them = _annotations_of(categories, annotations)
+    return Counter(annotation["category_id"] for annotation in of_them if has_labelled_joint(annotation))
+
+
+def _lengths(categories: list[_Listed], annotations: Any) -> dict[int, Counter[int]]:
+    """Return category id -> how often annotations have how many numbers as `keypoints`, those without left out."""
+    lengths = {each.id: Counter[int]() for each in categories}
+    for annotation in _annotations_of(categories, annotations):
+        if length := number_of_values(annotation.get("keypoints")):
+            lengths[annotation["category_id"]][length] += 1
+    return lengths
+
+
+def number_of_values(keypoints: Any) -> int:
+    """Return how many numbers a list of `keypoints` holds, those of lists in it included; 0 if it is no list."""
+    return sum(len(each) if isinstance(each, list) else 1 for each in _items(keypoints))
+
+
+def flat_keypoints(keypoints: Any) -> list[Any] | None:
+    """Return the numbers of `keypoints`, which may be lists of x, y and visibility; None unless it is a list."""
+    if not isinstance(keypoints, list):
+        return None
+    if keypoints and all(isinstance(each, list) and len(each) == 3 for each in keypoints):
+        return [value for triple in keypoints for value in triple]
+    return keypoints
+
+
+def has_labelled_joint(annotation: dict[str, Any]) -> bool:
+    """Return whether an annotation of any category has keypoints with at least one labelled joint."""
+    keypoints = flat_keypoints(annotation.get("keypoints"))
+    return keypoints is not None and any(type(v) in (int, float) and v > 0 for v in keypoints[2::3])
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+def categories_fault(document: dict[str, Any], found: FoundCategories) -> str | None:
     """Return an error text that says why the categories are unusable and how to fix them; None if they are usable."""
-    needed = f"Needed: a category whose `keypoints` are, in any order, {', '.join(COCO_KEYPOINTS)}."
-    if not people.orders:
+    if found.fault and not found.orders:
+        return found.fault
+    if not found.orders:
         descriptions = [
             describe_category(category) for category in document["categories"] if isinstance(category, dict)
         ]
-        more = f" and {len(descriptions) - _SHOWN_CATEGORIES} more" if len(descriptions) > _SHOWN_CATEGORIES else ""
-        listed = (
-            f"there are {', '.join(descriptions[:_SHOWN_CATEGORIES])}{more}" if descriptions else "there is none at all"
+        return (
+            f"no category has keypoints; there {_listing(descriptions)}. Needed: a category with the names of its "
+            f"keypoints as `keypoints`; COCO's people have, in any order, {', '.join(COCO_KEYPOINTS)}."
         )
-        return f"no category with COCO's {len(COCO_KEYPOINTS)} keypoints; {listed}. {needed}"
-    for category_id in sorted(people.ids & conflicting_ids(document["categories"])):
+    for category_id in sorted(found.ids & conflicting_ids(document["categories"])):
         descriptions = [
             describe_category(c) for c in document["categories"] if isinstance(c, dict) and c.get("id") == category_id
         ]
         listed = ", ".join(descriptions[:_SHOWN_CATEGORIES])
         return f"`categories` lists the id {category_id} for different things: {listed}. Give each its own."
-    if people.with_other_joints:
-        return (
-            f"there are people with other joints than COCO's: {', '.join(people.with_other_joints.values())}. {needed}"
-        )
+    if found.fault:
+        return found.fault
     entries = [a for a in document["annotations"] if isinstance(a, dict) and is_whole_number(a.get("category_id"))]
-    of_people = [annotation for annotation in entries if annotation["category_id"] in people.orders]
-    unlisted = Counter(annotation["category_id"] for annotation in entries) if not of_people else Counter()
+    of_objects = [annotation for annotation in entries if annotation["category_id"] in found.orders]
+    unlisted = Counter(annotation["category_id"] for annotation in entries) if not of_objects else Counter()
     for category_id in category_ids(document["categories"]):
         unlisted.pop(category_id, None)
     if unlisted:
         ((category_id, count),) = unlisted.most_common(1)
-        wanted = " or ".join(map(str, sorted(people.orders)))
+        wanted = " or ".join(map(str, sorted(found.orders)))
+        of_what = "a category of people" if found.noun == _PERSON else "a category with keypoints"
         return (
-            f"no annotation is of a category of people (`category_id` {wanted}); {count} are of {category_id}, which "
+            f"no annotation is of {of_what} (`category_id` {wanted}); {count} are of {category_id}, which "
             "`categories` does not list: correct it, or add that category."
         )
-    unnamed = all(order is None for order in people.orders.values())
-    if unnamed and of_people and not any(annotation.get("keypoints") for annotation in of_people):
+    unnamed = all(order is None for order in found.orders.values())
+    if unnamed and of_objects and not any(annotation.get("keypoints") for annotation in of_objects):
         return (
-            "no annotation of `person` has `keypoints`: the file holds boxes and masks alone, as COCO's instances "
-            f"files do. {needed}"
+            f"no annotation of `{found.name}` has `keypoints`: the file holds boxes and masks alone, as COCO's "
+            f"instances files do. Needed: `keypoints` in its annotations, and their names in its category."
         )
     return None
 
@@ -140,12 +462,6 @@ def conflicting_ids(categories: list[Any]) -> set[int]:
             if first_content.setdefault(category["id"], content) != content:
                 conflicting.add(category["id"])
     return conflicting
-
-
-def has_labelled_joint(annotation: dict[str, Any]) -> bool:
-    """Return whether an annotation of any category has keypoints with at least one labelled joint."""
-    keypoints = annotation.get("keypoints")
-    return isinstance(keypoints, list) and any(type(v) in (int, float) and v > 0 for v in keypoints[2::3])
 
 
 def category_ids(categories: list[Any]) -> set[int]:
@@ -171,22 +487,20 @@ def describe_category(category: dict[str, Any]) -> str:
     return f"{shown} ({len(keypoints)} keypoint{'' if len(keypoints) == 1 else 's'}: {names})"
 
 
-def _coco_order(keypoints: Any) -> tuple[int, ...] | None:
-    """Return the index of each COCO keypoint in a list of names; None unless the list holds exactly COCO's 17."""
-    if not isinstance(keypoints, list) or len(keypoints) != len(COCO_KEYPOINTS):
-        return None
-    if keypoints == list(COCO_KEYPOINTS):
-        return IN_ORDER
-    if not all(isinstance(name, str) for name in keypoints):
-        return None
-    coco_indices = [_COCO_INDEX.get(plain_name(name)) for name in keypoints]
-    if {*coco_indices} != {*IN_ORDER}:
-        return None
-    return tuple(coco_indices.index(index) for index in IN_ORDER)
+def _listing(descriptions: list[str]) -> str:
+    """Return `are a, b and 3 more`, or `is none at all`."""
+    more = f" and {len(descriptions) - _SHOWN_CATEGORIES} more" if len(descriptions) > _SHOWN_CATEGORIES else ""
+    return f"are {', '.join(descriptions[:_SHOWN_CATEGORIES])}{more}" if descriptions else "is none at all"
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+def _short(category: _Listed) -> str:
+    name = category.entry.get("name")
+    shown = f"`{_printable(name)}`" if isinstance(name, str) else f"id {category.id}"
+    return f"{shown} ({_counted(len(category.names), 'keypoint')})" if category.names else shown
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _printable(value: Any) -> str:

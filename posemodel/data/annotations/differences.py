@@ -7,7 +7,9 @@ missing box for which a box around the joints is used.
 from collections import Counter
 from typing import NamedTuple
 
+from posemodel.data.annotations.categories import NAMES_AS_TEXT, NAMES_REPEATED, FoundCategories
 from posemodel.data.notes import Note
+from posemodel.skeleton import COCO_KEYPOINTS
 
 SHOWN = 5
 """Maximum number of examples in a note."""
@@ -16,7 +18,9 @@ SHOWN = 5
 class DifferenceKind(NamedTuple):
     """A kind of difference: ``one`` and ``many`` name it (singular, plural), ``handling`` says what is done about it.
 
-    ``acts``: whether it changes what is learned or scored (see ``Note.acts``).
+    ``acts``: whether it changes what is learned or scored (see ``Note.acts``). In the texts `{one}` and `{many}` stand
+    for person and people (or object and objects), `{whose}` for COCO's (or the first category's), `{points}` and
+    `{values}` for the numbers of keypoints and of their values.
     """
 
     one: str
@@ -26,7 +30,7 @@ class DifferenceKind(NamedTuple):
 
 
 def _people(what: str, handling: str, *, acts: bool = True) -> DifferenceKind:
-    return DifferenceKind(f"person {what}", f"people {what}", handling, acts)
+    return DifferenceKind(f"{{one}} {what}", f"{{many}} {what}", handling, acts)
 
 
 def _joints(what: str, handling: str, *, acts: bool = True) -> DifferenceKind:
@@ -37,18 +41,33 @@ _NO_WHOLE = "text, or with a decimal point"
 BOX_STANDS_IN = "the box is used instead"
 
 KINDS = {
-    "reordered": _people("with joints in another order than COCO's", "put into COCO's order by their names"),
+    "reordered": _people("with joints in another order than {whose}", "put into {whose} order by their names"),
     "joints-unnamed": _people(
         "of a category without a list of `keypoints`", "their joints are read in COCO's order", acts=False
+    ),
+    "joints-numbered": _people(
+        "of a category without a list of `keypoints`", "their joints are numbered as they are listed", acts=False
+    ),
+    NAMES_REPEATED: DifferenceKind(
+        "category that lists a name in `keypoints` twice",
+        "categories that list a name in `keypoints` twice",
+        "the second one is called name_2",
+        acts=False,
+    ),
+    NAMES_AS_TEXT: DifferenceKind(
+        "category whose `keypoints` are no list of names",
+        "categories whose `keypoints` are no list of names",
+        "its names are read, in their order",
+        acts=False,
     ),
     "other-category": DifferenceKind(
         "annotation with keypoints of a category that is not read",
         "annotations with keypoints of categories that are not read",
-        "left out: the people in them are taught as background",
+        "left out: the {many} in them are taught as background",
         acts=False,
     ),
-    "no-keypoints": _people("without `keypoints`", "ignored, like people without a labelled joint"),
-    "keypoints-nested": _people("with `keypoints` as 17 lists", "read as one list of 51 numbers"),
+    "no-keypoints": _people("without `keypoints`", "ignored, like {many} without a labelled joint"),
+    "keypoints-nested": _people("with `keypoints` as {points} lists", "read as one list of {values} numbers"),
     "joint-clipped": _joints("up to 1 pixel outside the image", "moved onto its border"),
     "joint-outside": _joints("more than 1 pixel outside the image", "taken as not labelled"),
     "joint-at-origin": _joints("labelled at exactly 0, 0", "taken as not labelled"),
@@ -111,16 +130,24 @@ class DifferenceCounts:
         for kind, count in other._counts.items():
             self.add(kind, count=count)
 
-    def notes(self, file: str) -> tuple[Note, ...]:
+    def notes(self, file: str, found: FoundCategories) -> tuple[Note, ...]:
         """Return a note for each kind that occurred, in the order of ``KINDS``."""
+        of_people = found.noun == "person"
+        words = {
+            "one": found.noun,
+            "many": "people" if of_people else "objects",
+            "whose": "COCO's" if found.keypoints == COCO_KEYPOINTS else "the first category's",
+            "points": str(len(found.keypoints)),
+            "values": str(found.values),
+        }
         return tuple(
-            Note(file, kind, count, self._text(kind, count), acts=KINDS[kind].acts)
+            Note(file, kind, count, self._text(kind, count, words), acts=KINDS[kind].acts)
             for kind in KINDS
             if (count := self._counts[kind])
         )
 
-    def _text(self, kind: str, count: int) -> str:
+    def _text(self, kind: str, count: int, words: dict[str, str]) -> str:
         entry, examples = KINDS[kind], self._examples.get(kind, [])
         more = f"; and {count - len(examples)} more" if len(examples) == SHOWN and count > SHOWN else ""
         listed = f" ({'; '.join(examples)}{more})" if examples else ""
-        return f"{count} {entry.one if count == 1 else entry.many}: {entry.handling}{listed}"
+        return f"{count} {entry.one if count == 1 else entry.many}: {entry.handling}".format(**words) + listed

@@ -1,16 +1,17 @@
-"""Convert one person's annotation to COCO's form: joints in COCO's order, a box, an area and a mask.
+"""Convert one object's annotation to COCO's form: joints in the order of its names, a box, an area and a mask.
 
-Joint and keypoint mean the same. A person with a labelled joint is usable without box, mask and area: these are then
-derived from the others and the joints. For a person without a labelled joint, the image region of the mask or box is
-ignored; with neither, the annotation is left unchanged and reported as a problem.
+A person is an object of any kind here; joint and keypoint mean the same. A person with a labelled joint is usable
+without box, mask and area: these are then derived from the others and the joints. For a person without a labelled
+joint, the image region of the mask or box is ignored; with neither, the annotation is left unchanged and reported as a
+problem.
 """
 
 import math
 from typing import Any
 
-from posemodel import skeleton
+from posemodel.data.annotations.categories import flat_keypoints
 from posemodel.data.annotations.differences import DifferenceCounts
-from posemodel.data.annotations.problems import KEYPOINT_VALUES, VISIBILITIES, box_inside
+from posemodel.data.annotations.problems import VISIBILITIES, box_inside
 from posemodel.data.annotations.segmentation import (
     FLAT,
     MISSING,
@@ -45,7 +46,7 @@ def read_person(
 ) -> dict[str, Any]:
     """Return a person's annotation in COCO's form, unchanged if it already is; ``size``: width and height of the image.
 
-    ``order`` is the index of each of COCO's keypoints in the annotation. Fields that cannot be read are left unchanged;
+    ``order`` (K,) is the index of each keypoint in the annotation. Fields that cannot be read are left unchanged;
     ``problems`` reports them. Each difference is counted in ``differences``.
     """
     crowd = _read_iscrowd(annotation, differences)
@@ -82,17 +83,17 @@ def _read_iscrowd(annotation: dict[str, Any], differences: DifferenceCounts) -> 
 def _read_joints(
     person: dict[str, Any], order: tuple[int, ...], size: tuple[int, int], differences: DifferenceCounts
 ) -> tuple[list[float] | None, dict[str, Any]]:
-    """Return the 51 numbers in COCO's order (None if they cannot be read), and the annotation with these numbers."""
+    """Return the 3 K numbers in the given order (None if they cannot be read), and the annotation with them."""
     stated = person.get("keypoints")
     if stated is None or stated == []:
         differences.add("no-keypoints")
-        keypoints: list[float] | None = [0] * KEYPOINT_VALUES
+        keypoints: list[float] | None = [0] * (3 * len(order))
         labelled = 0
     else:
-        flat = _flat_list(stated, differences)
+        flat = _flat_list(stated, 3 * len(order), differences)
         if flat is None:
             return None, person
-        keypoints, labelled = _joints_in_coco_order(flat, order, size, differences)
+        keypoints, labelled = _joints_in_order(flat, order, size, differences)
     if keypoints is None:
         return None, person
     changes: dict[str, Any] = {} if keypoints == stated and _are_plain_numbers(stated) else {"keypoints": keypoints}
@@ -105,19 +106,19 @@ def _are_plain_numbers(values: list[Any]) -> bool:
     return {*map(type, values)} <= {int, float}
 
 
-def _flat_list(stated: Any, differences: DifferenceCounts) -> list[Any] | None:
-    if not isinstance(stated, list):
+def _flat_list(stated: Any, values: int, differences: DifferenceCounts) -> list[Any] | None:
+    flat = flat_keypoints(stated)
+    if flat is None or len(flat) != values:
         return None
-    if len(stated) == skeleton.NUM_COCO_KEYPOINTS and all(isinstance(each, list) and len(each) == 3 for each in stated):
+    if flat is not stated:
         differences.add("keypoints-nested")
-        return [value for triple in stated for value in triple]
-    return stated if len(stated) == KEYPOINT_VALUES else None
+    return flat
 
 
-def _joints_in_coco_order(
+def _joints_in_order(
     flat: list[Any], order: tuple[int, ...], size: tuple[int, int], differences: DifferenceCounts
 ) -> tuple[list[float] | None, int]:
-    """Return the joints in COCO's order, and how many were labelled before those outside the image were dropped."""
+    """Return the joints in the given order, and how many were labelled before those outside the image were dropped."""
     joints: list[float] = []
     labelled = 0
     joint_differences = DifferenceCounts()

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from posemodel import skeleton
-from posemodel.data.annotations.categories import person_category_ids
+from posemodel.data.annotations.categories import FoundCategories, find_in, number_of_values, points_fault
 from posemodel.data.annotations.segmentation import (
     FEWEST_JOINT_COORDINATES,
     all_finite,
@@ -21,11 +20,11 @@ from posemodel.data.annotations.segmentation import (
     segmentation_faults,
 )
 from posemodel.data.annotations.values import is_whole_number
+from posemodel.skeleton import COCO_KEYPOINTS
 
 BOX_TOLERANCE = 1.0
 """Pixels by which a box may reach over the image border, because annotation tools round."""
-KEYPOINT_VALUES = 3 * skeleton.NUM_COCO_KEYPOINTS
-"""Numbers of an annotation's `keypoints`: x, y and visibility of each joint."""
+KEYPOINT_VALUES = 3 * len(COCO_KEYPOINTS)  # until no caller is left
 VISIBILITIES = (0, 1, 2)
 """Values of a keypoint's visibility: not labelled, occluded, visible."""
 CROWD_FLAGS = (0, 1)
@@ -63,20 +62,24 @@ class Problem:
         return {"file": self.file, "id": self.id, "problem": self.problem}
 
 
-def annotation_problems(document: dict[str, Any], path: Path, *, segments: bool = True) -> list[Problem]:
+def annotation_problems(
+    document: dict[str, Any], path: Path, *, segments: bool = True, found: FoundCategories | None = None
+) -> list[Problem]:
     """List the errors in an annotation file that would make training or scores wrong, after ``reading`` converted it.
 
-    Image files are not read. ``segments=False`` skips the segmentations, which scoring does not read.
+    Image files are not read. ``segments=False`` skips the segmentations, which scoring does not read. ``found``: the
+    categories that are read, if they are known already.
     """
     file = str(path)
     missing = [key for key in ("images", "annotations", "categories") if not isinstance(document.get(key), list)]
     if missing:
         return [Problem(file, None, f"no list `{key}`") for key in missing]
-    return list(_document_problems(document, file, segments))
+    return list(_document_problems(document, file, segments, find_in(document) if found is None else found))
 
 
-def _document_problems(document: dict[str, Any], file: str, segments: bool) -> Iterator[Problem]:
-    person_ids = person_category_ids(document)
+def _document_problems(
+    document: dict[str, Any], file: str, segments: bool, found: FoundCategories
+) -> Iterator[Problem]:
     if not document["images"]:
         yield Problem(file, None, "`images` is empty")
     images: list[Any] = document["images"]
@@ -112,9 +115,9 @@ def _document_problems(document: dict[str, Any], file: str, segments: bool) -> I
         position = first_position[image_id]
         if not is_whole_number(category_id):
             text = "`category_id` is not a whole number"
-        elif category_id in person_ids:
+        elif category_id in found.orders:
             image = images[position]
-            text = "; ".join(_person_faults(annotation, image["width"], image["height"], segments))
+            text = "; ".join(_person_faults(annotation, found.values, image["width"], image["height"], segments))
         else:
             continue
         if text:
@@ -147,12 +150,11 @@ def is_inside_folder(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _person_faults(annotation: dict[str, Any], width: int, height: int, segments: bool) -> Iterator[str]:
-    """Yield what is wrong with a person in an image of ``width`` x ``height`` pixels."""
+def _person_faults(annotation: dict[str, Any], values: int, width: int, height: int, segments: bool) -> Iterator[str]:
+    """Yield what is wrong with an object of so many keypoint values in an image of ``width`` x ``height`` pixels."""
     keypoints = annotation.get("keypoints")
-    if not isinstance(keypoints, list) or len(keypoints) != KEYPOINT_VALUES:
-        length = len(keypoints) if isinstance(keypoints, list) else "none"
-        yield f"`keypoints` must hold {KEYPOINT_VALUES} numbers, has {length}"
+    if not isinstance(keypoints, list) or len(keypoints) != values:
+        yield f"`keypoints` must hold {values} numbers, has {_length_fault(keypoints, values)}"
     elif not all_finite(keypoints):
         yield "`keypoints` holds a value that is not a finite number"
     elif unknown_visibility := next((v for v in keypoints[2::3] if v not in VISIBILITIES), None):
@@ -177,6 +179,19 @@ def _person_faults(annotation: dict[str, Any], width: int, height: int, segments
         yield from mask_faults
         if mask_faults and box_fault is not None:
             yield "so neither box nor mask says where this person is, whose region must be ignored in training"
+
+
+def _length_fault(keypoints: Any, values: int) -> str:
+    """Say how many numbers there are instead of ``values``, and how many points these are."""
+    if not isinstance(keypoints, list):
+        return "none"
+    length = number_of_values(keypoints)
+    if length == values:
+        return f"{length} in lists that are not all x, y and visibility"
+    if 3 * length == 2 * values:
+        return f"{length}: x and y alone? A visibility of 0, 1 or 2 must follow each pair"
+    points = points_fault(length)
+    return f"{length}: {points}" if points else f"{length}"
 
 
 def _triples(keypoints: list[float]) -> Iterator[tuple[float, float, float]]:

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from posemodel.data.annotations.categories import (
-    IN_ORDER,
-    PersonCategories,
+    FoundCategories,
     categories_fault,
     describe_category,
-    find_person_categories,
+    find_categories,
     has_labelled_joint,
 )
 from posemodel.data.annotations.differences import DifferenceCounts
 from posemodel.data.annotations.person import read_person
 from posemodel.data.annotations.problems import Problem, annotation_problems, image_faults
+from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.annotations.values import as_whole_number, id_from_word, is_whole_number
 from posemodel.data.notes import Note
@@ -39,17 +39,22 @@ class Reading(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def read(document: dict[str, Any], path: Path, *, segments: bool = True) -> Reading:
+def read(
+    document: dict[str, Any], path: Path, *, segments: bool = True, choice: SkeletonChoice | None = None
+) -> Reading:
     """Convert a parsed annotation file; ``path`` is the file that notes and problems name.
 
     ``segments=False`` reads segmentations only where they stand in for an area or a box: scoring needs no others.
+    ``choice``: the category and the keypoints that the user chose.
     """
-    if proven_sound(document, segments=segments):
+    if proven_sound(document, segments=segments, choice=choice):
         return Reading(document)
-    return read_entry_by_entry(document, path, segments=segments)
+    return read_entry_by_entry(document, path, segments=segments, choice=choice)
 
 
-def read_entry_by_entry(document: dict[str, Any], path: Path, *, segments: bool = True) -> Reading:
+def read_entry_by_entry(
+    document: dict[str, Any], path: Path, *, segments: bool = True, choice: SkeletonChoice | None = None
+) -> Reading:
     """Convert a parsed annotation file like ``read``, but always traverse it."""
     missing = [key for key in _LISTS if not isinstance(document.get(key), list)]
     if missing:
@@ -71,38 +76,40 @@ def read_entry_by_entry(document: dict[str, Any], path: Path, *, segments: bool 
     ]
     annotations = _without_copies(annotations, "annotation-copies", differences)
     converted = document | {"categories": categories, "images": images, "annotations": annotations}
-    people = find_person_categories(categories, annotations)
-    fault = categories_fault(converted, people)
+    found = find_categories(categories, annotations, choice)
+    fault = categories_fault(converted, found)
     if fault is not None:
-        return Reading(converted, differences.notes(str(path)), (Problem(str(path), None, fault),))
-    annotations = _without_unread_categories(annotations, categories, people, differences)
+        return Reading(converted, differences.notes(str(path), found), (Problem(str(path), None, fault),))
+    for kind in found.differences:
+        differences.add(kind)
+    annotations = _without_unread_categories(annotations, categories, found, differences)
     image_sizes = _image_sizes(images)
     annotations = [
         annotation
-        if (size := _person_image_size(annotation, people, image_sizes)) is None
-        else _read_person_with_order(annotation, people, size, differences, segments)
+        if (size := _person_image_size(annotation, found, image_sizes)) is None
+        else _read_person_with_order(annotation, found, size, differences, segments)
         for annotation in annotations
     ]
     converted |= {
         "annotations": annotations,
-        "categories": [_with_coco_keypoints(category, people) for category in categories],
+        "categories": [_with_found_keypoints(category, found) for category in categories],
     }
-    problems = annotation_problems(converted, path, segments=segments)
+    problems = annotation_problems(converted, path, segments=segments, found=found)
     converted["annotations"] = _with_unique_ids(annotations, differences)
-    return Reading(converted, differences.notes(str(path)), tuple(problems))
+    return Reading(converted, differences.notes(str(path), found), tuple(problems))
 
 
 def _without_unread_categories(
-    annotations: list[Any], categories: list[Any], people: PersonCategories, differences: DifferenceCounts
+    annotations: list[Any], categories: list[Any], found: FoundCategories, differences: DifferenceCounts
 ) -> list[Any]:
-    """Drop annotations that have labelled joints but no person category; they are not used for training."""
+    """Drop annotations that have labelled joints but a category that is not read; they are not used for training."""
     descriptions = {
         c["id"]: describe_category(c) for c in categories if isinstance(c, dict) and is_whole_number(c.get("id"))
     }
     kept, shown_categories = [], set()
     for annotation in annotations:
         category_id = annotation.get("category_id") if isinstance(annotation, dict) else None
-        if not is_whole_number(category_id) or category_id in people.orders or not has_labelled_joint(annotation):
+        if not is_whole_number(category_id) or category_id in found.orders or not has_labelled_joint(annotation):
             kept.append(annotation)
             continue
         example = descriptions.get(category_id, f"id {category_id}, which is not listed")
@@ -184,37 +191,45 @@ def _image_sizes(images: list[Any]) -> dict[int, tuple[int, int]]:
 
 
 def _person_image_size(
-    annotation: Any, people: PersonCategories, image_sizes: dict[int, tuple[int, int]]
+    annotation: Any, found: FoundCategories, image_sizes: dict[int, tuple[int, int]]
 ) -> tuple[int, int] | None:
-    """Return (width, height) of the image of a person's annotation; None for any other annotation."""
+    """Return (width, height) of the image of an annotation that is read; None for any other annotation."""
     if not isinstance(annotation, dict) or not is_whole_number(annotation.get("category_id")):
         return None
     image_id = annotation.get("image_id")
     return (
-        image_sizes.get(image_id) if annotation["category_id"] in people.orders and is_whole_number(image_id) else None
+        image_sizes.get(image_id) if annotation["category_id"] in found.orders and is_whole_number(image_id) else None
     )
 
 
 def _read_person_with_order(
     annotation: dict[str, Any],
-    people: PersonCategories,
+    found: FoundCategories,
     size: tuple[int, int],
     differences: DifferenceCounts,
     segments: bool,
 ) -> Any:
-    order = people.orders[annotation["category_id"]]
+    order = found.orders[annotation["category_id"]]
     if order is None:
-        differences.add("joints-unnamed")
-    elif order != IN_ORDER:
+        differences.add("joints-unnamed" if found.keypoints == COCO_KEYPOINTS else "joints-numbered")
+    elif order != found.in_order:
         differences.add("reordered")
-    return read_person(annotation, order or IN_ORDER, size, differences, segments=segments)
+    return read_person(annotation, order or found.in_order, size, differences, segments=segments)
 
 
-def _with_coco_keypoints(category: Any, people: PersonCategories) -> Any:
-    """Return a person category with COCO's list of keypoints: its annotations are already in that order."""
-    if not isinstance(category, dict) or not is_whole_number(category.get("id")) or category["id"] not in people.orders:
+def _with_found_keypoints(category: Any, found: FoundCategories) -> Any:
+    """Return a category with the names of the keypoints as they are read: its annotations are already in that order.
+
+    A `skeleton` in another order is dropped, unless it is of people, whose limbs do not depend on it.
+    """
+    if not isinstance(category, dict) or not is_whole_number(category.get("id")) or category["id"] not in found.orders:
         return category
-    return category if people.orders[category["id"]] == IN_ORDER else category | {"keypoints": list(COCO_KEYPOINTS)}
+    order = found.orders[category["id"]]
+    if order == found.in_order and not found.differences:
+        return category
+    if found.keypoints != COCO_KEYPOINTS and order not in (None, found.in_order):
+        category = {key: value for key, value in category.items() if key != "skeleton"}
+    return category | {"keypoints": list(found.keypoints)}
 
 
 def _with_unique_ids(annotations: list[Any], differences: DifferenceCounts) -> list[Any]:

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from posemodel.data.annotations.categories import (
     category_ids,
     conflicting_ids,
-    find_person_categories,
+    find_categories,
     has_labelled_joint,
 )
 from posemodel.data.annotations.problems import (
     BOX_TOLERANCE,
     CROWD_FLAGS,
-    KEYPOINT_VALUES,
     LARGEST_SIDE,
     VISIBILITIES,
     is_inside_folder,
@@ -36,36 +35,40 @@ from posemodel.data.annotations.segmentation import (
     segmentation_faults,
     start_offsets,
 )
+from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.annotations.stand_ins import SMALLEST_AREA, too_small
 from posemodel.data.annotations.values import LARGEST_ID
 
-_PEOPLE_PER_BLOCK = 8192
-"""Number of people checked at once: enough to make NumPy's calls cheap, few enough to need little memory."""
+_VALUES_PER_BLOCK = 51 * 8192
+"""Number of keypoint values checked at once: enough to make NumPy's calls cheap, few enough to need little memory."""
 
 
-def proven_sound(document: Any, *, segments: bool = True) -> bool:
+def proven_sound(document: Any, *, segments: bool = True, choice: SkeletonChoice | None = None) -> bool:
     """Return whether a parsed file certainly has no problem and needs no conversion.
 
-    False means only that ``reading`` must decide. ``segments=False`` skips the segmentations.
+    False means only that ``reading`` must decide. ``segments=False`` skips the segmentations; ``choice``: the category
+    and the keypoints that the user chose.
     """
     try:
-        return _sound(document, segments)
+        return _sound(document, segments, choice)
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         return False  # a value is missing or has the wrong type
 
 
-def _sound(document: dict[str, Any], segments: bool) -> bool:
+def _sound(document: dict[str, Any], segments: bool, choice: SkeletonChoice | None) -> bool:
     images, annotations = document["images"], document["annotations"]
     if not (
         _all_of_type(list, [images, annotations, document["categories"]]) and images and _all_of_type(dict, images)
     ):
         return False
-    person_categories = find_person_categories(document["categories"], annotations)
-    person_ids = person_categories.ids
+    found = find_categories(document["categories"], annotations, choice)
+    person_ids = found.ids
     image_ids = [image["id"] for image in images]
     if person_ids & conflicting_ids(document["categories"]):
         return False
-    if not (person_ids and person_categories.in_coco_order and _are_unique_ids(image_ids) and _images_sound(images)):
+    if found.fault or found.differences:
+        return False
+    if not (person_ids and _are_unique_ids(image_ids) and _images_sound(images)):
         return False
     if not _all_of_type(dict, annotations):
         return False
@@ -80,6 +83,8 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
         and _are_ids(annotated_images)
     ):
         return False
+    if any(found.orders[category] != found.in_order for category in {*categories} & person_ids):
+        return False
     # An image that is not listed raises KeyError.
     rows = np.array([row_of[image_id] for image_id in annotated_images], np.int64)
     is_person = np.array([category in person_ids for category in categories], bool)
@@ -90,8 +95,9 @@ def _sound(document: dict[str, Any], segments: bool) -> bool:
         return False
     sizes = np.array([(image["width"], image["height"]) for image in images], np.float64)[rows[is_person]]
     people = [annotation for annotation, person in zip(annotations, is_person.tolist(), strict=True) if person]
-    blocks = [slice(first, first + _PEOPLE_PER_BLOCK) for first in range(0, len(people), _PEOPLE_PER_BLOCK)]
-    return all(_people_sound(people[block], sizes[block], segments) for block in blocks)
+    length = -(-_VALUES_PER_BLOCK // found.values)
+    blocks = [slice(first, first + length) for first in range(0, len(people), length)]
+    return all(_people_sound(people[block], found.values, sizes[block], segments) for block in blocks)
 
 
 def _all_of_type(kind: type, values: list[Any]) -> bool:
@@ -119,10 +125,10 @@ def _images_sound(images: list[dict[str, Any]]) -> bool:
     )
 
 
-def _people_sound(people: list[dict[str, Any]], sizes: NDArray[np.float64], segments: bool) -> bool:
-    """Return whether n people are sound; ``sizes`` (n, 2): width and height of their images in pixels."""
+def _people_sound(people: list[dict[str, Any]], values: int, sizes: NDArray[np.float64], segments: bool) -> bool:
+    """Return whether n objects are sound; ``sizes`` (n, 2): width and height of their images in pixels."""
     keypoints, boxes = [person["keypoints"] for person in people], [person["bbox"] for person in people]
-    if not (_are_lists_of_length(KEYPOINT_VALUES, keypoints) and _are_lists_of_length(4, boxes)):
+    if not (_are_lists_of_length(values, keypoints) and _are_lists_of_length(4, boxes)):
         return False
     crowds = [person.get("iscrowd", 0) for person in people]
     if not (_all_of_type(int, crowds) and {*crowds} <= {*CROWD_FLAGS}):
