@@ -6,7 +6,16 @@ All models are frozen and refuse unknown fields, so that a mistyped setting is a
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
@@ -48,7 +57,7 @@ class Settings(BaseModel):
 
 
 class DataFiles(Settings):
-    """Annotation files and image folders given by path, used instead of those in the data folder.
+    """Files given by path, used instead of those in the data folder, and what is said about the keypoints.
 
     Example:
         files = DataFiles(train_annotations="people/train.json", train_images="people/pictures")
@@ -63,6 +72,13 @@ class DataFiles(Settings):
     """Annotation file of the split `val`, which also serves as `report`; it needs `val_images`."""
     val_images: Path | None = Field(default=None, examples=["people/pictures"])
     """Folder of the images that `val_annotations` names."""
+    category: str | None = Field(default=None, examples=["dog"])
+    """Name of the category that is trained on and scored, if the annotation files have several with keypoints."""
+    skeleton_file: Path | None = Field(default=None, examples=["people/skeleton.toml"])
+    """TOML file with limbs, mirror pairs, sigmas, derived parts or names of the keypoints, for what the annotation
+    files leave open; without it, a `skeleton.toml` in the data folder is read."""
+    sigmas: Path | None = Field(default=None, examples=["people/sigmas.json"])
+    """File with the OKS sigma of each keypoint (JSON, TOML or text), used instead of those of the skeleton file."""
 
     @model_validator(mode="after")
     def _check_pairs(self) -> Self:
@@ -74,8 +90,15 @@ class DataFiles(Settings):
                 raise ValueError(f"{present[0]} needs {missing}: give an annotation file and the folder of its images")
         return self
 
+    @model_serializer(mode="wrap")
+    def _without_unused(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Checkpoints and stored studies that say nothing about keypoints stay what they were before these settings.
+        values: dict[str, Any] = serialize(self)
+        later = ("category", "skeleton_file", "sigmas")
+        return {name: value for name, value in values.items() if value is not None or name not in later}
+
     def own_files(self) -> "DataFiles":
-        """Return these four settings alone, without fields that a subclass adds."""
+        """Return these settings alone, without fields that a subclass adds."""
         return DataFiles(**{name: getattr(self, name) for name in DataFiles.model_fields})
 
     @property

@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from bench.cli.actions.data_synth import make
-from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations, ValImages, exif_of
+from bench.cli.data_options import (
+    Category,
+    ExifOption,
+    Sigmas,
+    SkeletonFile,
+    TrainAnnotations,
+    TrainImages,
+    ValAnnotations,
+    ValImages,
+    data_options,
+    exif_of,
+)
 from bench.cli.output import log, print_json, print_line
 
 app = typer.Typer(help="Check, describe, draw or generate data sets.", no_args_is_help=True, rich_markup_mode=None)
@@ -24,20 +35,18 @@ def check(
     train_images: TrainImages = None,
     val_annotations: ValAnnotations = None,
     val_images: ValImages = None,
+    category: Category = None,
+    skeleton_file: SkeletonFile = None,
+    sigmas: Sigmas = None,
     exif: ExifOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
     """Find problems in a data set, and count its images and people.
 
-    Counts images, people, crowds and unlabelled people, lists every problem, and notes values that are read otherwise
-    than they are written. Exits 1 if there is a problem.
+    Counts images, people, crowds and unlabelled people, lists every problem, notes values that are read otherwise than
+    they are written, and describes the keypoints and limbs that a network will learn. Exits 1 if there is a problem.
     """
-    named = {
-        "train_annotations": train_annotations,
-        "train_images": train_images,
-        "val_annotations": val_annotations,
-        "val_images": val_images,
-    }
+    named = data_options(locals())
     _actions().check(directory, named, exif=exif_of(exif), as_json=as_json)
 
 
@@ -74,6 +83,9 @@ def stats(
     train_images: TrainImages = None,
     val_annotations: ValAnnotations = None,
     val_images: ValImages = None,
+    category: Category = None,
+    skeleton_file: SkeletonFile = None,
+    sigmas: Sigmas = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE.png", help="File of the figure (default: data-stats-NAME.png)."),
@@ -88,25 +100,33 @@ def stats(
 
     For each split: people, their sizes and views, labelled joints, crowds, and people cut off by the border.
     """
-    named = {
-        "train_annotations": train_annotations,
-        "train_images": train_images,
-        "val_annotations": val_annotations,
-        "val_images": val_images,
-    }
+    named = data_options(locals())
     _actions().stats(directory, named, out, skip_bad=skip_bad, as_json=as_json)
 
 
 @app.command()
 def show(
-    index: Annotated[int, typer.Option("--index", help="Index of the sample, from 0, by ascending image id.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="File to draw to; must not exist.")],
     directory: Directory = None,
     train_annotations: TrainAnnotations = None,
     train_images: TrainImages = None,
     val_annotations: ValAnnotations = None,
     val_images: ValImages = None,
+    category: Category = None,
+    skeleton_file: SkeletonFile = None,
+    sigmas: Sigmas = None,
     exif: ExifOption = None,
+    index: Annotated[
+        int | None, typer.Option("--index", help="Index of the sample, from 0, by ascending image id.")
+    ] = None,
+    skeleton: Annotated[
+        bool,
+        typer.Option(
+            "--skeleton",
+            help="Draw one object with numbered keypoints, limbs and their names instead: that of the image --index "
+            "(default: of any) with the most labelled keypoints.",
+        ),
+    ] = False,
     split: Annotated[
         str, typer.Option("--split", help="Split: train, select, report, val or another one of the data set.")
     ] = "train",
@@ -137,16 +157,36 @@ def show(
         typer.Option("--skip-bad", help="Leave out bad images and annotations, and count them, instead of stopping."),
     ] = False,
 ) -> None:
-    """Draw one sample as the network gets it, with its target maps.
+    """Draw one sample as the network gets it, with its target maps; or the keypoints that it learns.
 
-    The figure shows the input, the people, ignored regions, heatmaps and part affinity fields.
+    The figure shows the input, the people, ignored regions, heatmaps and part affinity fields. With --skeleton, it
+    shows the keypoints by number and name, in colours for left and right.
     """
-    named = {
-        "train_annotations": train_annotations,
-        "train_images": train_images,
-        "val_annotations": val_annotations,
-        "val_images": val_images,
-    }
+    named = data_options(locals())
+    if skeleton:
+        without_effect = {
+            "--size": size is not None,
+            "--network": network is not None,
+            "--stride": stride is not None,
+            "--no-augment": not augment,
+            "--seed": seed != 0,
+            "--epoch": epoch != 0,
+        }
+        for option in (option for option, is_given in without_effect.items() if is_given):
+            raise typer.BadParameter("has no effect on --skeleton, which draws no sample", param_hint=option)
+        _actions().show_skeleton(
+            directory,
+            named,
+            index,
+            out,
+            split=split,
+            labelled_only=labelled_only,
+            skip_bad=skip_bad,
+            exif=exif_of(exif),
+        )
+        return
+    if index is None:
+        raise typer.BadParameter("give the number of a sample, or --skeleton", param_hint="--index")
     _actions().show_sample(
         directory,
         named,

@@ -1,5 +1,6 @@
-"""Options shared by all commands that read a data set: annotation files, image folders and EXIF orientation."""
+"""Options shared by all commands that read a data set: its files, category, keypoints and EXIF orientation."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,25 @@ ValAnnotations = Annotated[
 ValImages = Annotated[
     Path | None, typer.Option("--val-images", metavar="DIR", help="Folder of the images in --val-annotations.")
 ]
+Category = Annotated[
+    str | None,
+    typer.Option("--category", metavar="NAME", help="Category to use, if several with other keypoints are annotated."),
+]
+SkeletonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--skeleton-file",
+        metavar="FILE",
+        help="TOML file with limbs, mirror pairs, sigmas or names of the keypoints (default: DIR's skeleton.toml).",
+    ),
+]
+Sigmas = Annotated[
+    Path | None,
+    typer.Option("--sigmas", metavar="FILE", help="OKS sigmas of the keypoints: JSON, TOML or a number a line."),
+]
+KEYPOINT_OPTIONS = ("category", "skeleton_file", "sigmas")
+DATA_OPTIONS = ("train_annotations", "train_images", "val_annotations", "val_images", *KEYPOINT_OPTIONS)
+"""Options that are fields of `posemodel.config.DataFiles`, which is not imported here, so that `--help` is fast."""
 ExifOption = Annotated[
     str | None,
     typer.Option(
@@ -35,6 +55,11 @@ ExifOption = Annotated[
         help="follow: rotate pictures by their EXIF orientation; ignore (default): use pixels as stored.",
     ),
 ]
+
+
+def data_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a command's options that are fields of ``DataFiles``."""
+    return {name: options[name] for name in DATA_OPTIONS}
 
 
 def exif_of(text: str | None) -> "Exif":

@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from bench.cli.averaging import Flip, Scales, parse_scales
-from bench.cli.data_options import TrainAnnotations, TrainImages, ValAnnotations, ValImages, exif_of
+from bench.cli.data_options import (
+    KEYPOINT_OPTIONS,
+    Category,
+    Sigmas,
+    SkeletonFile,
+    TrainAnnotations,
+    TrainImages,
+    ValAnnotations,
+    ValImages,
+    data_options,
+    exif_of,
+)
 from posemodel.errors import SettingsError
 
 ORACLE_SIZE = 368
@@ -34,6 +45,9 @@ def evaluate(
     train_images: TrainImages = None,
     val_annotations: ValAnnotations = None,
     val_images: ValImages = None,
+    category: Category = None,
+    skeleton_file: SkeletonFile = None,
+    sigmas: Sigmas = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Split to score: train, select, report, val (default) or another one.")
     ] = None,
@@ -82,22 +96,21 @@ def evaluate(
 
     pycocotools computes the scores, over all images of a split.
     """
+    named = data_options(locals())
     modes = [checkpoint is not None, predictions is not None, oracle]
     if sum(modes) != 1:
         raise SettingsError("eval: give one of --checkpoint FILE, --predictions FILE, --oracle.")
-    named = {
-        "train_annotations": train_annotations,
-        "train_images": train_images,
-        "val_annotations": val_annotations,
-        "val_images": val_images,
-    }
     _refuse_unused(
         {
             "--annotations": (annotations is not None, predictions is not None),
             "--data": (data is not None, predictions is None),
             "--split": (split is not None, predictions is None),
             "--exif": (exif is not None, predictions is None),
-            **{f"--{name.replace('_', '-')}": (path is not None, predictions is None) for name, path in named.items()},
+            **{
+                f"--{name.replace('_', '-')}": (path is not None, predictions is None)
+                for name, path in named.items()
+                if name not in KEYPOINT_OPTIONS
+            },
             "--size": (size is not None, predictions is None),
             "--stride": (stride is not None, oracle),
             "--flip": (flip, checkpoint is not None),
@@ -113,7 +126,7 @@ def evaluate(
     from bench.cli.actions.evaluate import score_predictions, score_split  # PyTorch: seconds that --help must not take
 
     if predictions is not None and annotations is not None:
-        score_predictions(predictions, annotations, skip_bad=skip_bad, as_json=as_json)
+        score_predictions(predictions, annotations, named, skip_bad=skip_bad, as_json=as_json)
         return
     score_split(
         data,

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.data_options import ExifOption, TrainAnnotations, TrainImages, ValAnnotations
+from bench.cli.data_options import (
+    Category,
+    ExifOption,
+    Sigmas,
+    SkeletonFile,
+    TrainAnnotations,
+    TrainImages,
+    ValAnnotations,
+)
 
 
 def train(
@@ -16,6 +24,9 @@ def train(
     train_annotations: TrainAnnotations = None,
     train_images: TrainImages = None,
     val_annotations: ValAnnotations = None,
+    category: Category = None,
+    skeleton_file: SkeletonFile = None,
+    sigmas: Sigmas = None,
     exif: ExifOption = None,
     recipe: Annotated[
         str | None,

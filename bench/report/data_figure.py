@@ -6,12 +6,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.report.style import COLOURS, DPI, RC, series_style
+from bench.report.style import COLOURS, DPI, RC, nothing_to_show, series_style, shortened
 from bench.report.text import figure_text
 from posemodel.atomic_write import atomic_path
 from posemodel.data.stats import HEIGHT_BIN, VIEWS, Tally
 from posemodel.errors import DataError
-from posemodel.skeleton import COCO_KEYPOINTS
 
 SIGNATURE = "posebench data stats"
 """Value of the PNG's `Software` field; only a file that has it is overwritten."""
@@ -19,6 +18,9 @@ _HEAD_BYTES = 4096
 _STATES = (("visible", 2, COLOURS[0]), ("occluded", 1, COLOURS[1]), ("not labelled", 0, "#BBBBBB"))
 _MOST_PEOPLE = 10
 """Number of people of the last bar, which also counts images with more people."""
+_MOST_NAMES, _NAME_CHARACTERS, _NAMES_POINTS = 40, 20, 187.0
+"""Maximum number of keypoints that are named in the figure, of characters of a name, and height of all names in points.
+"""
 
 
 def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: str) -> None:
@@ -92,12 +94,19 @@ def _heights(axis: Axes, tallies: dict[str, Tally]) -> None:
 
 def _joints(axis: Axes, total: Tally) -> None:
     people = len(total.heights)
-    left = np.zeros(len(COCO_KEYPOINTS))
+    count = len(total.keypoints)
+    left = np.zeros(count)
     for name, state, colour in _STATES:
         values = 100 * np.array(_fractions(total.joints[:, state].tolist(), people))
-        axis.barh(range(len(COCO_KEYPOINTS)), values, left=left, color=colour, label=name)
+        axis.barh(range(1, count + 1), values, left=left, color=colour, label=name)
         left += values
-    axis.set_yticks(range(len(COCO_KEYPOINTS)), [name.replace("_", " ") for name in COCO_KEYPOINTS])
+    if count <= _MOST_NAMES:
+        size = min(11.0, _NAMES_POINTS / count)
+        names = [shortened(name.replace("_", " "), _NAME_CHARACTERS) for name in total.keypoints]
+        axis.set_yticks(range(1, count + 1), [figure_text(name) for name in names], fontsize=size)
+    else:
+        axis.set_ylabel("keypoint, in the annotations' order")
+    axis.set_ylim(0.4, count + 0.6)
     axis.invert_yaxis()
     axis.grid(visible=False, axis="y")
     axis.set_xlim(0, 100)
@@ -106,6 +115,10 @@ def _joints(axis: Axes, total: Tally) -> None:
 
 
 def _views(axis: Axes, tallies: dict[str, Tally]) -> None:
+    if all((tally.views == VIEWS.index("unknown")).all() for tally in tallies.values()):
+        nothing_to_show(axis, "unknown: nobody has shoulders and hips of COCO's names that are all labelled")
+        axis.set(title="Seen from")
+        return
     shares = {
         split: _fractions(np.bincount(tally.views, minlength=len(VIEWS)).tolist(), len(tally.views))
         for split, tally in tallies.items()
@@ -127,6 +140,7 @@ def _shares(axis: Axes, tallies: dict[str, Tally]) -> None:
         ]
     _grouped(axis, names, shares)
     axis.set(title="What makes it hard", ylabel="share (%)")
+    axis.set_ylim(0, max(axis.get_ylim()[1], 1))
     axis.tick_params(axis="x", labelsize=8)
 
 

@@ -65,9 +65,14 @@ def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -
 
 
 def file_options(files: DataFiles) -> list[list[str]]:
-    """Return the options of annotation files and image folders that were given by path."""
+    """Return the options of files that were given by path, and of the category, if one was."""
     named = {name: getattr(files, name) for name in DataFiles.model_fields}
-    return [[f"--{name.replace('_', '-')}", file_text(file)] for name, file in named.items() if file is not None]
+    texts = {
+        name: value if isinstance(value, str) else file_text(value)
+        for name, value in named.items()
+        if value is not None
+    }
+    return [[f"--{name.replace('_', '-')}", text] for name, text in texts.items()]
 
 
 def command_lines(data: Path, options: Sequence[Sequence[str]]) -> str:

@@ -93,7 +93,7 @@ class TrialSpec(Settings):
         if isinstance(self.train, TrainSettings):
             moved |= {name: file_paths[name] for name in WEIGHTS if name in file_paths}
             files = {name: path for name, path in file_paths.items() if name in DataFiles.model_fields}
-            moved |= {"files": DataFiles(**files)} if files else {}
+            moved |= {"files": DataFiles(**files, category=self.train.files.category)} if files else {}
         return self.model_copy(update={"train": self._run_with(moved)})
 
     def _run_with(self, changes: Mapping[str, Any]) -> Settings:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from bench.settings.data_files import DATA_PATHS
 from bench.settings.declarations import Declaration, declarations_of
 from bench.settings.layers import Setting
 from bench.settings.shared_settings import SHARED_SETTINGS, WORKERS_SETTING
@@ -38,7 +39,7 @@ def _declarations(study: type["StudyBase"]) -> Mapping[str, Declaration]:
 class StudyBase(Settings):
     """A fully resolved study of any kind: everything that its results depend on, except the machine."""
 
-    not_in_identity: ClassVar[tuple[str, ...]] = ("data", *DataFiles.model_fields)
+    not_in_identity: ClassVar[tuple[str, ...]] = ("data", *DATA_PATHS)
     """Fields that are not part of a study's identity: the paths of its data."""
     resolved_before: ClassVar[Mapping[str, Declaration]] = {**SHARED_SETTINGS, "workers": WORKERS_SETTING}
     """Study-file settings that are resolved before a study is built."""
@@ -125,9 +126,10 @@ class PictureStudy(DataFiles, StudyBase):
 
     @property
     def data_text(self) -> str:
-        """The data set in words: name, digest, and EXIF handling if images are turned."""
+        """The data set in words: name, category if chosen, digest, and EXIF handling if images are turned."""
+        category = "" if self.category is None else f", category {self.category}"
         turned = ", pictures turned by their EXIF orientation" if self.exif == "follow" else ""
-        return f"data {self.data.name} (annotations {self.data_digest}{turned})"
+        return f"data {self.data.name} (annotations {self.data_digest}{category}{turned})"
 
 
 class TrainingStudy(PictureStudy):

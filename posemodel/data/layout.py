@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posemodel.config import DataFiles
+from posemodel.data.annotations.skeleton_choice import read_choice
 from posemodel.data.notes import Note
 from posemodel.errors import DataError
 
@@ -284,7 +285,11 @@ def in_val(image_id: int) -> bool:
 
 
 def fingerprint(data: Data) -> str:
-    """Return a short digest of all annotation files: it identifies a data set wherever its files are."""
+    """Return a short digest of all annotation files, and of what is said about their keypoints, if anything is.
+
+    It identifies a data set wherever its files are. Raises DataError if the skeleton file or the sigmas are unusable.
+    """
+    data = DataSet.of(data)
     digest = hashlib.sha256()
     for split in split_names(data):
         files = require_split(data, split)
@@ -293,4 +298,5 @@ def fingerprint(data: Data) -> str:
             with files.annotations.open("rb") as file:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
+    digest.update(read_choice(data).digest.encode())
     return digest.hexdigest()[:16]

@@ -5,7 +5,7 @@ height in pixels). Images are not opened.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posemodel.data.annotations.categories import person_category_ids
+from posemodel.data.annotations.categories import find_in
+from posemodel.data.annotations.skeletons import SkeletonChoice, read_choice
 from posemodel.data.images.matching import names_aside
-from posemodel.data.layout import Data, require_split, split_names
+from posemodel.data.layout import Data, DataSet, require_split, split_names
 from posemodel.data.left_out import LeftOut, sound_part
 from posemodel.data.notes import Note
 from posemodel.data.open_split import read_document
+from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS
 
 BORDER_PIXELS = 1.0
@@ -33,10 +35,9 @@ HEIGHT_BIN = 0.05
 QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 VIEWS = ("front", "back", "side", "unknown")
 
-_BODY = [index for index, name in enumerate(COCO_KEYPOINTS) if name.split("_")[-1] not in ("nose", "eye", "ear")]
-_LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP = (
-    COCO_KEYPOINTS.index(name) for name in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-)
+_HEAD = ("nose", "eye", "ear")
+_TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+"""Keypoints that tell from which side somebody is seen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +51,10 @@ class Tally:
     heights: NDArray[np.float64]
     """(people,): height of the box as a share of the image's height."""
     visibility: NDArray[np.int64]
-    """(people, 17): 0 not labelled, 1 occluded, 2 visible."""
+    """(people, K): 0 not labelled, 1 occluded, 2 visible."""
     cut: NDArray[np.bool_]
-    """(people,): True if the box reaches the image's border and a joint of trunk or limbs is not labelled."""
+    """(people,): True if the box reaches the image's border and a keypoint, eyes, ears and nose excepted, is not
+    labelled."""
     views: NDArray[np.int64]
     """(people,): index into ``VIEWS``."""
     unlabelled: int
@@ -60,6 +62,8 @@ class Tally:
     crowds: int
     crowds_rle: int
     """Crowds whose segmentation is run lengths, as COCO's are."""
+    keypoints: tuple[str, ...] = COCO_KEYPOINTS
+    """Names of the K keypoints."""
 
     @property
     def height_quantiles(self) -> dict[str, float] | None:
@@ -84,13 +88,13 @@ class Tally:
 
     @property
     def joints(self) -> NDArray[np.int64]:
-        """(17, 3): how often each of COCO's keypoints is not labelled, occluded, visible."""
+        """(K, 3): how often each keypoint is not labelled, occluded, visible."""
         return np.stack([(self.visibility == value).sum(0) for value in (0, 1, 2)], axis=1)
 
     @property
     def parts(self) -> list[tuple[str, list[int]]]:
         """The rows of ``joints`` with their names."""
-        return list(zip(COCO_KEYPOINTS, self.joints.tolist(), strict=True))
+        return list(zip(self.keypoints, self.joints.tolist(), strict=True))
 
     def as_document(self) -> dict[str, Any]:
         """Return counts and shares for JSON; a share is None if its total is 0."""
@@ -138,21 +142,27 @@ def folder_stats(
     names = split_names(data)
     if not names:
         require_split(data, "train")
-    tallies = {}
+    choice = read_choice(DataSet.of(data))
+    tallies: dict[str, Tally] = {}
     for name in names:
         file = require_split(data, name).annotations
         document = names_aside(read_document(file))
-        document, left_out, notes = sound_part(document, file, skip_bad=skip_bad, segments=False)
+        document, left_out, notes = sound_part(document, file, skip_bad=skip_bad, segments=False, choice=choice)
         if on_notes is not None:
             on_notes(notes)
         if skip_bad and on_left_out is not None:
             on_left_out(file, left_out)
-        tallies[name] = tally(document)
+        tallies[name] = tally(document, choice)
+        if tallies[name].keypoints != next(iter(tallies.values())).keypoints:
+            raise DataError(
+                f"{file}: the split `{name}` has other keypoints than `{next(iter(tallies))}`: "
+                f"{', '.join(tallies[name].keypoints)}. Choose a category that both have with --category."
+            )
     return tallies
 
 
 def join(tallies: list[Tally]) -> Tally:
-    """Join the tallies of several splits into one; there must be at least one."""
+    """Join the tallies of several splits with the same keypoints into one; there must be at least one."""
 
     def rows(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(tally, name) for tally in tallies])
@@ -167,12 +177,14 @@ def join(tallies: list[Tally]) -> Tally:
         unlabelled=sum(tally.unlabelled for tally in tallies),
         crowds=sum(tally.crowds for tally in tallies),
         crowds_rle=sum(tally.crowds_rle for tally in tallies),
+        keypoints=tallies[0].keypoints,
     )
 
 
-def tally(document: dict[str, Any]) -> Tally:
-    """Tally a parsed annotation file that has no errors."""
-    person = person_category_ids(document)
+def tally(document: dict[str, Any], choice: SkeletonChoice | None = None) -> Tally:
+    """Tally a parsed annotation file that has no errors; ``choice``: the category that the user chose."""
+    found = find_in(document, choice)
+    person = found.ids
     annotations = [entry for entry in document["annotations"] if entry["category_id"] in person]
     crowds = [entry for entry in annotations if entry.get("iscrowd", 0)]
     others = [entry for entry in annotations if not entry.get("iscrowd", 0)]
@@ -180,33 +192,38 @@ def tally(document: dict[str, Any]) -> Tally:
 
     sizes = {image["id"]: (image["width"], image["height"]) for image in document["images"]}
     per_image = Counter(entry["image_id"] for entry in people)
-    keypoints = np.array([entry["keypoints"] for entry in people], float).reshape(-1, len(COCO_KEYPOINTS), 3)
+    keypoints = np.array([entry["keypoints"] for entry in people], float).reshape(-1, len(found.keypoints), 3)
     boxes = np.array([entry["bbox"] for entry in people], float).reshape(-1, 4)
     around = np.array([sizes[entry["image_id"]] for entry in people], float).reshape(-1, 2)
     visibility = keypoints[..., 2].astype(np.int64)
+    body = [index for index, name in enumerate(found.keypoints) if name.split("_")[-1] not in _HEAD]
     at_border = (boxes[:, :2] <= BORDER_PIXELS) | (boxes[:, :2] + boxes[:, 2:] >= around - BORDER_PIXELS)
     return Tally(
         sizes=np.array(list(sizes.values()), np.int64).reshape(-1, 2),
         people_per_image=np.array([per_image[image_id] for image_id in sizes], np.int64),
         heights=boxes[:, 3] / around[:, 1],
         visibility=visibility,
-        cut=at_border.any(1) & (visibility[:, _BODY] == 0).any(1),
-        views=_views(keypoints),
+        cut=at_border.any(1) & (visibility[:, body] == 0).any(1),
+        views=_views(keypoints, found.keypoints),
         unlabelled=len(others) - len(people),
         crowds=len(crowds),
         crowds_rle=sum(isinstance(entry.get("segmentation"), dict) for entry in crowds),
+        keypoints=found.keypoints,
     )
 
 
-def _views(keypoints: NDArray[np.float64]) -> NDArray[np.int64]:
+def _views(keypoints: NDArray[np.float64], names: Sequence[str]) -> NDArray[np.int64]:
     """Return the side from which each person is seen (index into ``VIEWS``), by the order of the shoulders.
 
     The order is taken across the trunk, so that it also holds for people who bend down or lie; the side is unknown
     unless shoulders and hips are labelled.
     """
-    known = (keypoints[:, [_LEFT_SHOULDER, _RIGHT_SHOULDER, _LEFT_HIP, _RIGHT_HIP], 2] > 0).all(1)
-    left, right = keypoints[:, _LEFT_SHOULDER, :2], keypoints[:, _RIGHT_SHOULDER, :2]
-    hips = (keypoints[:, _LEFT_HIP, :2] + keypoints[:, _RIGHT_HIP, :2]) / 2
+    if not {*_TRUNK} <= {*names}:
+        return np.full(len(keypoints), VIEWS.index("unknown"))
+    trunk_points = keypoints[:, [names.index(name) for name in _TRUNK]]
+    known = (trunk_points[..., 2] > 0).all(1)
+    left, right = trunk_points[:, 0, :2], trunk_points[:, 1, :2]
+    hips = (trunk_points[:, 2, :2] + trunk_points[:, 3, :2]) / 2
     trunk = hips - (left + right) / 2
     length = np.hypot(trunk[:, 0], trunk[:, 1])
     known &= length > 0

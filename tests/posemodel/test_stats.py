@@ -173,3 +173,13 @@ def test_faults_are_errors_or_left_out(coco_builder: CocoBuilder) -> None:
     assert heard == [(coco_builder.file("train"), True)]
     with pytest.raises(DataError, match="no such folder"):
         folder_stats(folder / "nowhere")
+
+
+def test_other_keypoints_are_counted_by_their_names_and_have_no_view() -> None:
+    thing = document([{"keypoints": [30, 20, 2, 40, 30, 1, 0, 0, 0]}, {"keypoints": [30, 20, 2, 0, 0, 0, 0, 0, 0]}])
+    thing["categories"] = [{"id": 1, "name": "hand", "keypoints": ["wrist", "thumb", "nose"]}]
+    counted = tally(thing)
+    assert counted.parts == [("wrist", [0, 0, 2]), ("thumb", [1, 1, 0]), ("nose", [2, 0, 0])]
+    assert (counted.views == VIEWS.index("unknown")).all()
+    assert counted.as_document()["parts"]["thumb"] == {"visible": 0, "occluded": 1, "unlabelled": 1}
+    assert join([counted, counted]).keypoints == ("wrist", "thumb", "nose")

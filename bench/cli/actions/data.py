@@ -1,13 +1,13 @@
 """Actions of `posebench data` on an existing data set: check, stats and show."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from bench.cli.actions.data_sets import data_set
-from bench.cli.actions.data_show import show_sample
+from bench.cli.actions.data_show import show_sample, show_skeleton
 from bench.cli.output import log, log_notes, print_json, print_line, print_table
 from bench.report.data_figure import draw_stats
 from posemodel.config import Exif
@@ -15,12 +15,16 @@ from posemodel.data.check import COUNTS
 from posemodel.data.check import check as find_problems
 from posemodel.data.labelled_counts import count_summary
 from posemodel.data.stats import QUANTILES, VIEWS, Tally, folder_stats, join
+from posemodel.skeleton import Skeleton
 
-__all__ = ["check", "show_sample", "stats"]
+__all__ = ["check", "show_sample", "show_skeleton", "stats"]
 
 SHOWN = 20
 """Maximum number of problems that are printed; `--json` lists all."""
-Named = Mapping[str, Path | None]
+SHOWN_NAMES = 6
+"""Maximum number of keypoints, limbs or mirror pairs that are printed; `--json` lists all."""
+Named = Mapping[str, Any]
+"""Fields of `DataFiles` by name."""
 
 
 def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) -> None:
@@ -28,7 +32,8 @@ def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) ->
     data = data_set(directory, named, option="DIR")
     result = find_problems(data, exif=exif, on_split=lambda split: log(f"checking {split} ..."))
     log_notes(result.notes)
-    document = result.as_document()
+    skeleton = result.skeletons.get("train", next(iter(result.skeletons.values()), None))
+    document = {**result.as_document(), "skeleton": None if skeleton is None else skeleton.as_document()}
     if as_json:
         print_json(document)
     else:
@@ -41,9 +46,35 @@ def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) ->
             print_line(f"... and {len(result.problems) - SHOWN} more: --json lists all.")
         if text := count_summary(result.labelled_images):
             print_line(f"a study would have: {text}")
+        for line in () if skeleton is None else _skeleton_lines(skeleton):
+            print_line(line)
         count = len(result.problems)
         print_line("no problems" if not count else "1 problem" if count == 1 else f"{count} problems")
     raise typer.Exit(1 if result.problems else 0)
+
+
+def _skeleton_lines(skeleton: Skeleton) -> list[str]:
+    """Describe a skeleton in a few lines."""
+
+    def counted(count: int, one: str) -> str:
+        return f"{count} {one}{'' if count == 1 else 's'}"
+
+    def some(texts: Sequence[str]) -> str:
+        return ", ".join(texts[:SHOWN_NAMES]) + (f" and {len(texts) - SHOWN_NAMES} more" * (len(texts) > SHOWN_NAMES))
+
+    parts = skeleton.parts
+    limbs = some([f"{parts[start]}-{parts[end]}" for start, end in skeleton.limbs])
+    pairs = some([f"{left}/{right}" for left, right in skeleton.mirror])
+    low, high = min(skeleton.sigmas), max(skeleton.sigmas)
+    derived = "; ".join(f"{name} is the mean of {', '.join(sources)}" for name, sources in skeleton.derived)
+    lines = [
+        f"{skeleton.name}: {counted(skeleton.num_keypoints, 'keypoint')}: {some(skeleton.keypoints)}",
+        f"  {counted(skeleton.num_limbs, 'limb')}" + f": {limbs}" * bool(limbs),
+        *[f"  {counted(len(skeleton.mirror), 'mirror pair')}: {pairs}"] * bool(pairs),
+        f"  OKS sigmas: {low:g}" + (f" to {high:g}" if high > low else ""),
+    ]
+    lines += [f"  derived: {derived}"] * bool(derived)
+    return lines + [f"  {remark}" for remark in skeleton.remarks]
 
 
 def stats(directory: Path | None, named: Named, out: Path | None, *, skip_bad: bool, as_json: bool) -> None:

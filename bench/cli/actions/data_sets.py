@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 from pydantic import ValidationError
@@ -11,8 +12,8 @@ from posemodel.data.layout import DataSet
 from posemodel.errors import SettingsError
 
 
-def data_set(data: Path | None, files: Mapping[str, Path | None], *, option: str = "--data") -> DataSet:
-    """Return the data set of a folder and named files; BadParameter if neither is given.
+def data_set(data: Path | None, files: Mapping[str, Any], *, option: str = "--data") -> DataSet:
+    """Return the data set of a folder and fields of ``DataFiles``; BadParameter if neither folder nor files are given.
 
     ``option``: name of the folder's option or argument, for the error.
     """

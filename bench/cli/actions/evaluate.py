@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from bench.cli.actions.data_sets import data_set
 from bench.cli.output import log, log_notes, log_opened, print_json, print_table
-from posemodel.config import Exif, InputSettings, LoaderSettings, first_problem
+from posemodel.config import DataFiles, Exif, InputSettings, LoaderSettings, first_problem
+from posemodel.data.annotations.skeletons import read_choice
+from posemodel.data.layout import DataSet
 from posemodel.data.left_out import NOTHING_LEFT_OUT
 from posemodel.data.notes import NO_NOTES, Note
 from posemodel.data.open_split import PackedSplit, open_split
@@ -23,10 +25,19 @@ from posemodel.scoring.results_file import score_file
 from posemodel.scoring.scorer import Scores
 
 
-def score_predictions(predictions: Path, annotations: Path, *, skip_bad: bool, as_json: bool) -> None:
-    """Score a COCO results file against annotations, and print the scores."""
+def score_predictions(
+    predictions: Path, annotations: Path, named: Mapping[str, Any], *, skip_bad: bool, as_json: bool
+) -> None:
+    """Score a COCO results file against annotations, and print the scores; ``named``: fields of ``DataFiles``."""
     left_out, notes = [NOTHING_LEFT_OUT], [NO_NOTES]
-    scores = score_file(predictions, annotations, skip_bad=skip_bad, on_left_out=left_out.append, on_notes=notes.append)
+    scores = score_file(
+        predictions,
+        annotations,
+        choice=read_choice(DataSet(annotations.parent, DataFiles.model_validate(named))),
+        skip_bad=skip_bad,
+        on_left_out=left_out.append,
+        on_notes=notes.append,
+    )
     if skip_bad:
         log(f"left out: {left_out[-1]} ({annotations})")
     log_notes(notes[-1])
@@ -35,7 +46,7 @@ def score_predictions(predictions: Path, annotations: Path, *, skip_bad: bool, a
 
 def score_split(
     data: Path | None,
-    named: Mapping[str, Path | None],
+    named: Mapping[str, Any],
     split: str,
     checkpoint: Path | None,
     *,

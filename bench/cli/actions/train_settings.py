@@ -26,7 +26,9 @@ NESTED = {
         ("later_stage_lr", "bias_lr", "bias_weight_decay", "norm_weight_decay", "depthwise_weight_decay"), "groups"
     ),
     **dict.fromkeys(("patience", "cooldown"), "plateau"),
-    **dict.fromkeys(("train_annotations", "train_images", "val_annotations"), "files"),
+    **dict.fromkeys(
+        ("train_annotations", "train_images", "val_annotations", "category", "skeleton_file", "sigmas"), "files"
+    ),
 }
 """Options that are fields of a nested model of `TrainSettings`, and the field of that model."""
 OPTIMIZER_OPTIONS = ("optimizer", "lr", WEIGHT_DECAY, "option")
