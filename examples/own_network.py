@@ -1,6 +1,12 @@
-"""Define a new network with a class and a line in the registry, train it, and predict from its checkpoint.
+"""Define a network with a class, train it by its path, and predict from its checkpoint.
 
 python examples/own_network.py --steps 200
+
+The commands find the class in the folder from which they run, so in examples/:
+
+posebench train --data ../data/example-people --network own_network:Plain --steps 200
+posebench study optimizers --preset smoke --network own_network:Plain
+posebench predict PICTURES --checkpoint ../runs/own-network/last.safetensors --draw drawn
 """
 
 import argparse
@@ -10,8 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from posemodel import NETWORKS, LoaderSettings, Maps, PoseNetwork, TrainSettings, generate, predict, train
-from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+from posemodel import LoaderSettings, Maps, PoseNetwork, Skeleton, TrainSettings, generate, predict, train
 
 
 class Plain(PoseNetwork):
@@ -21,23 +26,21 @@ class Plain(PoseNetwork):
     size_multiple = 8
     default_size = 128
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__(skeleton)
         layers: list[nn.Module] = []
         channels = 3
         for width, step in ((16, 2), (32, 2), (64, 2), (64, 1), (64, 1)):
             layers += [nn.Conv2d(channels, width, 3, stride=step, padding=1), nn.ReLU(inplace=True)]
             channels = width
         self.backbone = nn.Sequential(*layers)
-        self.head = nn.Conv2d(channels, NUM_HEATMAPS + NUM_PAFS, 1)
+        self.head = nn.Conv2d(channels, skeleton.num_heatmaps + skeleton.num_pafs, 1)
 
     def stages(self, images: torch.Tensor) -> list[Maps]:
         """Compute the maps (B, ., S/8, S/8) of normalised images (B, 3, S, S), in a single stage."""
         maps = self.head(self.backbone(images))
-        return [Maps(maps[:, :NUM_HEATMAPS], maps[:, NUM_HEATMAPS:])]
-
-
-NETWORKS["plain"] = Plain
+        heatmaps = self.skeleton.num_heatmaps
+        return [Maps(maps[:, :heatmaps], maps[:, heatmaps:])]
 
 
 def main() -> None:
@@ -53,7 +56,7 @@ def main() -> None:
 
     generate(arguments.data, images=arguments.images, seed=0)
     settings = TrainSettings(
-        data=arguments.data, network="plain", steps=arguments.steps, loader=LoaderSettings(batch_size=8)
+        data=arguments.data, network="own_network:Plain", steps=arguments.steps, loader=LoaderSettings(batch_size=8)
     )
     result = train(settings, lambda parameters: torch.optim.Adam(parameters, lr=1e-3), out=arguments.out)
     parameters = sum(parameter.numel() for parameter in result.network.parameters())

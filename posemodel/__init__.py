@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posemodel.recipes import Recipe, load_recipe
     from posemodel.scoring.evaluation import evaluate
     from posemodel.scoring.scorer import Scores
+    from posemodel.skeleton import Skeleton
     from posemodel.synthetic import generate
     from posemodel.training.loop import train
     from posemodel.training.run import TrainResult
@@ -50,6 +51,7 @@ __all__ = [
     "Recipe",
     "Scores",
     "SettingsError",
+    "Skeleton",
     "TrainResult",
     "TrainSettings",
     "build_network",
@@ -88,6 +90,7 @@ _MODULE_OF = {
     "ProcessError": "errors",
     "SettingsError": "errors",
     "Scores": "scoring.scorer",
+    "Skeleton": "skeleton",
     "NETWORKS": "network",
     "Maps": "network",
     "PoseNetwork": "network",

@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from posemodel.dotted_paths import with_colon
+
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
 Schedule = Literal["constant", "cosine", "step"]
@@ -248,11 +250,11 @@ class TrainSettings(Settings):
     """Leave bad images and annotations out, and count them, instead of refusing the data set."""
 
     network: str = "rtpose_vgg"
-    """Name of the network, one of `posemodel.NETWORKS`."""
+    """Name of the network, one of `posemodel.NETWORKS`, or the path of a class, `my_package:MyNet`."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
     """Side of the network's input in pixels; None is the size at which `weights` were trained, else the default."""
     weights: Path | None = None
-    """Checkpoint of the same network to start from (fine-tuning)."""
+    """Checkpoint of the same network to start from (fine-tuning); of one for another skeleton, all that fits."""
     backbone_weights: Path | None = None
     """VGG19's ImageNet weights (a torchvision state dict) for the backbone of a network that is built on VGG19."""
     frozen_backbone_epochs: int = Field(default=0, ge=0)
@@ -318,6 +320,11 @@ class TrainSettings(Settings):
     """Steps between checkpoints; None writes one at every validation."""
     time_limit: float | None = Field(default=None, gt=0)
     """Seconds of wall time after which the run is given up (status `timed_out`); None sets no limit."""
+
+    @field_validator("network")
+    @classmethod
+    def _one_spelling(cls, value: str) -> str:
+        return with_colon(value)
 
     @field_validator("augment", mode="before")
     @classmethod

@@ -10,7 +10,8 @@ def info(
         str,
         typer.Argument(
             metavar="NETWORK",
-            help="Network: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3 or small.",
+            help="Network: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3, small, or a class by "
+            "its path, my_package:MyNet.",
         ),
     ],
     size: Annotated[

@@ -19,6 +19,15 @@ Parts = Annotated[
     int | None,
     typer.Option("--parts", min=1, help="Also measure a generated skeleton with this many parts, such as 133."),
 ]
+Network = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="NAME",
+        help="Network to train, a name or a class by its path, my_package:MyNet (default: small at 160 px, and on a "
+        "GPU rtpose_vgg at 368 px too).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 Report = Annotated[
     Path | None, typer.Option("--report", metavar="DIR", help="Folder to write report.md and speed.json to.")
@@ -44,12 +53,12 @@ def decode(data: Data = None, parts: Parts = None, repeats: Repeats = None, as_j
 
 
 @app.command()
-def train(device: Device = "auto", repeats: Repeats = None, as_json: AsJson = False) -> None:
+def train(device: Device = "auto", network: Network = None, repeats: Repeats = None, as_json: AsJson = False) -> None:
     """Time the training loop against a bare PyTorch loop.
 
     The bare loop is forward, backward and step alone. On a CUDA device, its utilisation is measured too.
     """
-    _measure("train", as_json, device=device, repeats=repeats)
+    _measure("train", as_json, device=device, network=network, repeats=repeats)
 
 
 @app.command()
@@ -97,9 +106,19 @@ def _measure(
     data: Path | None = None,
     device: str = "auto",
     parts: int | None = None,
+    network: str | None = None,
     repeats: int | None = None,
     report: Path | None = None,
 ) -> None:
     from bench.cli.actions.speed import measure_speed  # PyTorch, OpenCV: seconds that --help must not take
 
-    measure_speed(name, data=data, device=device, parts=parts, repeats=repeats, as_json=as_json, report=report)
+    measure_speed(
+        name,
+        data=data,
+        device=device,
+        parts=parts,
+        network=network,
+        repeats=repeats,
+        as_json=as_json,
+        report=report,
+    )

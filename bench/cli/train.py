@@ -35,7 +35,12 @@ def train(
         ),
     ] = None,
     network: Annotated[
-        str, typer.Option("--network", help="Network: rtpose_vgg, openpose_2019, lightweight (or _2, _3) or small.")
+        str,
+        typer.Option(
+            "--network",
+            help="Network: rtpose_vgg, openpose_2019, lightweight (or _2, _3), small, or any class by its path "
+            "(my_package:MyNet).",
+        ),
     ] = "small",
     optimizer: Annotated[
         str,

@@ -19,9 +19,10 @@ from bench.storage.visible import visible
 from bench.study.settings import StudyRequest, resolve
 from posemodel.network import NETWORKS
 
+NETWORK: Mapping[str, Any] = {"anyOf": [{"enum": list(NETWORKS)}, {"type": "string", "format": "class"}]}
 SCHEMAS: Mapping[str, Mapping[str, Any]] = {
-    "network": {"enum": list(NETWORKS)},
-    "networks": {"type": "array", "items": {"enum": list(NETWORKS)}},
+    "network": NETWORK,
+    "networks": {"type": "array", "items": NETWORK},
 }
 """JSON schemas of settings whose type does not list the allowed values."""
 WIDTH = 110
@@ -132,7 +133,8 @@ def allowed_values(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "array":
         return f"a list, each {allowed_values(schema['items'])}"
     names = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "object": "tables"}
-    text = names.get(schema["type"], "a path" if schema.get("format") == "path" else "text")
+    formats = {"path": "a path", "class": "a class by its path, my_package:MyNet"}
+    text = names.get(schema["type"], formats.get(schema.get("format", ""), "text"))
     if "minimum" in schema and "maximum" in schema:
         return f"{text}, {schema['minimum']:g} to {schema['maximum']:g}"
     limits = {

@@ -30,8 +30,8 @@ DEFAULT = "default"
 """Origin of settings that no layer gives."""
 AUTO = "auto"
 """Value that stands for a list chosen for this machine."""
-USER_OBJECT_SETTINGS = ("dataset", "loader", "step", "collate", "worker_init")
-"""Settings that name a user's class or function; stored as `package.module:name`."""
+USER_OBJECT_SETTINGS = ("network", "dataset", "loader", "step", "collate", "worker_init")
+"""Settings that may name a user's class or function; stored as `package.module:name`."""
 NOT_DECODED = "has a file name that is not UTF-8: rename it, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
 HEAD_BYTES = 64
 """Leading bytes that are searched for a zero byte, the sign of UTF-16 or UTF-32 text."""
@@ -141,10 +141,13 @@ def _expand_home(value: Any) -> Any:
 
 def _with_stored_paths(name: str, value: Any) -> Any:
     """Return a setting's value with dotted paths spelled as in records: optimizers with dots, others with a colon."""
-    if name == "optimizers":
+    if name in ("optimizers", "networks"):
+        respelled = with_dots if name == "optimizers" else with_colon
         if isinstance(value, str):
-            return ",".join(with_dots(part.strip()) for part in value.split(","))
-        return [_text_with_dots(each) for each in value] if isinstance(value, (list, tuple)) else value
+            return ",".join(respelled(part.strip()) for part in value.split(","))
+        if isinstance(value, (list, tuple)):
+            return [respelled(each) if isinstance(each, str) else each for each in value]
+        return value
     if name in USER_OBJECT_SETTINGS and isinstance(value, str):
         return with_colon(value)
     if name == "spaces" and isinstance(value, Mapping):

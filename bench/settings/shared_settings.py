@@ -39,7 +39,8 @@ SHARED_SETTINGS = {
 """Study-file settings of every kind of study, resolved before its specification is built."""
 NETWORK_FLAG = Flag(
     metavar="NAME",
-    help="Name of the network: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3 or small.",
+    help="Name of the network: rtpose_vgg, openpose_2019, lightweight, lightweight_2, lightweight_3, small, or a class "
+    "by its path, my_package:MyNet.",
 )
 """Flag of a field that names a network; the names are copied because `posemodel.network` takes seconds to import."""
 WORKERS_SETTING = Declaration(

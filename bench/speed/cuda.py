@@ -22,6 +22,7 @@ from posemodel.network.cost import network_cost
 from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
 
+NETWORK = "rtpose_vgg"
 MATMUL_SIDE = 8192
 """Rows and columns of the square matrices of the yardstick."""
 PASSES = 3
@@ -38,8 +39,8 @@ def measure(
     device: torch.device,
     data: Path | None,
     *,
-    network: str = "rtpose_vgg",
-    size: int = 368,
+    network: str = NETWORK,
+    size: int | None = None,
     batch_size: int = 32,
     matmul_side: int = MATMUL_SIDE,
     compiled: bool = True,
@@ -82,7 +83,7 @@ def measure(
                 images_per_s=float(1000 * batch_size / np.median(ours)),
                 matmul_tflops=float(np.median(rate) / 1e12),
                 network=network,
-                size=size,
+                size=geometry.size,
                 batch_size=batch_size,
                 device=device.type,
             )

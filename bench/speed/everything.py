@@ -57,6 +57,8 @@ class Request:
     """None: the default of each comparison."""
     parts: int | None = None
     """Number of parts of a generated skeleton that `sample`, `decode` and `index` measure too, or instead."""
+    network: str | None = None
+    """Network whose training is timed, at its own size; None: the default of each comparison."""
 
     def options(self) -> Repeats:
         """Return the keyword argument ``repeats``; empty if no number was requested."""
@@ -64,9 +66,9 @@ class Request:
 
 
 def _train(request: Request) -> list[Row]:
-    rows = train.measure(request.device, **request.options())
+    rows = train.measure(request.device, network=request.network, **request.options())
     if request.device.type == "cuda":
-        rows += cuda.measure(request.device, request.data, **request.options())
+        rows += cuda.measure(request.device, request.data, network=request.network or cuda.NETWORK, **request.options())
     return rows
 
 

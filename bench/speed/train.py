@@ -15,6 +15,7 @@ from posemodel.data.batch import Batch, to_device
 from posemodel.data.device_targets import make_targets
 from posemodel.device import synchronize
 from posemodel.network import PoseNetwork, build_network, input_geometry
+from posemodel.network.own import check_output
 from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
 from posemodel.training.schedule import schedule_factor
@@ -29,17 +30,21 @@ STEPS = 10
 OPTIMIZER = "adam"
 
 
-def measure(device: torch.device, *, repeats: int = 25) -> list[Row]:
+def measure(device: torch.device, *, network: str | None = None, repeats: int = 25) -> list[Row]:
     """Time windows of the training loop against as many bare steps (forward, loss, backward, optimizer).
 
-    The batches are on the device before. The loop adds the schedule, timing, accounting and the end of a window.
+    ``network`` is a name or the path of a class, at its own size; None is the `small` preset's. The batches are on the
+    device before. The loop adds the schedule, timing, accounting and the end of a window.
     """
-    geometry = input_geometry(NETWORK, SIZE)
+    network, size = (NETWORK, SIZE) if network is None else (network, None)
+    geometry = input_geometry(network, size)
     batches = memory_batches(geometry, BATCH_SIZE, BATCHES, device)
-    network = build_network(NETWORK, seed=0).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    built = build_network(network, seed=0)
+    check_output(built, geometry.size, network)
+    built = built.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     pair = Pair(
-        _loop(copy.deepcopy(network), batches, geometry, device, repeats),
-        _bare(copy.deepcopy(network), batches),
+        _loop(copy.deepcopy(built), batches, geometry, device, repeats),
+        _bare(copy.deepcopy(built), batches),
     )
     row = compare(
         "train",
@@ -50,12 +55,12 @@ def measure(device: torch.device, *, repeats: int = 25) -> list[Row]:
         warm_up=2,
         synchronize=lambda: synchronize(device),
         device=device.type,
-        network=NETWORK,
-        size=SIZE,
+        network=network,
+        size=geometry.size,
         batch_size=BATCH_SIZE,
         steps=STEPS,
     )
-    row.facts["parts_ms"] = part_times(network, batches, device)
+    row.facts["parts_ms"] = part_times(built, batches, device)
     return [row]
 
 

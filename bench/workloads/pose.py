@@ -39,7 +39,7 @@ class PoseSettings(DataFiles):
     """
 
     network: str
-    """Name of the network that is trained."""
+    """Network that is trained: its name, or the path of a class, `my_package:MyNet`."""
     size: int = Field(ge=MIN_SIZE)
     """Side of the network's input in pixels."""
     skip_bad: bool = False

@@ -7,7 +7,7 @@ single image (of a slow network), a first step, steady steps, each optimizer's o
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -62,10 +62,11 @@ def measure_costs(
     name, run = next(iter(runs.items()))
     if _is_slow(run):
         on_costs(_one_image_costs(run, factories[name], [*runs]))
-    trained = _training_costs(run, factories[name], [*runs], seconds, on_costs)
+    opened: list[PackedSplit] = []
+    trained = _training_costs(run, factories[name], [*runs], seconds, on_costs, opened.append)
     on_costs(trained)
-    device = choose_device(run.device)
-    network = initial_network(run, device)
+    device, skeleton = choose_device(run.device), opened[0].skeleton
+    network, _ = initial_network(run, device, skeleton)
     optimizer_s: dict[str, float] = {}
     for key in runs:
         if time.perf_counter() < deadline:  # the remaining ones count as fast as the first
@@ -78,7 +79,7 @@ def measure_costs(
     costs = replace(trained, step_s=steps)
     on_costs(costs)
     if run.weights is not None:
-        network = initial_network(run, device)  # the optimizer steps above have changed the weights
+        network, _ = initial_network(run, device, skeleton)  # the optimizer steps above have changed the weights
     for score_s, image_s in _evaluation_costs(run, network, deadline, step_s / run.loader.batch_size):
         costs = replace(costs, score_s=score_s, image_s=image_s, memory_bytes=max(costs.memory_bytes, _peak_memory()))
         on_costs(costs)
@@ -119,9 +120,17 @@ def _one_image_costs(run: TrainSettings, factory: MakeOptimizer, names: list[str
 
 
 def _training_costs(
-    run: TrainSettings, factory: MakeOptimizer, names: list[str], seconds: float, on_costs: OnCosts
+    run: TrainSettings,
+    factory: MakeOptimizer,
+    names: list[str],
+    seconds: float,
+    on_costs: OnCosts,
+    on_open: Callable[[PackedSplit], None],
 ) -> Costs:
-    """Measure setup and steps of the real loop; all ``names`` get the same step time."""
+    """Measure setup and steps of the real loop; all ``names`` get the same step time.
+
+    ``on_open`` is called with the training split.
+    """
     # One step more than the probe takes, so that it ends before the run would be evaluated.
     steps = min(run.steps or PROBE_STEPS, PROBE_STEPS) + 1
     budget = {"steps": steps, "seconds": None, "val_every": steps, "ap_every": None, "evaluations": None}
@@ -172,7 +181,13 @@ def _training_costs(
         return False
 
     with _until_probe_ends():
-        train(settings, factory, on_metrics=on_metrics, should_stop=should_stop)
+        train(
+            settings,
+            factory,
+            on_metrics=on_metrics,
+            on_open=lambda trained_on, _scored_on: on_open(trained_on),
+            should_stop=should_stop,
+        )
     return costs_so_far(step_s())
 
 

@@ -10,10 +10,16 @@ from posemodel.data.layout import DataSet
 from posemodel.data.loader import validation_loader
 from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.device import choose_device
-from posemodel.network import PoseNetwork, input_geometry
+from posemodel.network import PoseNetwork, input_geometry, network_geometry
+from posemodel.network.cost import cost_of
+from posemodel.network.own import is_own
 from posemodel.scoring.samples import as_jpeg, draw_samples, predict_samples
+from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loop import train
 from posemodel.training.validation import Validation, validate
+
+NETWORK = "network_"
+"""Prefix of the metrics `parameters`, `gmacs` and `size` of a network that its name does not tell."""
 
 
 def train_pose(
@@ -45,11 +51,20 @@ def train_pose(
     return Trained(
         result.status,
         result.step,
-        result.metrics,
+        result.metrics | _cost(run, result.network),
         score_on=lambda split: _ap(validation_on(split)),
         losses_on=lambda split: _losses(validation_on(split)),
         samples=lambda: _samples(run, result.network, opened[0]),
     )
+
+
+def _cost(run: TrainSettings, network: PoseNetwork) -> dict[str, float]:
+    """Return the cost of a network whose name does not tell it to a report: a user's class, or for another skeleton."""
+    if not is_own(network) and network.skeleton == COCO_PERSON:
+        return {}
+    geometry = network_geometry(network, run.size)
+    cost = cost_of(network, geometry.size)
+    return {f"{NETWORK}{name}": value for name, value in {**cost, "size": geometry.size}.items()}
 
 
 def _validated(run: TrainSettings, network: PoseNetwork, name: Split) -> Validation:

@@ -1,4 +1,4 @@
-"""Settle a study's network and size by the weights that its trials start from, and check these weights."""
+"""Check a study's networks; settle network and size by the weights that trials start from, and check these weights."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bench.settings.layers import DEFAULT, Setting, errors_about
+from bench.settings.toml_lines import KeyPath
 from posemodel.errors import CheckpointError, SettingsError
-from posemodel.network import build_network
+from posemodel.network import build_network, network_class, network_geometry
 from posemodel.network.backbones import load_vgg19_weights
+from posemodel.network.own import check_output, is_own
 from posemodel.network.weights import checkpoint_info, load_network
+from posemodel.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from bench.workloads.pose import PoseSettings
@@ -61,3 +64,18 @@ def check_weights(own: "PoseSettings", settings: Mapping[str, Setting]) -> None:
                 f"{name}: the backbone of {own.network} is not VGG19. Leave {name} out, or train rtpose_vgg or "
                 "openpose_2019."
             ) from error
+
+
+def check_networks(settings: Mapping[str, Setting], skeleton: Skeleton) -> None:
+    """Raise SettingsError, with file and line, if a user's network does not fit the skeleton of the data."""
+    named: list[tuple[KeyPath, str]] = []
+    if "network" in settings:
+        named.append((("network",), settings["network"].value))
+    if "networks" in settings:
+        named += [(("networks", index), name) for index, name in enumerate(settings["networks"].value)]
+    for path, name in named:
+        if not is_own(network_class(name)):
+            continue
+        with errors_about(settings, path):
+            network = build_network(name, skeleton=skeleton, seed=0)
+            check_output(network, network_geometry(network, settings["size"].value, name=name).size, name)

@@ -1,18 +1,22 @@
 """Pose networks: architectures, their initial and imported weights, and checkpoint files.
 
 In: RGB images (B, 3, S, S). Out: heatmaps and PAFs of every stage (``Maps``). Each architecture has a file of its own
-and a line in ``NETWORKS``. Nothing here reads data sets, trains, or decodes maps into people.
+and a line in ``NETWORKS``; users' classes are found by their dotted path (``own``). Nothing here reads data sets,
+trains, or decodes maps into people.
 """
 
 import torch
 
 from posemodel.config import MIN_SIZE, InputSettings
+from posemodel.dotted_paths import is_dotted_path, with_colon
 from posemodel.errors import SettingsError, did_you_mean
 from posemodel.network.base import Maps, PoseNetwork
 from posemodel.network.lightweight import Lightweight, Lightweight2, Lightweight3
 from posemodel.network.openpose_2019 import Openpose2019
+from posemodel.network.own import check_class, construct, is_own, own_class
 from posemodel.network.rtpose_vgg import RtposeVgg
 from posemodel.network.small import Small
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 NETWORKS: dict[str, type[PoseNetwork]] = {
     "rtpose_vgg": RtposeVgg,
@@ -22,7 +26,7 @@ NETWORKS: dict[str, type[PoseNetwork]] = {
     "lightweight_3": Lightweight3,
     "small": Small,
 }
-"""All networks by name.
+"""Networks by name; others are named by their dotted path.
 
 Example:
     NETWORKS["small"].default_size  # 256
@@ -32,12 +36,23 @@ __all__ = ["NETWORKS", "Maps", "PoseNetwork", "build_network", "input_geometry",
 
 
 def network_class(name: str) -> type[PoseNetwork]:
-    """Return the class of a network; raise SettingsError, with the most similar name, for an unknown name."""
-    if name not in NETWORKS:
+    """Return the class of a network by its name in ``NETWORKS``, or by its path.
+
+    The path is `my_package:MyNet` or `my_package.MyNet`, of a module that can be imported or is in the working
+    directory. Raises SettingsError, with the most similar name, for an unknown name, or with what is wrong with the
+    class.
+    """
+    network_type = NETWORKS.get(name)
+    if network_type is None:
+        if is_dotted_path(name):
+            return own_class(with_colon(name))
         raise SettingsError(
-            f"network: no network is called {name!r}.{did_you_mean(name, NETWORKS)} There are: {', '.join(NETWORKS)}."
+            f"network: no network is called {name!r}.{did_you_mean(name, NETWORKS)} There are: {', '.join(NETWORKS)}; "
+            "and any class by its path, my_package:MyNet."
         )
-    return NETWORKS[name]
+    if is_own(network_type):
+        check_class(network_type, name)
+    return network_type
 
 
 def input_geometry(name: str, size: int | None = None) -> InputSettings:
@@ -68,11 +83,12 @@ def network_geometry(
     return InputSettings(size=size, stride=network.stride)
 
 
-def build_network(name: str, *, seed: int | None = None) -> PoseNetwork:
+def build_network(name: str, *, skeleton: Skeleton = COCO_PERSON, seed: int | None = None) -> PoseNetwork:
     """Build a network with initial weights; the same ``seed`` always gives the same weights.
 
     Args:
-        name: One of ``NETWORKS``.
+        name: One of ``NETWORKS``, or the path of a class, `my_package:MyNet`.
+        skeleton: Parts and limbs that its maps show.
         seed: None draws from PyTorch's global generator; with a seed, its state stays as it was.
 
     Example:
@@ -80,11 +96,12 @@ def build_network(name: str, *, seed: int | None = None) -> PoseNetwork:
         heatmaps, pafs = network(torch.zeros(1, 3, 256, 256, dtype=torch.uint8))[-1].complete()
 
     Raises:
-        SettingsError: There is no such network; the message suggests the most similar name.
+        SettingsError: There is no such network (the message suggests the most similar name), or it cannot be built for
+            this skeleton.
     """
     network_type = network_class(name)
     if seed is None:
-        return network_type()
+        return construct(network_type, name, skeleton)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return network_type()
+        return construct(network_type, name, skeleton)

@@ -9,13 +9,14 @@ from torch import nn
 
 from posemodel.config import Exif, Precision
 from posemodel.network.input_format import IMAGENET, InputFormat
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 _SIZE_KEY = "trained_size"
 """Key in the metadata of a state dict, beside PyTorch's own version numbers of modules."""
 
 
 class Maps(NamedTuple):
-    """Output of one stage: heatmaps (B, 19, C, C) and PAFs (B, 38, C, C), with C cells a side.
+    """Output of one stage: heatmaps (B, P + 1, C, C) of P parts and PAFs (B, 2L, C, C) of L limbs, with C cells a side.
 
     A stage that refines only one of the two leaves the other None; a network's last stage has both.
 
@@ -37,6 +38,9 @@ class Maps(NamedTuple):
 class PoseNetwork(nn.Module, ABC):
     """Base class of the networks: a ``backbone``, then layers that turn its features into stages of maps.
 
+    A network of one's own (docs/guide/own-network.md) sets ``stride``, ``size_multiple`` and ``default_size``, passes
+    the skeleton on, takes its numbers of channels from it, and defines ``stages``.
+
     Example:
         network = build_network("small").eval()
         maps = network(torch.zeros(1, 3, 256, 256, dtype=torch.uint8))[-1]  # heatmaps (1, 19, 64, 64)
@@ -53,6 +57,8 @@ class PoseNetwork(nn.Module, ABC):
     checkpoints and state dicts keep it (in their metadata, not as an entry)."""
     trained_exif: Exif = "ignore"
     """Treatment of EXIF orientation in the training images; copies and checkpoints keep it."""
+    skeleton: Skeleton
+    """Parts and limbs that the maps show."""
     backbone: nn.Module
     """Feature extractor, the part that can be frozen."""
     precision: Precision
@@ -62,8 +68,9 @@ class PoseNetwork(nn.Module, ABC):
     std: torch.Tensor
     """Standard deviation of ``input_format`` as a buffer (1, 3, 1, 1)."""
 
-    def __init__(self) -> None:
+    def __init__(self, skeleton: Skeleton = COCO_PERSON) -> None:
         super().__init__()
+        self.skeleton = skeleton
         self.register_buffer("mean", torch.empty(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.empty(1, 3, 1, 1), persistent=False)
         self.input_format = IMAGENET

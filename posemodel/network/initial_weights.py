@@ -1,12 +1,19 @@
 """Initial weights for training from scratch: layers keep the variance of activations; initial maps are nearly empty."""
 
+import torch
 from torch import nn
-
-from posemodel.skeleton import BACKGROUND
 
 HEAD_STD = 0.001
 """Standard deviation of the map heads' weights: target maps are nearly empty, so a start near zero saves steps
 (docs/decisions.md)."""
+
+
+class NoMaps(nn.Module):
+    """Head of a skeleton without limbs: features (B, C, H, W) -> PAFs (B, 0, H, W)."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return no channel of the features: an empty tensor of their type, with their height and width."""
+        return features[:, :0]
 
 
 def zero_bias(convolution: nn.Conv2d) -> None:
@@ -32,4 +39,4 @@ def init_map_head(head: nn.Conv2d, *, heatmaps: bool) -> None:
     zero_bias(head)
     if heatmaps and head.bias is not None:
         # Nearly every cell is background; if its map started at 0, it would dominate the first steps' gradients.
-        head.bias.data[BACKGROUND] = 1
+        head.bias.data[-1] = 1

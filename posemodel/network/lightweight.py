@@ -9,8 +9,8 @@ from torch import nn
 
 from posemodel.network.backbones import conv_norm
 from posemodel.network.base import Maps, PoseNetwork
-from posemodel.network.initial_weights import init_convolutions, init_map_head
-from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+from posemodel.network.initial_weights import NoMaps, init_convolutions, init_map_head
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 FEATURES = 128
 """Channels of the features that all stages see, and of the convolutions inside a stage."""
@@ -44,12 +44,14 @@ def _rectified(channels_in: int, channels_out: int, kernel: int) -> nn.Sequentia
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2), nn.ReLU(inplace=True))
 
 
-def _head(width: int, channels_out: int) -> nn.Sequential:
+def _head(width: int, channels_out: int, *, heatmaps: bool) -> nn.Module:
     """Build the two 1x1 convolutions from features to maps."""
+    if not channels_out:
+        return NoMaps()
     hidden, maps = _rectified(FEATURES, width, 1), nn.Conv2d(width, channels_out, 1)
     head = nn.Sequential(*hidden, maps)
     init_convolutions(head)
-    init_map_head(maps, heatmaps=channels_out == NUM_HEATMAPS)
+    init_map_head(maps, heatmaps=heatmaps)
     return head
 
 
@@ -91,11 +93,11 @@ class RefinementBlock(nn.Module):
 class Stage(nn.Module):
     """A trunk with two heads, one for heatmaps and one for PAFs."""
 
-    def __init__(self, trunk: nn.Sequential, head_width: int) -> None:
+    def __init__(self, trunk: nn.Sequential, head_width: int, skeleton: Skeleton) -> None:
         super().__init__()
         self.trunk = trunk
-        self.heatmaps = _head(head_width, NUM_HEATMAPS)
-        self.pafs = _head(head_width, NUM_PAFS)
+        self.heatmaps = _head(head_width, skeleton.num_heatmaps, heatmaps=True)
+        self.pafs = _head(head_width, skeleton.num_pafs, heatmaps=False)
 
     def forward(self, x: torch.Tensor) -> Maps:
         """Return the maps for features, which are concatenated with the earlier stage's maps if there is one."""
@@ -103,36 +105,36 @@ class Stage(nn.Module):
         return Maps(self.heatmaps(features), self.pafs(features))
 
 
-def _initial_stage() -> Stage:
+def _initial_stage(skeleton: Skeleton) -> Stage:
     trunk = nn.Sequential(*(_rectified(FEATURES, FEATURES, 3) for _ in range(3)))
     init_convolutions(trunk)
-    return Stage(trunk, INITIAL_HEAD)
+    return Stage(trunk, INITIAL_HEAD, skeleton)
 
 
-def _refinement_stage() -> Stage:
-    channels_in = FEATURES + NUM_HEATMAPS + NUM_PAFS
+def _refinement_stage(skeleton: Skeleton) -> Stage:
+    channels_in = FEATURES + skeleton.num_heatmaps + skeleton.num_pafs
     blocks = (RefinementBlock(FEATURES if number else channels_in) for number in range(REFINEMENT_BLOCKS))
-    return Stage(nn.Sequential(*blocks), FEATURES)
+    return Stage(nn.Sequential(*blocks), FEATURES, skeleton)
 
 
 class Lightweight(PoseNetwork):
-    """Lightweight OpenPose with 4,091,698 parameters; a refinement stage sees [features, heatmaps, PAFs]."""
+    """Lightweight OpenPose, 4,091,698 parameters for COCO's people; refinement sees [features, heatmaps, PAFs]."""
 
     stride = 8
     size_multiple = 8
     default_size = 368
     refinements = 1
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, skeleton: Skeleton = COCO_PERSON) -> None:
+        super().__init__(skeleton)
         front, channels = [conv_norm(3, 32, stride=2)], 32
         for width, stride, dilation in FRONT:
             front.append(_separable_norm(channels, width, stride, dilation))
             channels = width
         self.backbone = nn.Sequential(*front)
         self.adapt = Alignment(channels)
-        self.initial_stage = _initial_stage()
-        self.refinement_stages = nn.ModuleList(_refinement_stage() for _ in range(self.refinements))
+        self.initial_stage = _initial_stage(skeleton)
+        self.refinement_stages = nn.ModuleList(_refinement_stage(skeleton) for _ in range(self.refinements))
 
     def later_stages(self) -> list[nn.Module]:
         """Return the refinement stages."""
@@ -148,12 +150,12 @@ class Lightweight(PoseNetwork):
 
 
 class Lightweight2(Lightweight):
-    """Lightweight OpenPose with two refinement stages and 5,700,331 parameters."""
+    """Lightweight OpenPose with two refinement stages and 5,700,331 parameters for COCO's people."""
 
     refinements = 2
 
 
 class Lightweight3(Lightweight):
-    """Lightweight OpenPose with three refinement stages and 7,308,964 parameters."""
+    """Lightweight OpenPose with three refinement stages and 7,308,964 parameters for COCO's people."""
 
     refinements = 3

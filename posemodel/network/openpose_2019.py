@@ -9,8 +9,8 @@ from torch import nn
 
 from posemodel.network.backbones import vgg19_first_ten
 from posemodel.network.base import Maps, PoseNetwork
-from posemodel.network.initial_weights import init_convolutions, init_map_head
-from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+from posemodel.network.initial_weights import NoMaps, init_convolutions, init_map_head
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 FEATURES = 128
 """Channels of the features that all stages see."""
@@ -47,27 +47,30 @@ class DenseBlock(nn.Sequential):
         return torch.cat(outputs, dim=1)
 
 
-def _stage(channels_in: int, widths: tuple[int, int], channels_out: int) -> nn.Sequential:
+def _stage(channels_in: int, widths: tuple[int, int], channels_out: int, *, heatmaps: bool) -> nn.Module:
     """Build five dense blocks, then two 1x1 convolutions to the maps."""
+    if not channels_out:
+        return NoMaps()
     inner, before_maps = widths
     blocks = [DenseBlock(3 * inner if number else channels_in, inner) for number in range(BLOCKS)]
     hidden, maps = _rectified(3 * inner, before_maps, 1), nn.Conv2d(before_maps, channels_out, 1)
     stage = nn.Sequential(*blocks, hidden, maps)
     init_convolutions(stage, slope=SLOPE)
-    init_map_head(maps, heatmaps=channels_out == NUM_HEATMAPS)
+    init_map_head(maps, heatmaps=heatmaps)
     return stage
 
 
-def _stages(channels_in: list[int], channels_out: int) -> nn.ModuleList:
+def _stages(channels_in: list[int], channels_out: int, *, heatmaps: bool) -> nn.ModuleList:
     """Build a stage for each number of input channels; the first one is narrower."""
     widths = [FIRST_WIDTHS] + [LATER_WIDTHS] * (len(channels_in) - 1)
     return nn.ModuleList(
-        _stage(channels, width, channels_out) for channels, width in zip(channels_in, widths, strict=True)
+        _stage(channels, width, channels_out, heatmaps=heatmaps)
+        for channels, width in zip(channels_in, widths, strict=True)
     )
 
 
 class Openpose2019(PoseNetwork):
-    """OpenPose of 2019 with 26,050,878 parameters; its four outputs are PAFs, PAFs, both, both.
+    """OpenPose of 2019, 26,050,878 parameters for COCO's people; its four outputs are PAFs, PAFs, both, both.
 
     Later PAF stages and the first heatmap stage see [features, PAFs], the second heatmap stage [features, heatmaps,
     PAFs]. The four PAF stages and two heatmap stages give four ``Maps``: the last two PAF outputs are paired with the
@@ -78,16 +81,18 @@ class Openpose2019(PoseNetwork):
     size_multiple = 8
     default_size = 368
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, skeleton: Skeleton = COCO_PERSON) -> None:
+        super().__init__(skeleton)
         self.backbone = vgg19_first_ten(last_rectifier=False)
         slopes = nn.PReLU(512, init=SLOPE)  # after conv4_2: VGG has a ReLU there, so it is not part of the backbone
         self.adapt = nn.Sequential(slopes, *_rectified(512, 256, 3), *_rectified(256, FEATURES, 3))
         init_convolutions(self.adapt, slope=SLOPE)
-        with_pafs = FEATURES + NUM_PAFS
-        with_both = with_pafs + NUM_HEATMAPS
-        self.paf_stages = _stages([FEATURES] + [with_pafs] * (PAF_STAGES - 1), NUM_PAFS)
-        self.heatmap_stages = _stages([with_pafs] + [with_both] * (HEATMAP_STAGES - 1), NUM_HEATMAPS)
+        with_pafs = FEATURES + skeleton.num_pafs
+        with_both = with_pafs + skeleton.num_heatmaps
+        self.paf_stages = _stages([FEATURES] + [with_pafs] * (PAF_STAGES - 1), skeleton.num_pafs, heatmaps=False)
+        self.heatmap_stages = _stages(
+            [with_pafs] + [with_both] * (HEATMAP_STAGES - 1), skeleton.num_heatmaps, heatmaps=True
+        )
 
     def later_stages(self) -> list[nn.Module]:
         """Return all PAF and heatmap stages except the first of each kind."""

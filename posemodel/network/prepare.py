@@ -11,6 +11,7 @@ from posemodel.config import Device, InputSettings
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
 from posemodel.network import PoseNetwork, network_geometry
+from posemodel.network.own import check_output
 from posemodel.network.weights import load_network
 
 _WRAPPED = ("_orig_mod", "module")
@@ -32,7 +33,8 @@ def prepare_network(
 
     Raises:
         CheckpointError: The checkpoint cannot be used.
-        SettingsError: The device does not exist, the network does not take the size, or is not a PoseNetwork.
+        SettingsError: The device does not exist; the network does not take the size, is not a PoseNetwork, or returns
+            maps that do not fit its skeleton.
     """
     if isinstance(network, (str, os.PathLike)):
         loaded, info = load_network(Path(network), choose_device(device))
@@ -40,7 +42,9 @@ def prepare_network(
     unwrapped = _unwrapped(network)
     if device != "auto":
         unwrapped.to(choose_device(device))
-    return unwrapped, network_geometry(unwrapped, size)
+    geometry = network_geometry(unwrapped, size)
+    check_output(unwrapped, geometry.size, type(unwrapped).__name__)
+    return unwrapped, geometry
 
 
 def _unwrapped(network: nn.Module) -> PoseNetwork:

@@ -8,8 +8,8 @@ from torch import nn
 
 from posemodel.network.backbones import vgg19_first_ten
 from posemodel.network.base import Maps, PoseNetwork
-from posemodel.network.initial_weights import zero_bias
-from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+from posemodel.network.initial_weights import NoMaps, zero_bias
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 FEATURES = 128
 """Channels of the features that all stages see."""
@@ -18,8 +18,10 @@ INITIAL_STD = 0.01
 """Standard deviation of initial weights outside VGG19, as published."""
 
 
-def _branch(channels_in: int, widths: list[tuple[int, int]], channels_out: int) -> nn.Sequential:
+def _branch(channels_in: int, widths: list[tuple[int, int]], channels_out: int) -> nn.Module:
     """Build a chain of (kernel, width) convolutions with ReLU, then a 1x1 convolution to the maps."""
+    if not channels_out:
+        return NoMaps()
     layers: list[nn.Module] = []
     for kernel, width in widths:
         layers += [nn.Conv2d(channels_in, width, kernel, padding=kernel // 2), nn.ReLU(inplace=True)]
@@ -29,14 +31,14 @@ def _branch(channels_in: int, widths: list[tuple[int, int]], channels_out: int) 
 
 
 class RtposeVgg(PoseNetwork):
-    """OpenPose of 2017 with 52,311,446 parameters; later stages refine the maps, from [PAFs, heatmaps, features]."""
+    """OpenPose of 2017, 52,311,446 parameters for COCO's people; later stages refine [PAFs, heatmaps, features]."""
 
     stride = 8
     size_multiple = 8
     default_size = 368
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, skeleton: Skeleton = COCO_PERSON) -> None:
+        super().__init__(skeleton)
         self.backbone = vgg19_first_ten()
         self.adapt = nn.Sequential(
             nn.Conv2d(512, 256, 3, padding=1),
@@ -46,13 +48,13 @@ class RtposeVgg(PoseNetwork):
         )
         first = [(3, 128)] * 3 + [(1, 512)]
         later = [(7, 128)] * 5 + [(1, 128)]
-        channels_in = FEATURES + NUM_PAFS + NUM_HEATMAPS
+        channels_in = FEATURES + skeleton.num_pafs + skeleton.num_heatmaps
         self.paf_branches = nn.ModuleList(
-            _branch(FEATURES if stage == 0 else channels_in, later if stage else first, NUM_PAFS)
+            _branch(FEATURES if stage == 0 else channels_in, later if stage else first, skeleton.num_pafs)
             for stage in range(STAGES)
         )
         self.heatmap_branches = nn.ModuleList(
-            _branch(FEATURES if stage == 0 else channels_in, later if stage else first, NUM_HEATMAPS)
+            _branch(FEATURES if stage == 0 else channels_in, later if stage else first, skeleton.num_heatmaps)
             for stage in range(STAGES)
         )
         for part in (self.adapt, self.paf_branches, self.heatmap_branches):

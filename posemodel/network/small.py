@@ -7,7 +7,7 @@ from torch.nn import functional
 from posemodel.network.backbones import ResidualBlock, conv_norm
 from posemodel.network.base import Maps, PoseNetwork
 from posemodel.network.initial_weights import HEAD_STD, zero_bias
-from posemodel.skeleton import BACKGROUND, NUM_HEATMAPS, NUM_PAFS
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 WIDTHS = (16, 32, 64, 96)
 """Channels of the features at strides 2, 4, 8 and 16."""
@@ -40,10 +40,10 @@ class Small(PoseNetwork):
     size_multiple = 16
     default_size = 256
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, skeleton: Skeleton = COCO_PERSON) -> None:
+        super().__init__(skeleton)
         width, top = WIDTHS[2], WIDTHS[3]
-        maps = (NUM_HEATMAPS + NUM_PAFS) * UPSAMPLING**2
+        maps = (skeleton.num_heatmaps + skeleton.num_pafs) * UPSAMPLING**2
         self.backbone = _Encoder()
         self.top = conv_norm(top, width, kernel=1)
         self.merge = ResidualBlock(width)
@@ -56,7 +56,7 @@ class Small(PoseNetwork):
             zero_bias(head)
             assert head.bias is not None
             # Nearly every cell is background; if its map started at 0, it would dominate the first steps' gradients.
-            head.bias.data.view(-1, UPSAMPLING**2)[BACKGROUND] = 1
+            head.bias.data.view(-1, UPSAMPLING**2)[skeleton.background] = 1
 
     def later_stages(self) -> list[nn.Module]:
         """Return the second stage."""
@@ -69,4 +69,5 @@ class Small(PoseNetwork):
         first = self.first(features)
         second = self.second(torch.cat([features, first], dim=1))
         shuffled = (functional.pixel_shuffle(maps, UPSAMPLING) for maps in (first, second))
-        return [Maps(maps[:, :NUM_HEATMAPS], maps[:, NUM_HEATMAPS:]) for maps in shuffled]
+        heatmaps = self.skeleton.num_heatmaps
+        return [Maps(maps[:, :heatmaps], maps[:, heatmaps:]) for maps in shuffled]

@@ -12,11 +12,13 @@ from safetensors.torch import save
 
 from posemodel.atomic_write import atomic_path
 from posemodel.config import Exif
-from posemodel.errors import CheckpointError
+from posemodel.dotted_paths import is_dotted_path
+from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import NETWORKS, PoseNetwork, build_network
 from posemodel.network.input_format import IMAGENET, format_from_document
+from posemodel.network.own import check_output
 from posemodel.network.weight_file_problems import IMPORT, is_pytorch, weights_problem
-from posemodel.skeleton import LIMBS, PARTS
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 _METADATA = "posebench"
 """Key of the JSON document in a checkpoint's metadata."""
@@ -31,7 +33,7 @@ class CheckpointInfo:
     """
 
     network: str
-    """Name of the network, one of ``NETWORKS``."""
+    """Name of the network, one of ``NETWORKS``, or the path of a class, `my_package:MyNet`."""
     size: int
     """Side of the network's input in pixels."""
     training: dict[str, Any]
@@ -49,10 +51,12 @@ def save_weights(path: Path | str, network: PoseNetwork, info: CheckpointInfo) -
         "size": info.size,
         "stride": network.stride,
         "input_format": network.input_format.as_document(),
-        "parts": PARTS,
-        "limbs": LIMBS,
+        "parts": network.skeleton.parts,
+        "limbs": network.skeleton.limbs,
         "training": info.training,
     }
+    if network.skeleton != COCO_PERSON:
+        document["skeleton"] = network.skeleton.as_document()
     _write(Path(path), network.state_dict(), document)
 
 
@@ -78,8 +82,9 @@ def checkpoint_info(path: Path | str) -> CheckpointInfo:
 def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, CheckpointInfo]:
     """Load a checkpoint's network, in evaluation mode on ``device``, and its metadata.
 
-    The checkpoint sets the network's input format (RGB with ImageNet's statistics if an older file has none),
-    ``trained_size`` and ``trained_exif``.
+    A class that is named by its path is imported. The checkpoint sets the network's skeleton (COCO's person if it names
+    none), input format (RGB with ImageNet's statistics if an older file has none), ``trained_size`` and
+    ``trained_exif``.
 
     Example:
         network, info = load_network("small.safetensors", torch.device("cpu"))
@@ -94,9 +99,12 @@ def load_network(path: Path | str, device: torch.device) -> tuple[PoseNetwork, C
         input_format = format_from_document(document["input_format"]) if "input_format" in document else IMAGENET
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its posebench metadata cannot be read ({error!r}).") from error
-    _check_skeleton(path, document)
     name = info.network
-    network = build_network(name)
+    try:
+        network = build_network(name, skeleton=_skeleton_in(path, document))
+        check_output(network, info.size, name)
+    except SettingsError as error:
+        raise CheckpointError(f"{path}: its network cannot be built: {str(error).removeprefix('network: ')}") from error
     own = network.state_dict()
     for key, value in own.items():
         if key not in state or state[key].shape != value.shape:
@@ -144,7 +152,7 @@ def _info_in(path: Path, document: Any) -> CheckpointInfo:
         info = CheckpointInfo(document["network"], document["size"], document["training"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: its posebench metadata cannot be read ({error!r}).") from error
-    if not isinstance(info.network, str) or info.network not in NETWORKS:
+    if not isinstance(info.network, str) or not (info.network in NETWORKS or is_dotted_path(info.network)):
         raise CheckpointError(f"{path}: is of network {info.network!r}, which this version does not have.")
     return info
 
@@ -167,10 +175,21 @@ def _exif_in(document: Any) -> Exif:
     return "follow" if isinstance(training, dict) and training.get("exif") == "follow" else "ignore"
 
 
-def _check_skeleton(path: Path, document: dict[str, Any]) -> None:
-    """Raise CheckpointError if parts or limbs differ from ours: its maps would be decoded wrongly."""
-    for field, own in (("parts", PARTS), ("limbs", LIMBS)):
+def _skeleton_in(path: Path, document: dict[str, Any]) -> Skeleton:
+    """Return the skeleton in a checkpoint's metadata; COCO's person, if there is none.
+
+    Raises CheckpointError if it cannot be read, or if parts or limbs contradict it: maps would be decoded wrongly.
+    """
+    try:
+        skeleton = Skeleton.from_document(document["skeleton"]) if "skeleton" in document else COCO_PERSON
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: its skeleton cannot be read ({error!r}): the file is damaged, or of another version."
+        ) from error
+    whose = "its skeleton's" if "skeleton" in document else "this version's"
+    for field, own in (("parts", skeleton.parts), ("limbs", skeleton.limbs)):
         expected = json.loads(json.dumps(own))
-        stored = document.get(field, expected)  # older checkpoints lack these fields, and have our skeleton
+        stored = document.get(field, expected)  # older checkpoints lack these fields, and have COCO's person
         if stored != expected:
-            raise CheckpointError(f"{path}: its {field} are {stored!r}, this version's are {expected!r}.")
+            raise CheckpointError(f"{path}: its {field} are {stored!r}, {whose} are {expected!r}.")
+    return skeleton

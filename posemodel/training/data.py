@@ -89,12 +89,14 @@ def _ids(split: PackedSplit) -> list[int]:
     return [split.image_id(position) for position in range(len(split))]
 
 
-def open_training_data(settings: TrainSettings, geometry: InputSettings, team: Team) -> TrainingData:
-    """Open the splits and loaders of a run; each process of ``team`` gets its share of every step's images.
+def open_training_data(
+    settings: TrainSettings, splits: tuple[PackedSplit, PackedSplit], geometry: InputSettings, team: Team
+) -> TrainingData:
+    """Open the loaders of a run's splits; each process of ``team`` gets its share of every step's images.
 
-    Raises DataError if the data cannot be used, SettingsError if an epoch is shorter than one step.
+    Raises SettingsError if an epoch is shorter than one step.
     """
-    train_split, val_split = open_training_splits(settings)
+    train_split, val_split = splits
     with_targets = targets_in_workers(settings.targets, team.device)
     dataset = PoseDataset(
         train_split, geometry, augment=settings.augment, seed=settings.seed, with_targets=with_targets

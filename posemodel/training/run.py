@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from posemodel.atomic_write import remove_temporary_files
 from posemodel.config import InputSettings, TrainSettings
 from posemodel.data.batch import Batch
-from posemodel.data.notes import as_metrics, digest_entries
+from posemodel.data.notes import Note, as_metrics, digest_entries
 from posemodel.data.open_split import PackedSplit
 from posemodel.errors import SettingsError
-from posemodel.network import PoseNetwork, network_geometry
+from posemodel.network import PoseNetwork, network_class, network_geometry
 from posemodel.network.weights import CheckpointInfo, save_weights
 from posemodel.training.averages import WeightAverage
-from posemodel.training.data import TrainingData, open_training_data
+from posemodel.training.data import TrainingData, open_training_data, open_training_splits
 from posemodel.training.initial_network import initial_network, origin_of
 from posemodel.training.parameter_groups import Parameters, multiply_rates, parameter_groups
 from posemodel.training.processes import Team
@@ -115,9 +115,13 @@ class Run:
                 "seconds: several processes have no common clock. Give steps or epochs, or train in one."
             )
         self.team, self.settings, self.callbacks, self.out = team, settings, callbacks, out
-        self.network = initial_network(settings, team.device)
+        network_class(settings.network)  # an unknown name is refused before the data are read
+        train_split, val_split = open_training_splits(settings)
+        self.network, note = initial_network(settings, team.device, train_split.skeleton)
+        if note is not None:
+            train_split = replace(train_split, notes=(*train_split.notes, note))
         self.geometry = network_geometry(self.network, settings.size, name=settings.network)
-        self.data = open_training_data(settings, self.geometry, team)
+        self.data = open_training_data(settings, (train_split, val_split), self.geometry, team)
         if callbacks.on_open is not None and team.first:
             callbacks.on_open(self.data.train_split, self.data.val_split)
         self.network.trained_size = self.geometry.size
@@ -135,7 +139,7 @@ class Run:
         if team.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(team.device)
 
-        record = {**(run_record or {}), **_record_of(settings, self.network, self.geometry, self.data)}
+        record = {**(run_record or {}), **_record_of(settings, self.network, self.geometry, self.data, note)}
         identity = identity_of(settings, record, team.size) if out is not None else {}
         self.state = TrainingState(
             self.network, self.optimizer, scheduler, identity, totals=totals, plateau=plateau, average=self.average
@@ -312,14 +316,14 @@ class Run:
 
 
 def _record_of(
-    settings: TrainSettings, network: PoseNetwork, geometry: InputSettings, data: TrainingData
+    settings: TrainSettings, network: PoseNetwork, geometry: InputSettings, data: TrainingData, note: Note | None
 ) -> dict[str, Any]:
     """Return the facts beyond the settings that define a run; a resumed run must have the same.
 
     Fields that earlier versions did not write are left out if they have the value that those versions used, so that
     their runs can be resumed.
     """
-    record = origin_of(settings.weights)
+    record = origin_of(settings.weights, note)
     if settings.skip_bad:
         # Files repaired before a resume change the training data, which the digest of the annotations would not show.
         record |= {"images": data.train_split.digest(), **data.left_out.as_metrics()}

@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from posemodel import skeleton
 from posemodel.config import LoaderSettings
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.loader import build_loader
@@ -16,6 +15,7 @@ from posemodel.network.backbones import load_vgg19_weights, vgg19_first_ten
 from posemodel.network.cost import network_cost
 from posemodel.network.input_format import CAFFE, IMAGENET
 from posemodel.network.rtpose_vgg import RtposeVgg
+from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
 
 VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21)
@@ -116,8 +116,8 @@ def test_a_new_network_begins_with_an_empty_picture(name: str) -> None:
         assert maps.pafs.abs().max() < 0.1
         if maps.heatmaps is None:
             continue
-        assert (maps.heatmaps[:, skeleton.BACKGROUND] - 1).abs().max() < 0.1
-        assert maps.heatmaps[:, : skeleton.NUM_PARTS].abs().max() < 0.1
+        assert (maps.heatmaps[:, COCO_PERSON.background] - 1).abs().max() < 0.1
+        assert maps.heatmaps[:, : COCO_PERSON.num_parts].abs().max() < 0.1
 
 
 def test_bf16_computes_in_bfloat16_and_keeps_weights_in_float32() -> None:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from posemodel import skeleton
 from posemodel.errors import CheckpointError
 from posemodel.network import build_network
 from posemodel.network.input_format import IMAGENET, InputFormat
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
+from posemodel.skeleton import COCO_PERSON
 
 CPU = torch.device("cpu")
 INFO = CheckpointInfo("small", 96, {"seed": 3, "augment": {"flip": 0.5}})
@@ -57,7 +57,7 @@ def test_a_network_comes_back_with_its_input_format(tmp_path: Path, name: str) -
 
 def test_an_older_checkpoint_is_rgb_with_imagenets_statistics_and_of_our_skeleton(tmp_path: Path) -> None:
     state = {key: value.contiguous() for key, value in build_network("small", seed=1).state_dict().items()}
-    older = document(stride=4, input="RGB, ImageNet statistics", parts=list(skeleton.PARTS))
+    older = document(stride=4, input="RGB, ImageNet statistics", parts=list(COCO_PERSON.parts))
     save_file(state, tmp_path / "a.safetensors", metadata=older)
     assert load_network(tmp_path / "a.safetensors", CPU)[0].input_format == IMAGENET
 
@@ -83,7 +83,7 @@ def test_an_input_format_that_cannot_be(tmp_path: Path, change: dict[str, object
 
 @pytest.mark.parametrize("field", ["parts", "limbs"])
 def test_another_skeleton_is_refused(tmp_path: Path, field: str) -> None:
-    other = [*(skeleton.PARTS if field == "parts" else skeleton.LIMBS)][::-1]
+    other = [*(COCO_PERSON.parts if field == "parts" else COCO_PERSON.limbs)][::-1]
     state = {key: value.contiguous() for key, value in build_network("small", seed=1).state_dict().items()}
     save_file(state, tmp_path / "a.safetensors", metadata=document(**{field: other}))
     with pytest.raises(CheckpointError, match=rf"a\.safetensors: its {field} are .* this version's are"):

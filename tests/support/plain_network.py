@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from posemodel.network import Maps, PoseNetwork
-from posemodel.skeleton import NUM_HEATMAPS, NUM_PAFS
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 PLAIN = "plain"
 """Its name, once it stands in `posemodel.network.NETWORKS`."""
@@ -20,9 +20,9 @@ class Plain(PoseNetwork):
     size_multiple = 8
     default_size = 32
 
-    def __init__(self) -> None:
-        super().__init__()
-        maps = NUM_HEATMAPS + NUM_PAFS
+    def __init__(self, skeleton: Skeleton = COCO_PERSON) -> None:
+        super().__init__(skeleton)
+        maps = skeleton.num_heatmaps + skeleton.num_pafs
         self.backbone = nn.Sequential(
             *(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU()),
             *(nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()),
@@ -40,4 +40,5 @@ class Plain(PoseNetwork):
         features = self.backbone(images)
         first = self.first(features)
         second = self.second(torch.cat([features, first], dim=1))
-        return [Maps(maps[:, :NUM_HEATMAPS], maps[:, NUM_HEATMAPS:]) for maps in (first, second)]
+        heatmaps = self.skeleton.num_heatmaps
+        return [Maps(maps[:, :heatmaps], maps[:, heatmaps:]) for maps in (first, second)]

@@ -21,6 +21,7 @@ def measure_speed(
     data: Path | None,
     device: str,
     parts: int | None,
+    network: str | None,
     repeats: int | None,
     as_json: bool,
     report: Path | None,
@@ -30,7 +31,8 @@ def measure_speed(
     def log_start(benchmark_name: str) -> None:
         log(f"measuring {benchmark_name} ...")
 
-    results = measure(name, Request(data, choose_device(cast("Device", device)), repeats, parts), log_start)
+    request = Request(data, choose_device(cast("Device", device)), repeats, parts, network)
+    results = measure(name, request, log_start)
     if report is not None:
         log(f"report: {write_speed_report(results, report)}")
     if as_json:

@@ -13,6 +13,7 @@ from bench.cli.output import log, log_opened, print_json, print_line, progress_b
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
 from bench.optimizers.unfit import check_trains
+from bench.settings.dotted_paths import with_dots
 from bench.statistics.json_safe import to_json_safe
 from posemodel.data.open_split import PackedSplit, collect_notes
 from posemodel.device import choose_device
@@ -36,7 +37,7 @@ def train_network(options: Mapping[str, Any], given_options: set[str]) -> None:
     if options["recipe"] is not None:
         run_record["recipe"] = options["recipe"]
     out, resume = options["out"], options["resume"]
-    out = out if out is not None else Path("runs") / f"{settings.network}-{optimizer}-seed{options['seed']}"
+    out = out if out is not None else Path("runs") / f"{with_dots(settings.network)}-{optimizer}-seed{options['seed']}"
     if (
         not resume and out.is_dir() and any(out.iterdir())
     ):  # checked in each process, so that none waits for another that stopped

@@ -28,6 +28,7 @@ from bench.measure.loader.workload import DatasetWorkload, WaitingStep, Workload
 from bench.settings.data_files import absolute_paths, named_files
 from bench.settings.layers import COMMAND_LINE, ENVIRONMENT_PREFIX, Setting, errors_about
 from bench.workloads.pose_data import data_digest, find_folder
+from bench.workloads.pose_weights import check_networks
 from bench.workloads.protocol import FoundData, MakeData, OnOpen
 from posemodel.config import DataFiles
 from posemodel.data.layout import DataSet
@@ -114,6 +115,7 @@ def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_
         split = open_split(data, name, exif=settings["exif"].value)
         if not len(split.labelled_only()):
             raise DataError(f"{split.annotations}: no image of the split `{name}` has a labelled person to load.")
+    check_networks(settings, split.skeleton)
     if on_open is not None:
         on_open([split])
     return replace(found_folder, digest=data_digest(data, [split]))

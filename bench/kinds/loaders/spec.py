@@ -74,7 +74,7 @@ class LoaderSpec(PictureStudy):
     step_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[50.0])
     """Replace the training step by a wait of this many milliseconds, as for an accelerator that computes."""
     network: Annotated[str, NETWORK_FLAG] = "small"
-    """Name of the network whose samples and training step are measured."""
+    """Network whose samples and training step are measured: its name, or a class by its path, `my_package:MyNet`."""
     size: int | None = Field(default=None, ge=MIN_SIZE)
     """Side of the network's input in pixels; default: the network's own size."""
     split: str = "train"

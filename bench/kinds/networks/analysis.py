@@ -11,6 +11,7 @@ from bench.report.cells import known, number_cell, speed_text
 from bench.report.findings import Chart, Code, DataFile, Draw, Findings, Part, Picture, Plot, Section, Series, Table
 from bench.report.text import literal
 from bench.report.wording import ap_text, enumerate_items
+from bench.settings.dotted_paths import with_dots
 from bench.trials.scores import AP_FLOOR
 from bench.trials.status import Status
 
@@ -30,9 +31,10 @@ class NetworkRun:
     status: str
     steps: int
     learning_rate: float
-    parameters: int
-    gmacs: float
-    size: int
+    parameters: int | None
+    """Number of parameters; None, as the next two, if a user's class is not found and no training of it is complete."""
+    gmacs: float | None
+    size: int | None
     """Side of the input in pixels."""
     metrics: Mapping[str, float]
     """Last value of every metric that training measured."""
@@ -57,7 +59,7 @@ class NetworkRun:
     @property
     def picture(self) -> str | None:
         """File name of the sample images; None if there are none."""
-        return None if self.sheet is None else f"{self.network}-{self.precision}.jpg"
+        return None if self.sheet is None else f"{with_dots(self.network)}-{self.precision}.jpg"
 
     def row(self) -> dict[str, Any]:
         """Return all fields but the metrics, the sample images and the command."""
@@ -190,8 +192,8 @@ def _more_cells(run: NetworkRun) -> list[str]:
     return [
         run.network,
         run.precision,
-        f"{run.parameters:,}",
-        f"{run.gmacs:.1f}",
+        number_cell(run.parameters, ",.0f"),
+        number_cell(run.gmacs, ".1f"),
         str(run.steps),
         number_cell(run.metrics.get("val_loss"), ".4f"),
         f"{run.wall_s:.0f}",

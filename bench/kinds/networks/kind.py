@@ -11,6 +11,7 @@ from bench.kinds.networks.plan import LEARNING_RATES, OTHER_RATE, combinations, 
 from bench.kinds.networks.spec import NetworksSpec
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import RUN_COLUMNS, StudyRuns
+from bench.report.cells import known
 from bench.report.findings import Findings
 from bench.report.text import code
 from bench.report.train_command import train_command
@@ -25,6 +26,7 @@ from bench.trials.scores import collapse_floor
 from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
 from bench.workloads import POSE, workload
+from bench.workloads.pose_training import NETWORK
 from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 from posemodel.network.cost import network_cost
@@ -75,7 +77,7 @@ class NetworksKind(FindingsKind[NetworksSpec]):
 
 def _network_run(row: dict[str, Any], combination: tuple[str, str], runs: StudyRuns, command: str) -> NetworkRun:
     network, precision = combination
-    cost = network_cost(network, row["size"] or None)  # 0: the network's own size
+    cost = _cost(network, row)
     samples = runs.samples(row["run_id"])
     own = {*TEXT_FIELDS, *RUN_COLUMNS}
     return NetworkRun(
@@ -92,6 +94,18 @@ def _network_run(row: dict[str, Any], combination: tuple[str, str], runs: StudyR
         wall_s=(row["ended_ms"] - row["started_ms"]) / MS,
         command=command,
     )
+
+
+def _cost(network: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters, GMACs and input side: as the training recorded them, or by the network's name."""
+    values = (row.get(f"{NETWORK}{name}") for name in ("parameters", "gmacs", "size"))
+    recorded = [float(value) for value in values if value is not None and known(value)]
+    if len(recorded) == 3:
+        return {"parameters": int(recorded[0]), "gmacs": recorded[1], "size": int(recorded[2])}
+    try:
+        return network_cost(network, row["size"] or None)  # 0: the network's own size
+    except SettingsError:  # a user's class, which is not found here
+        return {"parameters": None, "gmacs": None, "size": row["size"] or None}
 
 
 def _terms(spec: NetworksSpec, records: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ class NetworksSpec(StudyBase):
     kind: Literal["networks"] = "networks"
     device: Literal["cuda", "mps", "cpu"]
     networks: tuple[str, ...]
-    """Names of the networks to train."""
+    """Networks to train: names, or paths of classes, `my_package:MyNet`."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16")
     """Number formats to train in: fp32, bf16 (convolutions in bfloat16; weights, loss and optimizer stay float32)."""
     size: int | None = Field(default=None, ge=MIN_SIZE, examples=[368])

@@ -45,7 +45,7 @@ class StudySpec(TrainingStudy):
     skip_bad: bool = False
     """Leave out bad images and annotations, and count them, instead of refusing the data set."""
     network: Annotated[str, NETWORK_FLAG] = "small"
-    """Name of the network to train."""
+    """Network to train: its name, or the path of a class, `my_package:MyNet`."""
     size: Annotated[int, Field(ge=MIN_SIZE)] | None
     """Side of the network's input in pixels, a multiple of the network's stride. Only for the workload pose."""
     optimizers: tuple[str, ...]

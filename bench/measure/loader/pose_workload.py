@@ -20,6 +20,7 @@ from posemodel.data.open_split import open_split
 from posemodel.device import synchronize
 from posemodel.errors import DataError
 from posemodel.network import build_network, input_geometry
+from posemodel.network.own import check_output
 from posemodel.training.step import TrainingStep
 from posemodel.training.throughput import ThroughputMeter
 
@@ -81,11 +82,14 @@ class PoseWorkload:
         if self.step_s is not None:
             return WaitingStep(self.step_s)()
         device = torch.device(self.device)
-        network = build_network(self.network, seed=self.seed)
+        data = DataSet(self.data, self.files)
+        split = open_split(data, self.split, skip_bad=self.skip_bad, look_at_images=False, exif=self.exif)
+        network = build_network(self.network, skeleton=split.skeleton, seed=self.seed)
+        geometry = input_geometry(self.network, self.size)
+        check_output(network, geometry.size, self.network)
         network = network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
         schedule = LambdaLR(optimizer, lambda _step: 1.0)
-        geometry = input_geometry(self.network, self.size)
         train = TrainingStep(network, optimizer, schedule, geometry, ThroughputMeter(device))
         return on_device(train, self.device) if self.device != "mps" else _awaited(train, device)
 
