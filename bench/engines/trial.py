@@ -10,6 +10,8 @@ from bench.trials.outcome import Outcome
 from bench.trials.record import Record
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
+from bench.workloads import workload
+from bench.workloads.of_study import name_of
 
 Study = Mapping[str, Any]
 """A study's identity: its settings as plain data."""
@@ -29,10 +31,12 @@ class RunTrial(Protocol):
         """Run a trial and return its record, curve and samples."""
 
 
-def ap_value(record: Record, _study: Study) -> OptunaValues | None:
-    """Return the AP of a complete trial for Optuna; None if the trial is not complete or has no AP."""
-    ap = record.metrics.get("ap")
-    return OptunaValues((ap,)) if record.status == Status.COMPLETE and ap is not None else None
+def score_value(record: Record, study: Study) -> OptunaValues | None:
+    """Return the score of a complete trial for Optuna, which maximizes: its AP, or that of its workload (negative if it
+    is minimized). None if the trial is not complete or has no score."""
+    score = workload(name_of(study.get("workload") or {})).score
+    value = record.metrics.get(score.name)
+    return OptunaValues((score.sign * value,)) if record.status == Status.COMPLETE and value is not None else None
 
 
 def never_pruned(_ledger: Ledger, _key: int, _spec: TrialSpec, _study: Study) -> None:
@@ -44,7 +48,7 @@ class TrialKind:
     """Functions that run the trials of one kind of study; picklable (module level), since workers are processes."""
 
     run_trial: RunTrial
-    optuna_values: Callable[[Record, Study], OptunaValues | None] = ap_value
+    optuna_values: Callable[[Record, Study], OptunaValues | None] = score_value
     """Returns the values that Optuna gets for a record."""
     choose: Callable[[Ledger, Claim, Study, Path, Record | None], TrialSpec] | None = None
     """For kinds with slots (search trials whose configuration is chosen only when a worker takes them): chooses the

@@ -6,7 +6,7 @@ that of "Save as new view" in MLflow 3.17; a version that does not know it shows
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _TAG_PREFIX = "mlflow.sharedViewState."
@@ -22,7 +22,7 @@ STUDY_GROUP = "(study)"
 class SavedView:
     """A view of some runs of a study and its own run, grouped by a tag, with the mean of each group.
 
-    The group with the highest mean of the first metric comes first.
+    The group with the highest mean of the first metric comes first, unless ``ascending``.
     """
 
     name: str
@@ -38,6 +38,17 @@ class SavedView:
     """Tag by whose values the runs are grouped."""
     charts: Sequence[str] = _CHARTS
     """Metrics and images that get a chart."""
+    ascending: bool = False
+    """Whether the group with the lowest mean comes first."""
+
+    def of_score(self, name: str, *, lower_is_better: bool) -> "SavedView":
+        """Return the view of a study whose score is another metric than AP."""
+        return replace(
+            self,
+            metrics=[f"final.{name}" if metric == "final.ap" else metric for metric in self.metrics],
+            charts=[name if chart == "ap" else chart for chart in self.charts],
+            ascending=lower_is_better,
+        )
 
 
 def saved_views(views: Iterable[SavedView]) -> dict[str, str]:
@@ -90,7 +101,7 @@ def _document(view: SavedView, runs: str) -> str:
     state: dict[str, Any] = {
         "searchFilter": runs,
         "orderByKey": f"metrics.`{view.metrics[0]}`",
-        "orderByAsc": False,
+        "orderByAsc": view.ascending,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],

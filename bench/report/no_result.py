@@ -57,7 +57,7 @@ def no_result_text(
     return " ".join([_ending_sentence(rows, noun, remaining=remaining), *filter(None, advice)])
 
 
-def trouble_sentences(records: pd.DataFrame, *, remaining: int = 0, measure: str = "AP") -> list[str]:
+def trouble_sentences(records: pd.DataFrame, *, remaining: int = 0, measure: str = "AP of 0") -> list[str]:
     """Return a sentence for each optimizer whose trials all failed or exceeded a limit; empty if no trial has a result.
 
     An optimizer that diverged or was pruned has a result: only failures, memory and time limits are reported.
@@ -65,7 +65,7 @@ def trouble_sentences(records: pd.DataFrame, *, remaining: int = 0, measure: str
     Args:
         records: One row for each trial, with optimizer names escaped for Markdown.
         remaining: Number of trials still to come.
-        measure: The score in words.
+        measure: The score of a failed trial in words.
     """
     if not len(records) or not (records["status"] == Status.COMPLETE).any():
         return []
@@ -73,7 +73,7 @@ def trouble_sentences(records: pd.DataFrame, *, remaining: int = 0, measure: str
     for name, own in records.groupby("optimizer", sort=False):
         if not (own["status"] == Status.COMPLETE).any() and not own["status"].isin(RESULTS).any():
             why = _ending_sentence(own, "trial", of=f" of {name}", remaining=remaining)
-            sentences.append(why if remaining else f"{why} Its {measure} of 0 says nothing about this optimizer.")
+            sentences.append(why if remaining else f"{why} Its {measure} says nothing about this optimizer.")
     return sentences
 
 

@@ -7,27 +7,25 @@ from bench.trials.phases import SECOND
 
 def unscored_text(
     trials: str,
-    floor: float,
     needed: NeededLength,
     *,
     not_done: str,
     remedies: str,
     batch: str = "",
-    measure: str = "AP",
+    score: str = "under AP 0.02",
 ) -> str:
     """Return the answer of a study in which nothing scored, in Markdown.
 
     Args:
         trials: The trials that stayed at chance: ``all 24 tune trials``.
-        floor: The score under which a trial has learned nothing.
         needed: How long trials would have to be.
         not_done: The step that was left out: ``nothing was confirmed``.
         remedies: What to do, a sentence.
         batch: Text after a number of steps: `` of batch 8``.
-        measure: Name of the score, before a number.
+        score: Where the scores of trials that have learned nothing lie.
     """
     return (
-        f"Nothing scored: {trials} ended under {measure} {floor:g}, as if nothing had been learned. So {not_done}, and "
+        f"Nothing scored: {trials} ended {score}, as if nothing had been learned. So {not_done}, and "
         f"nothing can be recommended. {needed_text(needed, batch)} {remedies}"
     )
 

@@ -60,9 +60,13 @@ class Interval:
 
     def clipped_to_ap(self) -> "Interval":
         """Return the interval with its ends clipped to 0..1, the range of AP."""
+        return self.clipped(0.0, 1.0)
+
+    def clipped(self, lowest: float, highest: float) -> "Interval":
+        """Return the interval with its ends clipped to the range of the score."""
         if self.low is None or self.high is None:
             return self
-        return replace(self, low=max(self.low, 0.0), high=min(self.high, 1.0))
+        return replace(self, low=max(self.low, lowest), high=min(self.high, highest))
 
 
 def mean_interval(

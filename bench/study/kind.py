@@ -104,6 +104,10 @@ class StudyKind(ABC, Generic[S]):
         """Return the name of a study that the user did not name; ``folder``: its data folder."""
         return default_name(self.name, spec.preset, folder)
 
+    def views_of(self, spec: S) -> Sequence[SavedView]:  # noqa: ARG002 (others need it)
+        """Return the saved views for a study's MLflow page."""
+        return self.views
+
     # --- before it runs
 
     def size_text(self, spec: S) -> str:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from bench.trials.score_names import LOSS_SCORE
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.scores import REFERENCE_LOSS, skill
 from bench.trials.status import Status
 
@@ -31,6 +31,12 @@ class EndedTrial:
     val_loss: float | None = None
     reference_loss: float | None = None
     """Validation loss of detecting nobody."""
+    row: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The row of its record, with the score of somebody's own workload."""
+
+    def measured(self, name: str) -> float | None:
+        """Return a metric of its record; None if it was not measured."""
+        return self.ap if name == AP_SCORE else _finite(self.row.get(name))
 
     @property
     def skill(self) -> float | None:
@@ -48,7 +54,13 @@ class EndedTrial:
         measured = ("ap", "images_per_s", "train_seconds", "eval_seconds", LOSS_SCORE, REFERENCE_LOSS)
         values = {name: _finite(row.get(name)) for name in measured}
         return cls(
-            row["trial_id"], row["phase"], row["optimizer"], Status(row["status"]), seconds=_finite(seconds), **values
+            row["trial_id"],
+            row["phase"],
+            row["optimizer"],
+            Status(row["status"]),
+            seconds=_finite(seconds),
+            row=row,
+            **values,
         )
 
 

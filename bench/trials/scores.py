@@ -1,10 +1,9 @@
 """Score of a trial: its AP, or the worst AP if it did not complete; and which runs learned nothing (collapsed).
 
 A study may be judged by validation loss instead. A trial's score is then its skill, which like AP is maximized, 0 at
-chance level and 1 at best. Only this module defines these rules.
+chance level and 1 at best. The score of a workload with another score is its gain over a failed run (`Score.gain`).
+Only this module defines these rules.
 """
-
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from bench.trials.columns import numbers, study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.status import Status
+from bench.workloads.protocol import Score
 
 REFERENCE_LOSS = "reference_loss"
 """Metric: the validation loss of detecting nobody, on the same split as `val_loss`."""
@@ -31,25 +31,9 @@ AP_FLOOR = 0.02
 """`collapse_floor` of AP."""
 
 
-class ScoreRange(Protocol):
-    """Range of a workload's score."""
-
-    @property
-    def low(self) -> float:
-        """Lowest possible score."""
-
-    @property
-    def high(self) -> float:
-        """Highest possible score."""
-
-    @property
-    def chance(self) -> float:
-        """Score of a run that has learned nothing."""
-
-
-def collapse_floor(score: ScoreRange) -> float:
-    """Return the score below which a run has learned nothing: 0.02 for AP."""
-    return score.chance + COLLAPSE_SHARE * (score.high - score.low)
+def collapse_floor(score: Score) -> float:
+    """Return the gain below which a run has learned nothing: 0.02 for AP."""
+    return score.gain(score.chance) + COLLAPSE_SHARE * score.scale
 
 
 def collapsed(records: pd.DataFrame, floor: float = AP_FLOOR) -> pd.Series:
@@ -121,6 +105,23 @@ def as_skill(records: pd.DataFrame) -> pd.DataFrame:
         ap_best=np.nan,
         **{MEASURED_AP: ap, LOSS_SCORE: loss},
     )
+
+
+def as_gains(records: pd.DataFrame, own: Score) -> pd.DataFrame:
+    """Convert the records, or the curves, of a workload with a score of its own, so that an AP analysis reads gains.
+
+    Args:
+        records: One row per trial, or per evaluation.
+        own: The workload's score.
+
+    Returns:
+        The records with the gains of the score, of its best value during training and of its value on the select split
+        in ``ap``, ``ap_best`` and ``ap_select``; unchanged if the score is AP.
+    """
+    if records.empty or (own.name == AP_SCORE and own.sign > 0 and not own.failure):
+        return records
+    measured = {f"{AP_SCORE}{end}": _measured(records, f"{own.name}{end}") for end in ("", "_best", SELECT_SUFFIX)}
+    return records.assign(**{name: own.gain(values) for name, values in measured.items()})
 
 
 def curves_as_skill(curves: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:

@@ -45,8 +45,8 @@ def run_trial(
         spec: The trial.
         concurrent_trials: Trials that run at once on this machine, for the record.
         on_step: Called with the step and the training seconds used, at each step that is measured.
-        should_prune: Called with each AP but the last; True ends the trial as `pruned`, with that AP as
-            `ap_when_pruned` and without a final AP.
+        should_prune: Called with each score but the last; True ends the trial as `pruned`, with that score
+            as `ap_when_pruned` (after the name of the score) and without a final one.
         on_trained: Called with the result of a completed run; returns further metrics.
     """
     curve: list[CurvePoint] = []
@@ -92,8 +92,8 @@ def run_trial(
     status, samples = Status(trained.status), None
     if status == Status.PRUNED:
         # Its last score was measured before the end of training: no analysis may take it for a final one.
-        last = metrics[task.score.name]
-        metrics = {k: v for k, v in metrics.items() if k not in task.final_metrics} | {"ap_when_pruned": last}
+        name, last = task.score.name, metrics[task.score.name]
+        metrics = {k: v for k, v in metrics.items() if k not in task.final_metrics} | {f"{name}_when_pruned": last}
     if spec.phase == CONFIRM and status == Status.COMPLETE:
         # Timed separately: it is neither training nor evaluation.
         began = time.perf_counter()

@@ -3,17 +3,66 @@
 In: the name of a workload, or the settings of a study. Out: the workload and its own settings, and through it a data
 set, runs as plain settings, trained networks and their scores. Knows nothing of plans, ledgers, records and reports.
 
+All that a workload of one's own needs is imported from here:
+
+    from bench.workloads import Score, WorkloadBase, WorkloadRun, train_steps
+
 - `pose.py` is the workload that ships; the modules `pose_*.py` do its work.
+- `base.py` has the base classes of one's own workload, `loop.py` a training loop for it.
 - `of_study.py` finds the workload of a study.
 """
 
 import importlib
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.settings.dotted_paths import is_dotted_path, split_dotted_path, with_colon
-from bench.workloads.protocol import Workload
+from bench.workloads.base import WorkloadBase, WorkloadRun
+from bench.workloads.protocol import (
+    REPORT,
+    SELECT,
+    Assignment,
+    Budget,
+    Costs,
+    FoundData,
+    MakeOptimizer,
+    OnCosts,
+    OnMetrics,
+    ProbeData,
+    Samples,
+    Score,
+    Split,
+    Trained,
+    Workload,
+)
+from posemodel.config import Settings
 from posemodel.errors import SettingsError
+
+if TYPE_CHECKING:
+    from bench.workloads.loop import train_steps
+
+__all__ = [
+    "REPORT",
+    "SELECT",
+    "Assignment",
+    "Budget",
+    "Costs",
+    "FoundData",
+    "MakeOptimizer",
+    "OnCosts",
+    "OnMetrics",
+    "ProbeData",
+    "Samples",
+    "Score",
+    "Settings",
+    "Split",
+    "Trained",
+    "Workload",
+    "WorkloadBase",
+    "WorkloadRun",
+    "train_steps",
+    "workload",
+]
 
 POSE = "pose"
 """Name of the workload that ships, a pose network of `posemodel`, and the default of studies."""
@@ -49,14 +98,19 @@ def workload(name: str) -> Workload:
         raise SettingsError(
             f"workload {name!r}: does not follow the workload protocol: it has no {', '.join(missing)}."
         )
-    score = instance.score
-    if (score.direction, score.low, score.high, score.failure) != ("maximize", 0.0, 1.0, 0.0) or score.name != "ap":
-        raise SettingsError(
-            f"workload {name!r}: its score is {score}; reports support only the score `ap`, which is maximized, "
-            "from 0 (also the score of a failed run) to 1."
-        )
+    if faults := instance.score.faults():
+        raise SettingsError(f"workload {name!r}: its score cannot be used: {'; '.join(faults)}.")
     if with_colon(instance.name) != name:
         raise SettingsError(
             f"workload {name!r}: has the name {instance.name!r}, which workers would look for. Set it to its path."
         )
     return instance
+
+
+def __getattr__(name: str) -> Any:
+    """Import `train_steps` when it is used, since it imports PyTorch, which settings, plans and records do not need."""
+    if name == "train_steps":
+        from bench.workloads.loop import train_steps
+
+        return train_steps
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

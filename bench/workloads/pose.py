@@ -71,6 +71,7 @@ class Pose:
     score = Score("ap", "maximize", low=0.0, high=1.0, chance=0.0, failure=0.0)
     final_metrics: ClassVar[frozenset[str]] = frozenset({*SCORES, "ap_best", "ap_best_step", "reference_loss"})
     budget_unit = "step"
+    sample_name = "images"
 
     def check(self, own: PoseSettings, settings: Mapping[str, Setting]) -> None:
         """Raise SettingsError if the network cannot have this input size or does not fit the given weights."""

@@ -369,7 +369,7 @@ def test_samples_are_those_of_the_first_seed_that_left_some(six):
         return Samples(DOCUMENT, None) if len(asked) == 2 else None
 
     found = analyse(six, records, curves, sessions_of(records), machine={}, samples_of=samples_of).leader_samples
-    assert (found.optimizer, found.seed, found.ap) == ("adagrad", 1003, 0.9)  # 1001 diverged, 1002 has none
+    assert (found.optimizer, found.seed, found.gain) == ("adagrad", 1003, 0.9)  # 1001 diverged, 1002 has none
     assert asked[-1] == found.run_id
     assert len(asked) == 2
 

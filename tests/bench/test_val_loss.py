@@ -15,8 +15,8 @@ from bench.kinds.optimizers.analysis.tunings import tuned_scores
 from bench.kinds.optimizers.gap_forecast import gap_forecast, gap_forecast_text
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.plan import has_scored, nothing_scored, outcomes_of, plan
+from bench.kinds.optimizers.report.file_names import with_file_names
 from bench.kinds.optimizers.report.page import optimizer_findings
-from bench.kinds.optimizers.report.skill_names import with_skill_names
 from bench.kinds.optimizers.results import analyse
 from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.simulation import preset_study
@@ -262,7 +262,7 @@ def test_ap_stands_beside_where_it_is_above_chance(both, make_spec):
 
 def test_in_json_a_key_of_ap_holds_an_ap_or_nothing(both):
     document = json.loads(json.dumps(optimizer_findings(both[1]).document, default=_plainly))
-    assert document["score"] == "val_loss"
+    assert document["score"] == {"name": "val_loss", "direction": "minimize"}
     for row, ap_row in zip(document["optimizers"], both[0].analysis.summary.to_dict("records"), strict=True):
         assert (row["skill_mean"], row["skill_low"]) == pytest.approx((ap_row["ap_mean"], ap_row["ap_low"]))
         assert row["ap_mean"] == 0.0
@@ -270,7 +270,10 @@ def test_in_json_a_key_of_ap_holds_an_ap_or_nothing(both):
             assert math.isnan(row[name])
         assert row["finalists"][0]["ap_select"] is None
         assert row["finalists"][0]["skill_select"] > 0.1
-    assert "score" not in optimizer_findings(both[0]).document
+        assert row["score_learned_mean"] == row["skill_mean"]
+    by_ap = optimizer_findings(both[0]).document
+    assert by_ap["score"] == {"name": "ap", "direction": "maximize"}
+    assert all(row["score_learned_mean"] == row["ap_mean"] for row in by_ap["optimizers"])
 
 
 def _plainly(value):
@@ -285,8 +288,8 @@ def test_pairs_in_json_have_the_differences_of_skill_and_of_loss(both):
 
 def test_tables_of_ap_are_as_they_were(both):
     summary = both[0].analysis.summary
-    assert with_skill_names(summary, both[0].measure) is summary
-    written = with_skill_names(both[1].analysis.seeds, SKILL)
+    assert with_file_names(summary, both[0].measure) is summary
+    written = with_file_names(both[1].analysis.seeds, SKILL)
     assert (written["ap"] == 0.0).all()
     assert "measured_ap" not in written
     assert written["skill"].max() > 0.3

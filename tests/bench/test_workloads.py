@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -234,12 +235,6 @@ def test_a_workload_that_is_not_there_is_named(name, message):
     assert message in str(refused.value)
 
 
-class Foreign(Valley):
-    """A valley that is scored in another way."""
-
-    score = Score("accuracy", "maximize", low=0.0, high=1.0, chance=0.1, failure=0.0)
-
-
 class Other(Valley):
     """A valley that calls itself as its base does."""
 
@@ -263,28 +258,43 @@ def test_something_else_at_a_path_is_refused_in_words(name, message):
     assert message in str(refused.value)
 
 
-class Percent(Valley):
-    """A valley that is scored in percent."""
+class Unbounded(Valley):
+    """A valley whose score has no worst value, and no margin."""
 
-    score = replace(Valley.score, high=100.0)
-
-
-class Loss(Valley):
-    """A valley whose score is a loss."""
-
-    score = replace(Valley.score, direction="minimize")
+    score = Score("loss", "minimize", low=0.0, high=math.inf)
 
 
-@pytest.mark.parametrize("kind", [Foreign, Percent, Loss])
-def test_a_score_that_is_no_ap_from_0_to_1_is_refused_in_words(kind, monkeypatch):
+class Named(Valley):
+    """A valley whose score has a name that is no metric's."""
+
+    score = replace(Valley.score, name="AP at 50 %")
+
+
+class Beyond(Valley):
+    """A valley whose failed runs score outside the range."""
+
+    score = Score("accuracy", failure=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Unbounded, ["failure (inf) must be a finite score", "margin (inf) must be a positive number"]),
+        (Named, ["name 'AP at 50 %' must be a word such as `accuracy`"]),
+        (Beyond, ["failure (-1) must be from low (0) to high (1)"]),
+    ],
+)
+def test_a_score_that_cannot_be_used_is_refused_in_words(kind, words, monkeypatch):
     monkeypatch.setitem(workloads.WORKLOADS, kind.__name__, f"{__name__}:{kind.__name__}")
     monkeypatch.setattr(workloads.importlib, "import_module", lambda name: type("module", (), {kind.__name__: kind}))
     workload.cache_clear()
     try:
-        with pytest.raises(SettingsError, match=r"its score is Score\(.*support only the score `ap`, which is maxim"):
+        with pytest.raises(SettingsError, match=f"workload '{kind.__name__}': its score cannot be used") as refused:
             workload(kind.__name__)
     finally:
         workload.cache_clear()
+    for word in words:
+        assert word in str(refused.value)
 
 
 # --- study files ----------------------------------------------------------------------------------------------------

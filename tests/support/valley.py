@@ -99,6 +99,7 @@ class Valley:
     score = Score("ap", "maximize", low=0.0, high=1.0, chance=0.0, failure=0.0)
     final_metrics: ClassVar[frozenset[str]] = frozenset({"ap", "ap_best", "ap_best_step"})
     budget_unit = "step"
+    sample_name = "images"
 
     def check(self, own: ValleySettings, settings: Mapping[str, Any]) -> None:
         """Every valley can be descended."""

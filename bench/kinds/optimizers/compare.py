@@ -10,22 +10,22 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
-from bench.kinds.optimizers.analysis.measure import MEASURES
+from bench.kinds.optimizers.analysis.measure import measure_of
 from bench.kinds.optimizers.analysis.two_studies_verdict import neither_has_result_text, trouble_text
-from bench.kinds.optimizers.plan import outcomes_of, planned_trials
+from bench.kinds.optimizers.plan import planned_trials, study_outcomes
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
-from bench.kinds.optimizers.study_score import SKILL
+from bench.kinds.optimizers.study_score import margin_scale
 from bench.records.writer import Tracker
 from bench.report.csv_file import read_csv
 from bench.report.files import RECORDS, RESULT, STUDY
 from bench.report.text import literal
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
-from bench.trials.scores import as_skill, collapse_floor
+from bench.trials.scores import as_gains, as_skill, collapse_floor
 from bench.trials.study_base import differences
 from bench.workloads import workload
 from bench.workloads.of_study import name_of
-from bench.workloads.protocol import Score
+from bench.workloads.protocol import Workload
 from posemodel.errors import SettingsError
 
 NOT_SETTINGS = ("name", "preset")
@@ -60,9 +60,16 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
         raise SettingsError(
             f"studies {a} and {b}: their scores differ ({' and '.join(scores)}), so they cannot be compared."
         )
-    measure = MEASURES[AP_SCORE if scores[0] == AP_SCORE else LOSS_SCORE]
-    score = _common_score(first.side, second.side)
-    table = compare_studies(first.records, second.records, floor=collapse_floor(score), scale=score.high - score.low)
+    own_workload = _common_workload(first.side, second.side)
+    measure = measure_of(AP_SCORE if scores[0] == AP_SCORE else LOSS_SCORE, own_workload)
+    score = measure.own
+    gains = [_scored(source.side.spec, source.records) for source in (first, second)]
+    table = compare_studies(
+        *gains,
+        floor=collapse_floor(score),
+        scale=margin_scale(score),
+        ends=score.gains,
+    )
     study_records = [split_controls(source.records)[0] for source in (first, second)]
     optimizer_names = [set(records["optimizer"]) for records in study_records]
     escaped_records = [records.assign(optimizer=records["optimizer"].map(literal)) for records in study_records]
@@ -80,14 +87,19 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
             tuple(sorted(optimizer_names[1] - optimizer_names[0])),
         ),
         verdict=no_result
-        or " ".join(filter(None, [trouble_text(*escaped_records), comparison_verdict(escaped_table, measure=measure)])),
+        or " ".join(
+            filter(
+                None,
+                [trouble_text(*escaped_records, measure=measure), comparison_verdict(escaped_table, measure=measure)],
+            )
+        ),
         has_no_result=bool(no_result),
         measure=measure,
     )
 
 
-def _common_score(a: StudySide, b: StudySide) -> Score:
-    """Return the score that judges the trials of both studies; SettingsError where their workloads differ."""
+def _common_workload(a: StudySide, b: StudySide) -> Workload:
+    """Return what the trials of both studies train; SettingsError where their workloads differ."""
     tables = [side.spec.get("workload") or {} for side in (a, b)]
     names = [name_of(table) for table in tables]
     if names[0] != names[1]:
@@ -95,7 +107,7 @@ def _common_score(a: StudySide, b: StudySide) -> Score:
             f"studies {a.source} and {b.source}: they train different workloads ({' and '.join(names)}), so they "
             "cannot be compared."
         )
-    return SKILL if a.spec.get("score") == LOSS_SCORE else workload(names[0]).score
+    return workload(names[0])
 
 
 def read_source(source: str, tracking_uri: str) -> Source:
@@ -117,14 +129,16 @@ def read_source(source: str, tracking_uri: str) -> Source:
             ) from error
         raise SettingsError(f"{error} A report folder, with {RESULT} and {RECORDS}, can be given too.") from error
     records = runs.records()
-    planned = planned_trials(spec, outcomes_of(records, spec.score))
+    planned = planned_trials(spec, study_outcomes(spec, records))
     side = StudySide(spec.name, source, spec.identity(), runs.machine(), len(records), planned)
-    return Source(side, _scored(spec.score, records))
+    return Source(side, records)
 
 
-def _scored(score: str, records: pd.DataFrame) -> pd.DataFrame:
-    """Return the records with the study's score in ``ap``: the skill where the study is judged by validation loss."""
-    return as_skill(records) if score == LOSS_SCORE else records
+def _scored(spec: Mapping[str, Any], records: pd.DataFrame) -> pd.DataFrame:
+    """Return the records with the study's gains, or its skills, in the columns of AP."""
+    if spec.get("score") == LOSS_SCORE:
+        return as_skill(records)
+    return as_gains(records, workload(name_of(spec.get("workload") or {})).score)
 
 
 def _from_folder(folder: Path) -> Source:
@@ -144,7 +158,7 @@ def _from_folder(folder: Path) -> Source:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"study {folder}: its report cannot be read ({error!r}).") from error
     refuse_first_protocol({**spec, "name": folder.as_posix()})
-    return Source(side, _scored(str(spec.get("score", AP_SCORE)), records))
+    return Source(side, records)
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from bench.kinds.optimizers.analysis.measure import MEASURES, Measure
+from bench.kinds.optimizers.analysis.measure import AP, Measure, measure_of
 from bench.kinds.optimizers.spec import StudySpec
-from bench.report.wording import ap_text, counted, duration_text
+from bench.kinds.optimizers.study_score import margin_scale
+from bench.report.wording import counted, duration_text
 from bench.statistics.looks import LOOK_MARGIN, LOOKS, detectable_gap, level_after
 from bench.statistics.nested import MARGIN
-from bench.trials.score_names import AP_SCORE, ScoreName
+from bench.workloads.of_study import workload_of
 
 MEASURED_SPREAD = {"small": 0.012}
 """Standard deviation of one tuning's mean AP by preset, pooled over its optimizers; measured in reports/optimizers-cpu.
@@ -24,14 +25,14 @@ class GapForecast:
             tuning's mean, before the margin.
         margin: Difference up to which optimizers count as equal, in the score's unit.
         spread: Standard deviation of one tuning's mean score; None: not known.
-        score: Name of the score.
+        measure: The measure of the study.
     """
 
     tunings: int
     gap_sds: float
     margin: float
     spread: float | None
-    score: ScoreName = AP_SCORE
+    measure: Measure = AP
 
     @property
     def gap(self) -> float | None:
@@ -45,8 +46,9 @@ class GapForecast:
             "gap_sds": round(self.gap_sds, 2),
             "margin": self.margin,
             "spread": self.spread,
-            "gap_ap": self.gap if self.score == AP_SCORE else None,
-            **({} if self.score == AP_SCORE else {"gap_skill": self.gap}),
+            "gap_ap": self.gap if self.measure.is_ap else None,
+            **({"gap_skill": self.gap} if self.measure.is_loss else {}),
+            **({"gap_score": self.gap} if self.measure.is_own else {}),
         }
 
 
@@ -62,9 +64,11 @@ def gap_forecast(spec: StudySpec, tunings: int | None = None) -> GapForecast | N
     if tunings < 2 or len(spec.optimizers) < 2:
         return None
     level, margin = (LOOKS[tunings], LOOK_MARGIN) if spec.until_decided else (level_after(len(spec.looks)), MARGIN)
-    measured = MEASURED_SPREAD.get(spec.preset) if spec.score == AP_SCORE else None
+    measure = measure_of(spec.score, workload_of(spec))
+    margin *= margin_scale(measure.own)
+    measured = MEASURED_SPREAD.get(spec.preset) if measure.is_ap else None
     spread = spec.assume_spread or measured
-    return GapForecast(tunings, detectable_gap(tunings, len(spec.optimizers), alpha=level), margin, spread, spec.score)
+    return GapForecast(tunings, detectable_gap(tunings, len(spec.optimizers), alpha=level), margin, spread, measure)
 
 
 def gap_forecast_text(spec: StudySpec, tuning_s: float | None = None) -> str:
@@ -72,22 +76,23 @@ def gap_forecast_text(spec: StudySpec, tuning_s: float | None = None) -> str:
     forecast = gap_forecast(spec)
     if forecast is None:
         return "No claim will be possible: that needs two optimizers, and two tunings of each."
-    measure = MEASURES[spec.score]
-    text = f"With {counted(forecast.tunings, 'tuning')} the study finds {_gap_text(forecast, measure)} in 4 of 5 cases"
+    measure = forecast.measure
+    text = f"With {counted(forecast.tunings, 'tuning')} the study finds {_gap_text(forecast)} in 4 of 5 cases"
     if forecast.spread is None:
-        text += f" (give --assume-spread, say 0.02, to see it in {measure.name})"
+        text += f" (give --assume-spread, say {2 * forecast.measure.own.scale / 100:g}, to see it in {measure.name})"
     more = None if spec.until_decided else gap_forecast(spec, forecast.tunings + 1)
     if more is None:
         return f"{text}."
     cost = f" in {duration_text(tuning_s)} more" if tuning_s is not None else ""
-    return f"{text}; with one more tuning: {_gap_text(more, measure)}{cost}."
+    return f"{text}; with one more tuning: {_gap_text(more)}{cost}."
 
 
-def _gap_text(forecast: GapForecast, measure: Measure) -> str:
+def _gap_text(forecast: GapForecast) -> str:
+    measure = forecast.measure
     if forecast.gap is None:
         sds = f"{forecast.gap_sds:.1f} standard deviations of one tuning's mean"
-        return f"a gap of {sds} + {ap_text(forecast.margin)} {measure.unit}"
+        return f"a gap of {sds} + {measure.gap_text(forecast.margin)} {measure.unit}"
     return (
-        f"a gap of {ap_text(forecast.gap)} {measure.unit} "
-        f"(standard deviation of one tuning's mean: {ap_text(forecast.spread or 0.0)})"
+        f"a gap of {measure.gap_text(forecast.gap)} {measure.unit} "
+        f"(standard deviation of one tuning's mean: {measure.gap_text(forecast.spread or 0.0)})"
     )

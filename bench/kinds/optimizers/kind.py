@@ -11,7 +11,7 @@ from bench.kinds.optimizers.analysis import time_use
 from bench.kinds.optimizers.budget_design import CHOSEN, choose_size
 from bench.kinds.optimizers.estimate import measure_costs
 from bench.kinds.optimizers.extension import as_extended, difference_remedy, more_optimizers, more_tunings
-from bench.kinds.optimizers.plan import outcomes_of, plan, total_trials
+from bench.kinds.optimizers.plan import plan, study_outcomes, total_trials
 from bench.kinds.optimizers.plan_preview import estimate_text, plan_output, size_text
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
 from bench.kinds.optimizers.results import load_result
@@ -34,10 +34,10 @@ from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.sizing import ChosenSize
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.score_names import LOSS_SCORE
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.spec import TrialSpec
 from bench.workloads import workload
-from bench.workloads.of_study import TABLE, name_of
+from bench.workloads.of_study import TABLE, name_of, workload_of
 from posemodel.errors import SettingsError
 
 UNSCORED_PRESET = "smoke"
@@ -59,6 +59,13 @@ class OptimizersKind(LedgerKind[StudySpec]):
         ),
         SavedView("Tune runs by optimizer", TUNE, ("final.ap",), ("tuning", "round", *RATE_PARAMETERS, "status")),
     )
+
+    def views_of(self, spec: StudySpec) -> Sequence[SavedView]:
+        """Return the views with the score of the study's workload."""
+        score = workload_of(spec).score
+        if score.name == AP_SCORE:
+            return self.views
+        return [view.of_score(score.name, lower_is_better=score.sign < 0) for view in self.views]
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
         """Also refuse a space of an optimizer that is not compared, and validation loss where there is no reference."""
@@ -142,7 +149,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
 
     def next_trials(self, spec: StudySpec, records: pd.DataFrame) -> Sequence[TrialSpec]:
         """Return all trials that can be planned from the records so far."""
-        return plan(spec, outcomes_of(records, spec.score))
+        return plan(spec, study_outcomes(spec, records))
 
     def minimum_trials(self, spec: StudySpec) -> int:
         """Return the minimum number of trials: both phases if finalists are confirmed in any case, otherwise the tune

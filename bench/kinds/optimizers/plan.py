@@ -16,7 +16,7 @@ import pandas as pd
 from bench.kinds.optimizers.controls import LIMIT, control_name, controlled, limit_settings
 from bench.kinds.optimizers.search import EARLY_LENGTH, Point, Search, TrialOutcome, finalist, next_points, rounds_of
 from bench.kinds.optimizers.spec import MAX_TUNINGS, StudySpec
-from bench.kinds.optimizers.study_score import score_of
+from bench.kinds.optimizers.study_score import margin_scale, score_of
 from bench.optimizers import optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY, default_of
 from bench.optimizers.space import (
@@ -31,15 +31,15 @@ from bench.optimizers.space import (
     rate_of,
 )
 from bench.optimizers.weight_decay import decay_of
-from bench.statistics.looks import LOOKS, sequential
+from bench.statistics.looks import LOOK_MARGIN, LOOKS, sequential
 from bench.trials.columns import numbers
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
-from bench.trials.scores import as_skill, collapse_floor
+from bench.trials.scores import WORST_SCORE, as_gains, as_skill, collapse_floor
 from bench.trials.spec import FIRST_CONFIRM_SEED, TrialSpec
 from bench.trials.status import Status
 from bench.workloads.of_study import own_settings, workload_of
-from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
+from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget, Score
 from posemodel.config import LoaderSettings
 
 FIRST_TUNE_SEED = 0
@@ -50,12 +50,22 @@ Outcomes = Mapping[int, TrialOutcome]
 """Outcomes of the recorded trials, by trial index in the plan."""
 
 
-def outcomes_of(records: pd.DataFrame, score: ScoreName = AP_SCORE) -> dict[int, TrialOutcome]:
-    """Return the outcomes of a study's records by trial index; ``score`` names what judges the trials."""
+def outcomes_of(
+    records: pd.DataFrame, score: ScoreName = AP_SCORE, own: Score | None = None
+) -> dict[int, TrialOutcome]:
+    """Return the outcomes of a study's records by trial index.
+
+    Args:
+        records: One row a trial, as recorded.
+        score: Name of what judges the trials.
+        own: The workload's own score; None: AP.
+    """
     if records.empty:
         return {}
     if score == LOSS_SCORE:
         records = as_skill(records)
+    elif own is not None:
+        records = as_gains(records, own)
     columns = records.reindex(columns=["index", "status", "ap", "val_loss"])  # trials that failed have no score
     scores, losses = numbers(columns["ap"]), numbers(columns["val_loss"])
     return {
@@ -70,6 +80,11 @@ def _outcome_of(status: Status, score: float, loss: float) -> TrialOutcome:
         return TrialOutcome(-math.inf)
     has_score = status == Status.COMPLETE and math.isfinite(score)
     return TrialOutcome(score if has_score else None, loss if math.isfinite(loss) else None)
+
+
+def study_outcomes(spec: StudySpec, records: pd.DataFrame) -> dict[int, TrialOutcome]:
+    """Return the outcomes of a study's records by trial index."""
+    return outcomes_of(records, spec.score, workload_of(spec).score)
 
 
 def plan(spec: StudySpec, outcomes: Outcomes) -> list[TrialSpec]:
@@ -124,8 +139,10 @@ def optimizers_by_tuning(spec: StudySpec, outcomes: Outcomes) -> list[tuple[str,
             for number in range(spec.seeds):
                 outcome = outcomes.get(_index(spec, name, tuning, spec.trials + number))
                 if outcome is not None:
-                    scores[row, tuning, number] = score.failure if outcome.score is None else outcome.score
-    for look in sequential(scores, floor=collapse_floor(score), looks=looks_of(spec)):
+                    scores[row, tuning, number] = WORST_SCORE if outcome.score is None else outcome.score
+    for look in sequential(
+        scores, floor=collapse_floor(score), looks=looks_of(spec), margin=LOOK_MARGIN * margin_scale(score)
+    ):
         if not look.decided and look.tunings < spec.max_tunings:
             included.append(tuple(spec.optimizers[row] for row in look.remaining))
     return included
@@ -180,7 +197,7 @@ class OptimizerSearch:
         rate = rate_of(self.space)
         searched = rate in self.names and isinstance(self.space[rate or ""], Log)
         self.rate_index = self.names.index(rate or "") if searched else None
-        self.chance = score_of(spec).chance
+        self.chance = score_of(spec).gain(score_of(spec).chance)
         self.floor = collapse_floor(score_of(spec))
 
     def tuning_search(self, tuning: int, *, plan_seed: int | None = None) -> Search:

@@ -49,7 +49,15 @@ class TrialPruner:
     """
 
     def __init__(
-        self, ledger: Ledger, key: int, spec: TrialSpec, name: PrunerName, *, evaluations: int, trials: int
+        self,
+        ledger: Ledger,
+        key: int,
+        spec: TrialSpec,
+        name: PrunerName,
+        *,
+        evaluations: int,
+        trials: int,
+        sign: int = 1,
     ) -> None:
         """Start with the trial ``spec``.
 
@@ -60,16 +68,17 @@ class TrialPruner:
             name: The pruner.
             evaluations: Evaluations of a complete trial.
             trials: Trials of its round.
+            sign: 1 if a higher score is better, -1 if a lower one is.
         """
-        self.ledger, self.key, self.spec = ledger, key, spec
+        self.ledger, self.key, self.spec, self.sign = ledger, key, spec, sign
         self.pruner = make_pruner(name, evaluations, trials)
         self._scores: dict[int, float] = {}
         self._rungs: dict[str, Any] = {}
         ledger.storage.set_trial_user_attr(key, RUNGS, {})
 
     def __call__(self, score: float) -> bool:
-        """Record the next score (higher is better) and return whether to end the trial."""
-        number = len(self._scores) + 1
+        """Record the next score, negative if it is minimized, and return whether to end the trial."""
+        number, score = len(self._scores) + 1, self.sign * score
         self._scores[number] = score
         try:
             trials = self.ledger.trials_of_same_round(self.spec)

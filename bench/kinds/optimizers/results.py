@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
-from bench.kinds.optimizers.analysis.measure import MEASURES
+from bench.kinds.optimizers.analysis.measure import measure_of
 from bench.kinds.optimizers.analysis.sensitivity import RATES
 from bench.kinds.optimizers.paste_lines import paste_lines
-from bench.kinds.optimizers.plan import nothing_scored, outcomes_of, planned_trials
+from bench.kinds.optimizers.plan import nothing_scored, planned_trials, study_outcomes
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
 from bench.kinds.optimizers.spec import StudySpec
-from bench.kinds.optimizers.study_score import measures_skill, score_of
+from bench.kinds.optimizers.study_score import margin_scale, measures_skill, score_of, scored, scored_curves
 from bench.optimizers.space import from_document, log_ranges
 from bench.records.reader import EVALUATION_METRICS, StudyRuns
 from bench.report.unscored import all_trials_text, unscored_text
@@ -22,8 +22,8 @@ from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_length
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.score_names import LOSS_SCORE
-from bench.trials.scores import as_skill, collapse_floor, curves_as_skill
+from bench.trials.score_names import AP_SCORE, LOSS_SCORE
+from bench.trials.scores import collapse_floor
 from bench.trials.status import Status
 from bench.workloads import POSE
 from bench.workloads.of_study import workload_of
@@ -35,7 +35,8 @@ def load_result(tracker: StudyRuns, folder: Path | None = None) -> StudyResult:
     """Load the result of a study, finished or not, from MLflow alone; its command names the report's ``folder``."""
     spec = StudySpec.from_stored(tracker.study_document())
     records = tracker.records()
-    curves = tracker.curves(records, EVALUATION_METRICS)
+    names = [workload_of(spec).score.name if name == AP_SCORE else name for name in EVALUATION_METRICS]
+    curves = tracker.curves(records, names)
     return analyse(
         *(spec, records, curves, tracker.sessions()),
         machine=tracker.machine(),
@@ -65,28 +66,25 @@ def analyse(
         samples_of: Returns the samples of an MLflow run.
         folder: The report's folder; None: the default one of the study's name.
     """
-    outcomes = outcomes_of(records, spec.score)
+    outcomes = study_outcomes(spec, records)
     planned = planned_trials(spec, outcomes)
-    score, measure = score_of(spec), MEASURES[spec.score]
-    scored, evaluated = records, curves
-    if measure.is_loss:
-        scored, evaluated = as_skill(records), curves_as_skill(curves, records)
+    score, measure = score_of(spec), measure_of(spec.score, workload_of(spec))
     needed_length = None
     if nothing_scored(spec, outcomes) and not (records["phase"] == CONFIRM).any():
         needed_length = _needed_length(spec, records)
     analysis = study_analysis(
-        scored,
-        evaluated,
+        scored(spec, records),
+        scored_curves(spec, curves, records),
         optimizers=spec.optimizers,
         lr_ranges=_lr_ranges(spec),
         tunings=spec.tunings,
         seeds=spec.seeds,
-        target=spec.target,
+        target=None if spec.target is None else score.gain(spec.target),
         until_decided=spec.until_decided,
         level=level_after(len(spec.looks)),
         timed=spec.steps is None,
         floor=collapse_floor(score),
-        scale=score.high - score.low,
+        scale=margin_scale(score),
         trials_left=max(0, planned - len(records)),
         unscored=_unscored(spec, records, needed_length),
         measure=measure,
@@ -130,14 +128,14 @@ def _unscored(spec: StudySpec, records: pd.DataFrame, needed_length: NeededLengt
         ways += ["a smaller input (`--size`)"]
     if spec.score != LOSS_SCORE and measures_skill(workload_of(spec)):
         ways += ["for now `--score val_loss`, which compares by validation loss"]
+    measure = measure_of(spec.score, workload_of(spec))
     return unscored_text(
         all_trials_text(len(records), "tune trial"),
-        collapse_floor(score_of(spec)),
         needed_length,
         not_done="nothing was confirmed",
         remedies=f"What may help, under another `--name`: {enumerate_items(ways, last='or')}.",
         batch=f" of batch {spec.batch_size}",
-        measure=MEASURES[spec.score].name,
+        score=f"{measure.worse} {measure.name} {measure.floor_text}",
     )
 
 
@@ -161,5 +159,7 @@ def _leader_samples(analysis: StudyAnalysis, samples_of: Callable[[str], Samples
 
 def _sheet(spec: StudySpec, samples: Samples) -> bytes | None:
     """Return the sample images as JPEG, drawn on the data set's pictures; if these are gone, as the trial drew them."""
+    if workload_of(spec).name != POSE:
+        return samples.sheet
     drawn = draw_samples(samples.document, spec.data, exif=spec.exif)
     return samples.sheet if drawn is None else as_jpeg(drawn)

@@ -37,7 +37,7 @@ HARM_RATIO = 1.02
 """A loss above this many times the loss of slower rates, which have hardly begun to train, shows that the rate did
 harm."""
 GOOD_SHARE = 0.7
-"""Share of the best score from which a neighbouring rate counts as nearly as good."""
+"""Share of the best score above chance from which a neighbouring rate counts as nearly as good."""
 REACH_SHARE = 0.5
 """Reach of the last round beyond the good rates, as a share of the gap to the next worse rate."""
 SCORE_SCALE, LOSS_SCALE = 0.08, 0.03
@@ -239,10 +239,11 @@ def _good_rates(search: Search, points: Sequence[Point], outcomes: Sequence[Tria
     assert search.rate_index is not None
     best_index = _best_index(points, outcomes, search)
     best = outcomes[best_index].score
-    least = GOOD_SHARE * best if best is not None and best >= search.floor else math.inf
+    chance = search.chance
+    least = chance + GOOD_SHARE * (best - chance) if best is not None and best >= search.floor else math.inf
     ordered = sorted(range(len(points)), key=lambda index: points[index][search.rate_index or 0])
     rates = [points[index][search.rate_index] for index in ordered]
-    good = [index == best_index or (outcomes[index].score or -math.inf) >= least for index in ordered]
+    good = [index == best_index or _score(outcomes[index]) >= least for index in ordered]
     first = last = ordered.index(best_index)
     while first > 0 and good[first - 1]:
         first -= 1
@@ -252,6 +253,11 @@ def _good_rates(search: Search, points: Sequence[Point], outcomes: Sequence[Tria
     above = rates[last + 1] - rates[last] if last < len(rates) - 1 else None
     gap = min((each for each in (below, above) if each is not None), default=1.0)
     return rates[first] - REACH_SHARE * (below or gap), rates[last] + REACH_SHARE * (above or gap)
+
+
+def _score(outcome: TrialOutcome) -> float:
+    """Return a trial's score; -inf if it broke."""
+    return -math.inf if outcome.score is None else outcome.score
 
 
 def _strata(count: int, draw: random.Random) -> list[float]:
@@ -275,7 +281,7 @@ def _best_index(points: Sequence[Point], outcomes: Sequence[TrialOutcome], searc
     just below those.
     """
     indices = range(len(points))
-    scores = [-math.inf if each.score is None else each.score for each in outcomes]
+    scores = [*map(_score, outcomes)]
     if max(scores) >= search.floor:
         return max(indices, key=scores.__getitem__)
     losses = _losses(outcomes)

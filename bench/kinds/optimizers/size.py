@@ -8,23 +8,22 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from statistics import fmean, median
 from typing import Any, ClassVar
 
+from bench.kinds.optimizers.analysis.measure import AP, Measure, measure_of
 from bench.kinds.optimizers.controls import control_name, controlled
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
-from bench.kinds.optimizers.study_score import score_of
 from bench.report.wording import loss_text
 from bench.study.progress import Progress, ap_text, line_ap_text, mean_seconds, speed_text
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.progress import EndedTrial
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
-from bench.trials.scores import AP_FLOOR, collapse_floor
+from bench.trials.scores import WORST_SCORE, collapse_floor
 from bench.trials.status import FAULTS, Status
+from bench.workloads.of_study import workload_of
 from posemodel.errors import SettingsError
 
 PHASES: tuple[Phase, ...] = (TUNE, CONFIRM)
 PROGRESS_FIELDS = ("study", "enqueued", "confirmed_unscored")
 """Fields of `Size` that are not settings of the study."""
-WORST_AP = 0.0
-"""AP that a trial without an AP counts as in a mean (as in the analysis)."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,24 @@ class LossProgress(OptimizerProgress):
         """Return tune trials, lowest loss among them, confirm trials, their mean loss and speed as text."""
         tune, _, confirm, _, speed = super().cells()
         return [tune, _loss_cell(self.best_tune_val_loss), confirm, _loss_cell(self.mean_confirm_val_loss), speed]
+
+
+@dataclass(frozen=True)
+class ScoreProgress(OptimizerProgress):
+    """One optimizer's row in a study of a workload with a score of its own."""
+
+    best_tune_score: float | None
+    """Best score of the complete tune trials."""
+    mean_confirm_score: float | None
+    """Mean score of the confirm trials so far; a trial without one counts as the score of a failed run."""
+
+    def cells(self) -> list[str]:
+        """Return tune trials, best score among them, confirm trials, their mean score and speed as text."""
+        tune, _, confirm, _, speed = super().cells()
+        best, mean = (
+            "-" if score is None else f"{score:.4g}" for score in (self.best_tune_score, self.mean_confirm_score)
+        )
+        return [tune, best, confirm, mean, speed]
 
 
 @dataclass(frozen=True)
@@ -170,10 +187,17 @@ class Size:
         return not self.until_decided
 
     @property
+    def measure(self) -> Measure:
+        """The measure of the study; AP if its workload cannot be loaded here."""
+        with suppress(SettingsError):
+            return measure_of(self.score, workload_of(self))
+        return AP
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Column headings of its rows."""
-        name = "loss" if self.score == LOSS_SCORE else "AP"
-        return ("tune", f"best {name}", "confirm", f"mean {name}", "images/s")
+        name = "loss" if self.score == LOSS_SCORE else self.measure.name
+        return ("tune", f"best {name}", "confirm", f"mean {name}", f"{self.measure.samples}/s")
 
     def with_phase(self, phase: str, planned: int) -> "Size":
         """Return the size with so many planned trials of a phase."""
@@ -192,19 +216,10 @@ class Size:
 
     def _has_scored(self, done: Mapping[str, EndedTrial]) -> bool:
         """Return whether a trial scored above chance, or may have because its record cannot be read."""
-        of_loss = self.score == LOSS_SCORE
-        complete_scores = [
-            trial.skill if of_loss else trial.ap for trial in done.values() if trial.status == Status.COMPLETE
-        ]
+        measure = self.measure
+        complete_scores = [_gain(trial, measure) for trial in done.values() if trial.status == Status.COMPLETE]
         scores = [score for score in complete_scores if score is not None]
-        return len(scores) < len(complete_scores) or (bool(scores) and max(scores) >= self._floor())
-
-    def _floor(self) -> float:
-        """Return the score below which a trial has learned nothing; that of AP if the workload cannot be loaded
-        here."""
-        with suppress(SettingsError):
-            return collapse_floor(score_of(self))
-        return AP_FLOOR
+        return len(scores) < len(complete_scores) or (bool(scores) and max(scores) >= collapse_floor(measure.own))
 
     @property
     def planned(self) -> int:
@@ -217,10 +232,14 @@ class Size:
         return [_row(progress, self, name) for name in self.optimizers] + controls
 
     def score_text(self, metrics: Mapping[str, float]) -> str:
-        """Return a trial's score for its progress line: AP, preceded by the validation loss if the study is judged by
-        that."""
+        """Return a trial's score for its progress line: AP or the workload's own, preceded by the validation loss
+        if the study is judged by that."""
         loss = metrics.get(LOSS_SCORE) if self.score == LOSS_SCORE else None
         parts = [f"validation loss {loss_text(loss)}"] if loss is not None else []
+        measure = self.measure
+        if measure.is_own:
+            score = metrics.get(measure.own.name)
+            return "" if score is None else f"{measure.name} {score:.{measure.decimals}f}"
         return ", ".join(filter(None, [*parts, line_ap_text(metrics)]))
 
     def trial_seconds(self, phase: str, done: Sequence[EndedTrial]) -> float | None:
@@ -255,7 +274,7 @@ def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False)
     running = [trial for trial in progress.running_trials.values() if trial.optimizer == name]
     begun = Counter([*(trial.phase for trial in done), *(trial.phase for trial in running)])
     counted = [trial for trial in confirm if trial.status != Status.COMPLETE or trial.ap is not None]
-    scores = [(trial.ap or WORST_AP) if trial.status == Status.COMPLETE else WORST_AP for trial in counted]
+    scores = [(trial.ap or WORST_SCORE) if trial.status == Status.COMPLETE else WORST_SCORE for trial in counted]
     speeds = [trial.images_per_s for trial in done if trial.images_per_s]
     row = OptimizerProgress(
         name=name,
@@ -271,6 +290,11 @@ def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False)
         failed=sum(trial.status in FAULTS for trial in done),
         pruned=sum(trial.status == Status.PRUNED for trial in done),
     )
+    values = {column.name: getattr(row, column.name) for column in fields(row)}
+    measure = size.measure
+    if measure.is_own:
+        best, mean = _own_scores(tune, confirm, measure)
+        return ScoreProgress(**values, best_tune_score=best, mean_confirm_score=mean)
     if size.score != LOSS_SCORE:
         return row
     tune_losses, confirm_losses = (
@@ -278,10 +302,30 @@ def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False)
         for trials in (tune, confirm)
     )
     return LossProgress(
-        **{column.name: getattr(row, column.name) for column in fields(row)},
+        **values,
         best_tune_val_loss=min(tune_losses, default=None),
         mean_confirm_val_loss=fmean(confirm_losses) if confirm_losses else None,
     )
+
+
+def _gain(trial: EndedTrial, measure: Measure) -> float | None:
+    """Return the gain, or the skill, of a complete trial; None if it is not known."""
+    if measure.is_loss:
+        return trial.skill
+    score = trial.measured(measure.own.name)
+    return None if score is None else measure.own.gain(score)
+
+
+def _own_scores(
+    tune: Sequence[EndedTrial], confirm: Sequence[EndedTrial], measure: Measure
+) -> tuple[float | None, float | None]:
+    """Return the best score of the tune trials and the mean of the confirm trials."""
+    own = measure.own
+    complete = (trial.measured(own.name) for trial in tune if trial.status == Status.COMPLETE)
+    tuned = [score for score in complete if score is not None]
+    ended = [trial.measured(own.name) if trial.status == Status.COMPLETE else own.failure for trial in confirm]
+    confirmed = [score for score in ended if score is not None]
+    return max(tuned, key=own.gain, default=None), fmean(confirmed) if confirmed else None
 
 
 def _loss_cell(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """Specification of an optimizers study: StudySpec, its settings fully resolved, and their checks."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -13,7 +14,8 @@ from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING
 from bench.trials.phases import SECOND, TUNE, Phase
 from bench.trials.score_names import LOSS_SCORE, ScoreName
 from bench.trials.study_base import TrainingStudy
-from bench.workloads.of_study import workload_of
+from bench.workloads import POSE, workload
+from bench.workloads.of_study import TABLE, name_of, workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
 from posemodel.errors import SettingsError
 
@@ -71,10 +73,10 @@ class StudySpec(TrainingStudy):
     evaluations: int = Field(default=8, ge=1)
     """Number of AP evaluations in a confirm trial: the points of its learning curve, also for the time to `target`."""
     target: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.2])
-    """AP to reach; the report says how long each optimizer takes to reach it."""
+    """Score to reach, an AP for pose networks; the report says how long each optimizer takes to reach it."""
     score: ScoreName = "ap"
-    """Score by which optimizers are compared: ap, or val_loss (validation loss) for budgets so short that AP stays
-    at 0. Choose it before the study runs, and use ap as soon as that is above chance."""
+    """Score by which optimizers are compared: ap (of another workload: its own score), or val_loss (validation loss)
+    for budgets so short that AP stays at 0. Choose it before the study runs; use ap as soon as that is above chance."""
     pruner: PrunerName = "none"
     """Optuna pruner that stops hopeless tune trials early; it favours settings that learn fast at the start."""
     tune_evaluations: int = Field(default=5, ge=1)
@@ -158,7 +160,10 @@ class StudySpec(TrainingStudy):
     def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
         """Keep the highest layer's kind of budget (steps or seconds); drop a preset's target if AP is not the score."""
         settle_budget(settings, layers)
-        if settings["score"].value == LOSS_SCORE and settings["target"].origin.startswith("preset"):
+        is_ap = settings["score"].value != LOSS_SCORE
+        with suppress(SettingsError):  # a workload that cannot be loaded is refused later, with its line
+            is_ap &= workload(name_of(settings[TABLE].value)).score == workload(POSE).score
+        if not is_ap and settings["target"].origin.startswith("preset"):
             settings["target"] = Setting(None, DEFAULT)
 
     @model_validator(mode="after")

@@ -1,13 +1,18 @@
-"""The score that judges the trials of an optimizers study: the workload's own, or the skill of the validation loss."""
+"""The score that judges the trials of an optimizers study: the workload's own, or the skill of the validation loss.
+
+The planning and the analysis of a study read gains (`Score.gain`) in the columns of AP: `scored` makes them of records.
+"""
 
 from typing import Protocol
 
-from bench.trials.score_names import LOSS_SCORE, ScoreName
-from bench.trials.scores import REFERENCE_LOSS
-from bench.workloads.of_study import TrainsWorkload, workload_of
-from bench.workloads.protocol import Score, Workload
+import pandas as pd
 
-SKILL = Score("skill", "maximize", low=0.0, high=1.0, chance=0.0, failure=0.0)
+from bench.trials.score_names import LOSS_SCORE, ScoreName
+from bench.trials.scores import REFERENCE_LOSS, as_gains, as_skill, curves_as_skill
+from bench.workloads.of_study import TrainsWorkload, workload_of
+from bench.workloads.protocol import MARGIN_SHARE, Score, Workload
+
+SKILL = Score("skill", failure=0.0)
 """The score of a study that is judged by validation loss, see `bench.trials.scores.skill`."""
 
 
@@ -22,6 +27,25 @@ class ScoredStudy(TrainsWorkload, Protocol):
 def score_of(study: ScoredStudy) -> Score:
     """Return the score that judges a study's trials."""
     return SKILL if study.score == LOSS_SCORE else workload_of(study).score
+
+
+def margin_scale(score: Score) -> float:
+    """Return the factor from the margin of AP to that of a score: 1 for AP."""
+    return score.margin / MARGIN_SHARE
+
+
+def scored(study: ScoredStudy, records: pd.DataFrame) -> pd.DataFrame:
+    """Return a study's records with the gains, or skills, of its trials in the columns of AP."""
+    if study.score == LOSS_SCORE:
+        return as_skill(records)
+    return as_gains(records, workload_of(study).score)
+
+
+def scored_curves(study: ScoredStudy, curves: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
+    """Return the curves likewise; ``records``: the records of the same trials."""
+    if study.score == LOSS_SCORE:
+        return curves_as_skill(curves, records)
+    return as_gains(curves, workload_of(study).score)
 
 
 def measures_skill(workload: Workload) -> bool:

@@ -11,6 +11,7 @@ from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.scores import SELECT_SUFFIX
 from bench.trials.spec import TrialSpec
+from bench.workloads import workload
 from bench.workloads.protocol import SELECT, Trained
 
 
@@ -23,15 +24,15 @@ def run_trial(
 ) -> Outcome:
     """Run one trial.
 
-    A confirm trial is also scored on the select split (`ap_select`, and `val_loss_select` with its reference where its
-    workload has losses): this chooses the finalist whose settings are shown.
+    A confirm trial is also scored on the select split (`ap_select` for AP, and `val_loss_select` with its reference
+    where its workload has losses): this chooses the finalist whose settings are shown.
     """
 
     def on_trained(trained: Trained) -> dict[str, float]:
         if spec.phase != CONFIRM:
             return {}
         losses = {} if trained.losses_on is None else trained.losses_on(SELECT)
-        return {"ap_select": trained.score_on(SELECT)} | {
+        return {f"{workload(spec.workload).score.name}{SELECT_SUFFIX}": trained.score_on(SELECT)} | {
             f"{name}{SELECT_SUFFIX}": loss for name, loss in losses.items()
         }
 
@@ -49,7 +50,9 @@ def pruner(ledger: Ledger, key: int, spec: TrialSpec, study: Study) -> TrialPrun
     if spec.phase != TUNE or study["pruner"] == "none":
         return None
     round_trials = rounds_of(study["trials"])[spec.round or 0]
-    return TrialPruner(ledger, key, spec, study["pruner"], evaluations=study["tune_evaluations"], trials=round_trials)
+    sign = workload(spec.workload).score.sign
+    evaluations = study["tune_evaluations"]
+    return TrialPruner(ledger, key, spec, study["pruner"], evaluations=evaluations, trials=round_trials, sign=sign)
 
 
 TRIALS = TrialKind(run_trial, pruner=pruner)

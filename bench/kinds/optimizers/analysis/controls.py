@@ -8,7 +8,8 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.finalists import sorted_json
 from bench.kinds.optimizers.analysis.measure import AP, Measure
-from bench.report.wording import p_text, scored_text
+from bench.kinds.optimizers.analysis.tunings import AP_ENDS
+from bench.report.wording import p_text
 from bench.statistics.intervals import DIFFERENCE_DECIMALS, mean_interval, paired_interval
 from bench.statistics.p_values import ALPHA, paired_t_p
 from bench.trials.columns import with_record_columns
@@ -38,7 +39,12 @@ COLUMNS = (
 
 
 def control_comparisons(
-    study: pd.DataFrame, controls: pd.DataFrame, *, resamples: int = 4999, seed: int = 0
+    study: pd.DataFrame,
+    controls: pd.DataFrame,
+    *,
+    resamples: int = 4999,
+    seed: int = 0,
+    ends: tuple[float, float] = AP_ENDS,
 ) -> pd.DataFrame:
     """Compare each optimizer with its own control, paired by seed.
 
@@ -47,6 +53,7 @@ def control_comparisons(
         controls: Records of its controls; an optimizer has one at most.
         resamples: Number of resamples of the intervals' bootstrap.
         seed: Seed of the intervals' bootstrap.
+        ends: Lowest and highest possible score.
 
     Returns:
         One row a control, sorted by name: name, control_of, settings (JSON, of most of its trials), ap_mean, ap_low and
@@ -63,7 +70,7 @@ def control_comparisons(
         pairs = pd.DataFrame({"of": scores.get(controlled, pd.Series(dtype=float)), "control": own_scores}).dropna()
         shared = control_records[control_records["seed"].isin(pairs.index)]
         of_mean, control_mean = (
-            mean_interval(pairs[side].to_numpy(float), resamples=resamples, seed=seed).clipped_to_ap()
+            mean_interval(pairs[side].to_numpy(float), resamples=resamples, seed=seed).clipped(*ends)
             for side in ("of", "control")
         )
         differences = (pairs["of"] - pairs["control"]).to_numpy(float)
@@ -83,17 +90,17 @@ def control_comparisons(
 
 def control_sentence(row: pd.Series, *, alpha: float = ALPHA, measure: Measure = AP) -> str:
     """Say whether an optimizer, as tuned, is better than its untuned limit; ``row``: from `control_comparisons`."""
-    score_text = scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
+    score_text = measure.scored_text(row["control_of"], row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"])
     settings = json.loads(row["settings"])
     if row["n"] == 0:
         return f"{row['control_of']} and its own limit, {_sgd_text(settings)}, share no confirm seed yet."
-    limit_text = scored_text("", row["ap_mean"], row["ap_low"], row["ap_high"]).strip()
-    text = (
-        f"{score_text} against its own limit, {_sgd_text(settings)}: {limit_text}; difference {row['difference']:+.3f}"
-    )
+    limit_text = measure.interval(row["ap_mean"], row["ap_low"], row["ap_high"])
+    nan = float("nan")
+    ends = (nan, nan) if row["n"] == 1 else (row["low"], row["high"])
+    difference = measure.difference(row["difference"], *ends)
+    text = f"{score_text} against its own limit, {_sgd_text(settings)}: {limit_text}; difference {difference}"
     if row["n"] == 1:
         return f"{text} (n = 1): no claim is possible."
-    text += f" [{row['low']:+.3f}, {row['high']:+.3f}]"
     p = f"p {p_text(row['t_p'], alpha)}" if row["t_p"] == row["t_p"] else "t test undefined: the difference is constant"
     text += f" (n = {row['n']}, {p}, not corrected): "
     if row["n"] < MIN_SEEDS:
@@ -101,7 +108,8 @@ def control_sentence(row: pd.Series, *, alpha: float = ALPHA, measure: Measure =
     if row["unfinished"]:
         return (
             f"{text}{row['unfinished']} of the untuned limit's {row['n']} trials diverged or failed and count as "
-            f"{measure.name} 0, so a gain over them says nothing about the bounds' schedule: no claim."
+            f"{measure.name} {measure.failure_text}, so a gain over them says nothing about the bounds' schedule: no "
+            "claim."
         )
     if not row["t_p"] <= alpha:
         return f"{text}as tuned here it has shown no gain over its untuned limit."

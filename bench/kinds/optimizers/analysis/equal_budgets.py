@@ -15,20 +15,21 @@ SECONDS = ("train_seconds", "equal_seconds", "ap_at_equal_seconds")
 
 
 def budget_views(
-    records: pd.DataFrame, curves: pd.DataFrame, tuned: TunedScores, *, timed: bool = False
+    records: pd.DataFrame, curves: pd.DataFrame, tuned: TunedScores, *, timed: bool = False, start: float = 0.0
 ) -> pd.DataFrame:
     """Return each optimizer's AP at a common budget: the same steps, or the same seconds of training.
 
     The common budget is the smallest over the optimizers of the median budget at the end of their complete confirm
     trials: at that point the first optimizer has finished. Curves are interpolated linearly between evaluations, from
-    AP 0 at 0; after its end a trial keeps its last AP. A trial that did not complete has AP 0. With a schedule that
-    decays the learning rate, trials read before their end score lower than if the schedule had ended there. Therefore
-    equal time is only read from trials whose budget was in seconds.
+    ``start`` at 0; after its end a trial keeps its last AP. A trial that did not complete has AP 0. With a schedule
+    that decays the learning rate, trials read before their end score lower than if the schedule had ended there.
+    Therefore equal time is only read from trials whose budget was in seconds.
 
     Args:
         records: One row a trial; only the confirm phase counts.
         curves: One row an evaluation: trial_id, step, train_seconds, ap.
         tuned: From `tuned_scores` of the same records.
+        start: Score of an untrained network: 0 for AP.
         timed: Whether the trials had a budget in seconds: then their AP at equal seconds is read as well.
 
     Returns:
@@ -50,7 +51,7 @@ def budget_views(
             for name in tuned.names
         ]
         budget = min((float(np.median(column)) for column in ends if column), default=np.nan)
-        values = [_ap_at(budget, points[row]) if row in points else WORST_SCORE for row in range(len(confirm))]
+        values = [_ap_at(budget, points[row], start) if row in points else WORST_SCORE for row in range(len(confirm))]
         aps = np.array(values if np.isfinite(budget) else np.full(len(confirm), np.nan), dtype=float)
         means = np.array(learned_mean_intervals(tuned, tuned.arrange(aps)), dtype=float).reshape(-1, 3)
         columns[budget_name] = np.full(len(tuned.names), budget)
@@ -76,5 +77,5 @@ def _complete_points(confirm: pd.DataFrame, curves: pd.DataFrame, over: str) -> 
     return points
 
 
-def _ap_at(budget: float, points: Points) -> float:
-    return float(np.interp(budget, np.append(0.0, points[0]), np.append(0.0, points[1])))
+def _ap_at(budget: float, points: Points, start: float) -> float:
+    return float(np.interp(budget, np.append(0.0, points[0]), np.append(start, points[1])))

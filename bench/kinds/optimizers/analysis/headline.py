@@ -10,8 +10,9 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.comparisons import Comparison
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
-from bench.kinds.optimizers.analysis.verdict import TOO_LOW, budget_too_small, none_completed
-from bench.report.wording import ap_text, counted, enumerate_items, loss_text
+from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed
+from bench.report.wording import counted, enumerate_items, loss_text
 from bench.trials.score_names import LOSS_SCORE
 
 SCOPE = "These results hold only for this network, data and budget."
@@ -29,25 +30,32 @@ def headline(summary: pd.DataFrame, compared: Comparison) -> str:
         summary: From `rankings.summarize`, with names escaped for Markdown.
         compared: From `comparisons.compare_procedures`, with the same names.
     """
+    measure = compared.measure
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
     if confirmed.empty:
         trials = int(summary["tune_trials"].sum())
         return f"Nothing to recommend yet: no confirm trial has finished ({counted(trials, 'tune trial')} so far)."
     if none_completed(confirmed):
         return f"Nothing to recommend: none of the {counted(int(confirmed['n'].sum()), 'confirm trial')} completed."
-    if budget_too_small(confirmed):
-        low = int((confirmed["completed_ap_mean"] < TOO_LOW).sum())  # an optimizer that never completed has no mean
+    if budget_too_small(confirmed, measure):
+        low = int(
+            (confirmed["completed_ap_mean"] < measure.too_low).sum()
+        )  # an optimizer that never completed has no mean
         return (
             f"Nothing to recommend: the budget is too small. {low} of {counted(len(confirmed), 'optimizer')} stayed "
-            f"under {compared.measure.name} {TOO_LOW:g}; train for more steps."
+            f"{measure.worse} {measure.name} {measure.too_low_text}; train for more steps."
         )
     if tuned.empty:
         return "Nothing to recommend yet: no tuning is complete."
     if len(tuned) == 1:
-        return f"Only {_names(tuned)} has a complete tuning, {_scores(tuned)}: there is nothing to compare it with."
+        return (
+            f"Only {_names(tuned)} has a complete tuning, {_scores(tuned, measure)}: there is nothing to compare it "
+            "with."
+        )
     if compared.tunings < 2:
         return (
-            f"No choice can be made yet: the highest score so far, {_scores(tuned[:1])} of {_names(tuned[:1])}, may be "
+            f"No choice can be made yet: the {measure.highest} score so far, {_scores(tuned[:1], measure)} of "
+            f"{_names(tuned[:1])}, may be "
             "the luck of one tuning."
         )
     return " ".join([_best(tuned, compared), *_others(tuned, compared)])
@@ -62,7 +70,7 @@ def sureness(summary: pd.DataFrame, compared: Comparison, *, more: str = "") -> 
         more: The command, in Markdown, that extends the study so that it finds more; empty: there is none.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
-    if confirmed.empty or none_completed(confirmed) or budget_too_small(confirmed):
+    if confirmed.empty or none_completed(confirmed) or budget_too_small(confirmed, compared.measure):
         return ""
     if compared.tunings < 2 or len(tuned) < 2:
         return ""
@@ -76,21 +84,29 @@ def sureness(summary: pd.DataFrame, compared: Comparison, *, more: str = "") -> 
 
 
 def _best(tuned: pd.DataFrame, compared: Comparison) -> str:
+    measure = compared.measure
     candidates = best_rows(tuned, compared)
     if len(compared.best) == len(tuned):
         equal = "No optimizer is shown to be better than another"
         if len(candidates) == 1:
-            return f"{equal}. Only {_names(candidates)}, {_scores(candidates)}, had no run that collapsed or failed."
+            return (
+                f"{equal}. Only {_names(candidates)}, {_scores(candidates, measure)}, had no run that collapsed or "
+                "failed."
+            )
         alone = (candidates["rank"] == candidates["rank"].min()).sum() == 1
-        highest = f"; {candidates['name'].iloc[0]} scored highest{_of_these(candidates, tuned)}" if alone else ""
-        return f"{equal}: {_names(candidates, last='and')} reached {_scores(candidates)}{highest}."
+        highest = (
+            f"; {candidates['name'].iloc[0]} scored {measure.highest}{_of_these(candidates, tuned)}" if alone else ""
+        )
+        return f"{equal}: {_names(candidates, last='and')} reached {_scores(candidates, measure)}{highest}."
     if len(candidates) == 1:
         others = {*tuned["name"]} - {*candidates["name"]}
         reason = (
             "more than each of the others" if _beaten_by(str(candidates["name"].iloc[0]), compared) == others else ""
         )
-        return f"Use {_names(candidates)}: {_scores(candidates)}, {reason or 'the only one that no other beats'}."
-    return f"Use {_names(candidates)}: {_scores(candidates)}, with no difference shown between them."
+        return (
+            f"Use {_names(candidates)}: {_scores(candidates, measure)}, {reason or 'the only one that no other beats'}."
+        )
+    return f"Use {_names(candidates)}: {_scores(candidates, measure)}, with no difference shown between them."
 
 
 def _of_these(candidates: pd.DataFrame, tuned: pd.DataFrame) -> str:
@@ -117,7 +133,7 @@ def _others(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
     sentences = []
     if len(learned):
         qualifier = " where they learned" if learned["collapsed"].any() else ""
-        sentences.append(f"{_names(learned, last='and')} reached {_scores(learned)}{qualifier}.")
+        sentences.append(f"{_names(learned, last='and')} reached {_scores(learned, compared.measure)}{qualifier}.")
     fates: dict[str, list[int]] = {}
     for position, (_, row) in enumerate(tuned.iterrows()):
         if not (row["collapsed"] or row["confirm_failed"]):
@@ -164,9 +180,9 @@ def _unseen(tuned: pd.DataFrame, compared: Comparison, more: str) -> list[str]:
         return []
     between = "" if steady == len(tuned) else " between optimizers that never collapsed"
     more = f"; smaller gaps need more tunings: {more}" if more else ""
-    if gap >= 1:
+    if gap >= compared.measure.own.scale:
         return [f"Not even the largest gap{between} would be found reliably{more}."]
-    gap_text = f"{ap_text(gap)} {compared.measure.unit}"
+    gap_text = f"{compared.measure.gap_text(gap)} {compared.measure.unit}"
     return [f"Gaps of {gap_text}{between} are found 4 times in 5, smaller ones less often{more}."]
 
 
@@ -177,11 +193,14 @@ def _untuned(summary: pd.DataFrame) -> list[str]:
 
 
 def _reservations(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
+    measure = compared.measure
     sentences = []
     failed = tuned[(tuned["confirm_failed"] > 0) | (tuned["tune_failed"] > 0)]
     if len(failed):
         names = _names(failed, last="and")
-        sentences.append(f"Trials of {names} failed; a failed confirm trial counts as {compared.measure.name} 0.")
+        sentences.append(
+            f"Trials of {names} failed; a failed confirm trial counts as {measure.name} {measure.failure_text}."
+        )
     border = tuned[tuned["at_border"].map(len) > 0]
     if len(border):
         parameters = [f"{', '.join(map(str, row['at_border']))} of {row['name']}" for _, row in border.iterrows()]
@@ -198,16 +217,17 @@ def _names(rows: pd.DataFrame, *, last: str = "or") -> str:
     return enumerate_items(names, last=last)
 
 
-def _scores(rows: pd.DataFrame) -> str:
+def _scores(rows: pd.DataFrame, measure: Measure) -> str:
     """Return the range of scores: `AP 0.292`, `AP 0.15 to 0.24`, `AP 0`; `validation loss 3.12 (skill 0.42)`."""
     means = rows["ap_mean"].fillna(rows["score_mean"])
+    worst, best = measure.text(means.min()), measure.text(means.max())
+    scores = f"{measure.name} {_range(*((worst, best) if measure.own.sign > 0 else (best, worst)))}"
     if VAL_LOSS_MEAN not in rows:
-        return f"AP {_range(*map(ap_text, (means.min(), means.max())))}"
-    skill = f"skill {_range(*map(ap_text, (means.min(), means.max())))}"
+        return scores
     losses = rows[VAL_LOSS_MEAN].dropna()
     if losses.empty:
-        return skill
-    return f"validation loss {_range(*map(loss_text, (losses.min(), losses.max())))} ({skill})"
+        return scores
+    return f"validation loss {_range(*map(loss_text, (losses.min(), losses.max())))} ({scores})"
 
 
 def _range(low: str, high: str) -> str:
@@ -222,12 +242,18 @@ def headline_metrics(summary: pd.DataFrame, compared: Comparison, best: Sequence
     Empty where the headline recommends nothing, or optimizers have fewer than two tunings.
     """
     confirmed, tuned = summary[summary["n"] > 0], summary[summary["tunings"] > 0]
-    if tuned.empty or not best or none_completed(confirmed) or budget_too_small(confirmed) or compared.tunings < 2:
+    if (
+        tuned.empty
+        or not best
+        or none_completed(confirmed)
+        or budget_too_small(confirmed, compared.measure)
+        or compared.tunings < 2
+    ):
         return {}
     winner = best_rows(tuned, compared).iloc[0]
     losses: dict[str, float] = {LOSS_SCORE: float(winner[VAL_LOSS_MEAN])} if compared.measure.is_loss else {}
     values: dict[str, float] = {
-        compared.measure.name.lower(): float(winner["ap_mean"]),
+        compared.measure.name.lower(): float(compared.measure.shown(winner["ap_mean"])),
         **losses,
         "best_optimizers": float(len(best)),
         "detectable_gap": float(compared.detectable),

@@ -63,7 +63,7 @@ COUNTS = (
 
 
 def summarize(
-    records: pd.DataFrame, curves: pd.DataFrame, tuned: TunedScores, *, target: float | None = None
+    records: pd.DataFrame, curves: pd.DataFrame, tuned: TunedScores, *, target: float | None = None, start: float = 0.0
 ) -> pd.DataFrame:
     """Summarize each optimizer, in the order of its mean score over all complete tunings.
 
@@ -72,6 +72,7 @@ def summarize(
         curves: One row an evaluation of a confirm trial.
         tuned: From `tuned_scores` of the same records.
         target: AP for the time to target, set before the study; None: there is none.
+        start: Score at the beginning of training.
 
     Returns:
         One row for each optimizer that has a record, best first, those without a complete tuning last, ties by name.
@@ -105,7 +106,7 @@ def summarize(
     last_scores, best = score(records).to_numpy(), score(records, "ap_best").to_numpy()
     measured = ~completed | np.isfinite(numbers(records["ap_best"]))
     finalists = finalists_of(records, tuned)
-    times = time_to_target(records, curves, target)
+    times = time_to_target(records, curves, target, start=start)
     time_rows = rows_by_value(times, "optimizer")
     seconds, steps, reached = (times[name].to_numpy() for name in ("seconds", "steps", "reached"))
     means = dict(zip(tuned.names, learned_mean_intervals(tuned, tuned.scores), strict=True))

@@ -148,7 +148,13 @@ class StudyAnalysis:
         why = no_result_text(named, remaining=trials_left) or no_result_text(
             confirmed, noun="confirm trial", remaining=trials_left
         )
-        return [why] if why else trouble_sentences(named, remaining=trials_left, measure=self.measure.name)
+        return (
+            [why]
+            if why
+            else trouble_sentences(
+                named, remaining=trials_left, measure=f"{self.measure.name} of {self.measure.failure_text}"
+            )
+        )
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -174,7 +180,7 @@ class StudyAnalysis:
     @cached_property
     def controls(self) -> pd.DataFrame:
         """Optimizers against their controls, from `control_comparisons`, with a ``sentence`` on each."""
-        comparisons = control_comparisons(self.records, self.control_records)
+        comparisons = control_comparisons(self.records, self.control_records, ends=self.tuned.ends)
         return comparisons.assign(
             sentence=[control_sentence(row, measure=self.measure) for _, row in comparisons.iterrows()]
         )
@@ -201,7 +207,7 @@ class StudyAnalysis:
     @cached_property
     def views(self) -> pd.DataFrame:
         """Scores at equal budgets, from `budget_views`."""
-        return budget_views(self.records, self.curves, self.tuned, timed=self.timed)
+        return budget_views(self.records, self.curves, self.tuned, timed=self.timed, start=self.measure.chance)
 
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
@@ -236,12 +242,12 @@ def study_analysis(
         lr_ranges: Low and high of the rates searched, by optimizer.
         tunings: Tunings of each optimizer that the study has, or begins with.
         seeds: Number of confirm trials of each tuning; None: the maximum over the tunings.
-        target: AP for the time to target, set before the study; None: there is none.
+        target: Score for the time to target, set before the study; None: there is none.
         until_decided: Whether the study goes on until it is decided: claims are then made at looks.
         level: Level of the claims otherwise: lower where the study was looked at before it was extended.
         timed: Whether trials had a budget in seconds of training.
         floor: Score under which a run has learned nothing.
-        scale: Range of the score.
+        scale: Range of the score; that of a score with a margin of its own is 200 times the margin.
         trials_left: Number of planned trials without a record.
         unscored: Text in place of an answer where nothing scored, so that nothing was confirmed.
         measure: The measure that the scores are in; for skill the records and curves come from
@@ -253,13 +259,13 @@ def study_analysis(
     """
     records, control_records = split_controls(records)
     names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
-    tuned = tuned_scores(records, seeds=seeds, floor=floor)
+    tuned = tuned_scores(records, seeds=seeds, floor=floor, ends=measure.own.gains)
     compared = compare_procedures(tuned, alpha=level, until_decided=until_decided, scale=scale, measure=measure)
-    ranking = summarize(records, curves, tuned, target=target)
+    ranking = summarize(records, curves, tuned, target=target, start=measure.chance)
     if measure.is_loss:
         ranking = ranking.merge(loss_means(records, tuned), on="name", how="left")
     confirmed = ranking[ranking["n"] > 0]
-    comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed)
+    comparable = len(confirmed) > 0 and not none_completed(confirmed) and not budget_too_small(confirmed, measure)
     if not comparable:
         ranking = unranked(ranking, list(names))
         compared = replace(compared, pairs=compared.pairs.assign(better=""))

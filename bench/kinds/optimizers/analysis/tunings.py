@@ -12,6 +12,9 @@ from bench.trials.phases import CONFIRM
 from bench.trials.scores import AP_FLOOR, collapsed, score
 from bench.trials.status import FAULTS
 
+AP_ENDS = (0.0, 1.0)
+"""Lowest and highest possible AP."""
+
 
 @dataclass(frozen=True)
 class TunedScores:
@@ -27,6 +30,7 @@ class TunedScores:
         failed: Array (optimizers, tunings): complete, and one of its runs failed (it scores 0).
         record_rows: Row in `confirm_records` of each element of ``scores``; -1: none.
         floor: Score under which a run has learned nothing.
+        ends: Lowest and highest possible score.
     """
 
     names: tuple[str, ...]
@@ -36,6 +40,7 @@ class TunedScores:
     failed: np.ndarray
     record_rows: np.ndarray
     floor: float
+    ends: tuple[float, float] = AP_ENDS
 
     @property
     def steady(self) -> np.ndarray:
@@ -54,13 +59,20 @@ def confirm_records(records: pd.DataFrame) -> pd.DataFrame:
     return records[records["phase"] == CONFIRM].reset_index(drop=True)
 
 
-def tuned_scores(records: pd.DataFrame, *, seeds: int | None = None, floor: float = AP_FLOOR) -> TunedScores:
+def tuned_scores(
+    records: pd.DataFrame,
+    *,
+    seeds: int | None = None,
+    floor: float = AP_FLOOR,
+    ends: tuple[float, float] = AP_ENDS,
+) -> TunedScores:
     """Arrange the confirm trials by optimizer, tuning and seed.
 
     Args:
         records: One row a trial, all phases, in any order.
         seeds: Number of confirm trials of each tuning; None: the maximum over the tunings.
         floor: Score under which a run has learned nothing.
+        ends: Lowest and highest possible score.
 
     Raises:
         ValueError: A tuning of an optimizer has two confirm records with one seed, or more records than ``seeds``.
@@ -98,6 +110,7 @@ def tuned_scores(records: pd.DataFrame, *, seeds: int | None = None, floor: floa
         failed=complete & (faults == 1).any(axis=2),
         record_rows=record_rows,
         floor=floor,
+        ends=ends,
     )
 
 
@@ -107,7 +120,8 @@ def common_tunings(tuned: TunedScores, among: Sequence[int]) -> np.ndarray:
 
 
 def learned_mean_intervals(tuned: TunedScores, values: np.ndarray) -> list[tuple[float, float, float]]:
-    """Return each optimizer's mean over its complete tunings that did not collapse, with its 95 % interval in 0..1.
+    """Return each optimizer's mean over its complete tunings that did not collapse, with its 95 % interval within the
+    range of the score.
 
     The interval is given only where none collapsed or failed: its variance is pooled over the steady optimizers that
     have the same tunings. NaN where unknown.
@@ -133,6 +147,9 @@ def learned_mean_intervals(tuned: TunedScores, values: np.ndarray) -> list[tuple
             peers = np.flatnonzero(tuned.steady & finite & tuned.complete[:, tuning_numbers].all(axis=1))
             spreads = tuning_spreads(values[peers][:, tuning_numbers][None], floor=-np.inf)
             peer_index = int(np.flatnonzero(peers == row)[0])
-            low, high = (float(ends[0, peer_index]) for ends in optimizer_mean_intervals(spreads))
+            low, high = (
+                float(ends[0, peer_index])
+                for ends in optimizer_mean_intervals(spreads, lowest=tuned.ends[0], highest=tuned.ends[1])
+            )
         rows.append((mean, low, high))
     return rows

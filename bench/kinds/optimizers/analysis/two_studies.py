@@ -7,7 +7,13 @@ import pandas as pd
 from scipy import special
 
 from bench.kinds.optimizers.analysis.finalists import finalists_of, shown_finalist
-from bench.kinds.optimizers.analysis.tunings import TunedScores, common_tunings, learned_mean_intervals, tuned_scores
+from bench.kinds.optimizers.analysis.tunings import (
+    AP_ENDS,
+    TunedScores,
+    common_tunings,
+    learned_mean_intervals,
+    tuned_scores,
+)
 from bench.statistics.intervals import unpaired_interval
 from bench.statistics.nested import MARGIN, NO_VARIANCE, Tunings, tuning_spreads
 from bench.statistics.p_values import ALPHA, holm, welch_t_p
@@ -64,9 +70,9 @@ class _Side:
     spreads: Tunings | None
 
     @staticmethod
-    def of(records: pd.DataFrame, floor: float) -> "_Side":
+    def of(records: pd.DataFrame, floor: float, ends: tuple[float, float]) -> "_Side":
         records = study_records(records)
-        scores = tuned_scores(records, floor=floor)
+        scores = tuned_scores(records, floor=floor, ends=ends)
         with_tuning = np.flatnonzero(scores.complete.any(axis=1))
         common = common_tunings(scores, list(with_tuning)) if len(with_tuning) else with_tuning
         if not len(common):
@@ -106,7 +112,13 @@ class _Side:
 
 
 def compare_studies(
-    a: pd.DataFrame, b: pd.DataFrame, *, alpha: float = ALPHA, floor: float = 0.02, scale: float = 1.0
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    *,
+    alpha: float = ALPHA,
+    floor: float = 0.02,
+    scale: float = 1.0,
+    ends: tuple[float, float] = AP_ENDS,
 ) -> pd.DataFrame:
     """Compare each optimizer that has confirm trials in both studies as a procedure, B against A.
 
@@ -122,6 +134,7 @@ def compare_studies(
         alpha: Level of a claim, after Holm's correction.
         floor: Score under which a run has learned nothing.
         scale: Range of the score: 1 for AP.
+        ends: Lowest and highest possible score.
 
     Returns:
         One row for each optimizer of both, by mean score in B, best first: ``n_a``, ``n_b`` (confirm trials), tunings
@@ -133,7 +146,7 @@ def compare_studies(
         interval and adjusted p, ``faster`` like ``better``; ``settings_a`` and ``settings_b`` (hyperparameters of the
         finalist shown). NaN where nothing is known.
     """
-    sides = _Side.of(a, floor), _Side.of(b, floor)
+    sides = _Side.of(a, floor, ends), _Side.of(b, floor, ends)
     names = [name for name in sides[0].scores.names if name in sides[1].scores.names]
     speeds = [_log_speeds(side.records, names) for side in sides]
     pooled_sd = _pooled_sd([*speeds[0].values(), *speeds[1].values()])

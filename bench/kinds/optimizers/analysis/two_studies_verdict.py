@@ -59,29 +59,28 @@ def neither_has_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
     return " ".join([*sentences, f"There is nothing to compare. {SCOPE}"]) if sentences else ""
 
 
-def trouble_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
+def trouble_text(a: pd.DataFrame, b: pd.DataFrame, *, measure: Measure = AP) -> str:
     """Return a sentence for each optimizer whose trials all failed in one of the studies, if both studies have
     results."""
     return " ".join(
         f"In {letter}: {sentence}"
         for letter, records in (("A", a), ("B", b))
-        for sentence in trouble_sentences(records)
+        for sentence in trouble_sentences(records, measure=f"{measure.name} of {measure.failure_text}")
     )
 
 
 def _leaders(compared: pd.DataFrame, measure: Measure) -> list[str]:
-    """Name the optimizer with the highest mean in each study; nothing if several share the highest mean, or all scored
-    0."""
+    """Name the optimizer with the best mean in each study; nothing if several share it, or all are at chance."""
     if len(compared) == 1:
         return []
     best = []
     for column in ("score_a", "score_b"):
         highest = compared.loc[compared[column] == compared[column].max(), ["name", column]]
-        if len(highest) > 1 or not highest[column].iloc[0] > 0:
+        if len(highest) > 1 or not highest[column].iloc[0] > measure.chance:
             return []
         best.append(str(highest["name"].iloc[0]))
     where = "A and in B" if best[0] == best[1] else f"A, {best[1]} in B"
-    return [f"Of the optimizers in both, {best[0]} has the highest mean {measure.name} in {where}."]
+    return [f"Of the optimizers in both, {best[0]} has the {measure.highest} mean {measure.name} in {where}."]
 
 
 def _scores(compared: pd.DataFrame, alpha: float, measure: Measure) -> list[str]:
@@ -90,9 +89,11 @@ def _scores(compared: pd.DataFrame, alpha: float, measure: Measure) -> list[str]
     for study, other in (("b", "a"), ("a", "b")):
         ahead = compared[compared["better"] == study]
         if len(ahead):
-            optimizers = enumerate_items([f"{row['name']} ({_difference(row)})" for _, row in ahead.iterrows()])
+            optimizers = enumerate_items(
+                [f"{row['name']} ({_difference(row, measure)})" for _, row in ahead.iterrows()]
+            )
             sentences.append(
-                f"{title} is higher in {study.upper()} than in {other.upper()}, beyond noise: {optimizers}."
+                f"{title} is {measure.higher} in {study.upper()} than in {other.upper()}, beyond noise: {optimizers}."
             )
     undecided = compared[(compared["better"] == "") & compared["p_adjusted"].notna()]
     if len(undecided):
@@ -106,9 +107,11 @@ def _scores(compared: pd.DataFrame, alpha: float, measure: Measure) -> list[str]
     single = untested[untested[["tunings_a", "tunings_b"]].min(axis=1) < 2]
     constant = untested.drop(single.index)
     if len(single):
-        sentences.append(f"One tuning is too few: no claim for {_named(single)}.")
+        sentences.append(f"One tuning is too few: no claim for {_named(single, measure)}.")
     if len(constant):
-        sentences.append(f"The tunings show no spread, so the t test is undefined: no claim for {_named(constant)}.")
+        sentences.append(
+            f"The tunings show no spread, so the t test is undefined: no claim for {_named(constant, measure)}."
+        )
     return sentences
 
 
@@ -130,12 +133,13 @@ def _speeds(table: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _named(rows: pd.DataFrame) -> str:
-    return enumerate_items([f"{row['name']} ({row['difference']:+.3f})" for _, row in rows.iterrows()])
+def _named(rows: pd.DataFrame, measure: Measure) -> str:
+    nan = float("nan")
+    return enumerate_items(
+        [f"{row['name']} ({measure.difference(row['difference'], nan, nan)})" for _, row in rows.iterrows()]
+    )
 
 
-def _difference(row: pd.Series) -> str:
-    p = f"adjusted p {p_text(row['p_adjusted'])}"
-    if pd.isna(row["low"]):
-        return f"{row['difference']:+.3f}, {p}"
-    return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], {p}"
+def _difference(row: pd.Series, measure: Measure) -> str:
+    difference = measure.difference(row["difference"], row["low"], row["high"])
+    return f"{difference}, adjusted p {p_text(row['p_adjusted'])}"

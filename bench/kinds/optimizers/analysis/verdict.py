@@ -8,12 +8,10 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.comparisons import Comparison
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
-from bench.report.wording import ap_text, counted, enumerate_items, loss_text, p_text, scored_text
+from bench.kinds.optimizers.analysis.measure import AP, Measure
+from bench.report.wording import counted, enumerate_items, loss_text, p_text
 from bench.statistics.counts import fisher_p
 from bench.statistics.p_values import ALPHA
-
-TOO_LOW = 0.05
-"""A mean AP, or skill, below this means that training has hardly begun: an order among such scores is noise."""
 
 VAGUE = 0.5
 """A rate whose interval is wider than this is called unknown."""
@@ -37,18 +35,21 @@ def verdict(summary: pd.DataFrame, compared: Comparison, *, planned: int | None 
     Returns:
         One paragraph that ends in `SCOPE`.
     """
+    measure = compared.measure
     confirmed = summary[summary["n"] > 0]
     tuned = summary[summary["tunings"] > 0]
     if confirmed.empty:
         return f"No confirm trial has finished yet{_tune_progress(summary)}: no claim is possible. {SCOPE}"
     if none_completed(confirmed):
         sentences = [f"None of the {confirmed['n'].sum()} confirm trials completed: there is nothing to compare."]
-    elif budget_too_small(confirmed):
+    elif budget_too_small(confirmed, measure):
         sentences = [_budget_sentence(confirmed, compared)]
     elif tuned.empty:
         sentences = ["No tuning is complete yet: no claim is possible."]
     elif len(tuned) == 1:
-        sentences = [f"Only {_scored(tuned.iloc[0])} has a complete tuning: there is nothing to compare it with."]
+        sentences = [
+            f"Only {_scored(tuned.iloc[0], measure)} has a complete tuning: there is nothing to compare it with."
+        ]
     elif compared.tunings < 2:
         sentences = [_no_claim_sentence(tuned, planned, compared)]
     else:
@@ -65,29 +66,34 @@ def none_completed(confirmed: pd.DataFrame) -> bool:
     return bool((confirmed["confirm_unfinished"] == confirmed["n"]).all())
 
 
-def budget_too_small(confirmed: pd.DataFrame) -> bool:
-    """Return whether at least two thirds of the optimizers (of a `summarize` frame) stay under `TOO_LOW`.
+def budget_too_small(confirmed: pd.DataFrame, measure: Measure = AP) -> bool:
+    """Return whether at least two thirds of the optimizers (of a `summarize` frame) score worse than
+    `Measure.too_low`.
 
     Only optimizers with completed trials count, by those trials: a diverged optimizer did not train too little.
     """
     trained = confirmed["completed_ap_mean"].dropna()
-    return 3 * int((trained < TOO_LOW).sum()) >= 2 * len(trained) > 0
+    return 3 * int((trained < measure.too_low).sum()) >= 2 * len(trained) > 0
 
 
 def _budget_sentence(confirmed: pd.DataFrame, compared: Comparison) -> str:
+    measure = compared.measure
     means = confirmed["completed_ap_mean"]
-    too_low = ~(means >= TOO_LOW)
+    too_low = ~(means >= measure.too_low)
     text = (
-        f"The budget is too small to compare: {(means < TOO_LOW).sum()} of {len(confirmed)} optimizers have a mean "
-        f"{compared.measure.name} under {TOO_LOW}. Train for more steps before reading an order into these scores."
+        f"The budget is too small to compare: {(means < measure.too_low).sum()} of {len(confirmed)} optimizers have a "
+        "mean "
+        f"{measure.name} {measure.worse} {measure.too_low_text}. Train for more steps before reading an order into "
+        "these scores."
     )
     if not too_low.all():
-        text += f" Above it: {enumerate_items([_scored(row) for _, row in confirmed[~too_low].iterrows()])}."
+        others = enumerate_items([_scored(row, measure) for _, row in confirmed[~too_low].iterrows()])
+        text += f" {'Above' if measure.worse == 'under' else 'Under'} it: {others}."
     return text
 
 
 def _no_claim_sentence(tuned: pd.DataFrame, planned: int | None, compared: Comparison) -> str:
-    measured = enumerate_items([_scored(row) for _, row in tuned.iterrows()])
+    measured = enumerate_items([_scored(row, compared.measure) for _, row in tuned.iterrows()])
     if compared.until_decided:
         why = "The first planned comparison is still to come"
     elif tuned["tunings"].max() == 1 and (planned == 1 or not compared.tunings):
@@ -101,16 +107,18 @@ def _no_claim_sentence(tuned: pd.DataFrame, planned: int | None, compared: Compa
 
 def _best_sentence(tuned: pd.DataFrame, compared: Comparison) -> str:
     """Name the optimizers that no claim beats; those whose tunings collapse or fail come separately."""
+    measure = compared.measure
     rows = [row for _, row in tuned.iterrows() if row["name"] in compared.best]
     if len(rows) == 1 and _beats_all(str(rows[0]["name"]), tuned, compared):
-        return f"{_scored(rows[0])} is the best: it beats every other optimizer compared."
+        return f"{_scored(rows[0], measure)} is the best: it beats every other optimizer compared."
     if len(rows) == 1:
-        return f"Only {_scored(rows[0])} may be the best: all others are beaten."
+        return f"Only {_scored(rows[0], measure)} may be the best: all others are beaten."
     unsteady = [row for row in rows if row["collapsed"] or row["confirm_failed"]]
     steady = [row for row in rows if not (row["collapsed"] or row["confirm_failed"])]
-    text = f"Unbeaten, so possibly the best: {enumerate_items([_scored(row) for row in steady or unsteady])}"
+    text = f"Unbeaten, so possibly the best: {enumerate_items([_scored(row, measure) for row in steady or unsteady])}"
     if steady and unsteady:
-        text += f"; also unbeaten, but too unstable to place: {enumerate_items([_scored(row) for row in unsteady])}"
+        unplaced = enumerate_items([_scored(row, measure) for row in unsteady])
+        text += f"; also unbeaten, but too unstable to place: {unplaced}"
     return f"{text}."
 
 
@@ -139,7 +147,7 @@ def _claim_sentences(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
         losers = tuple(sorted((loser for winner, loser, _, _ in claims if winner == name), key=order.index))
         if losers:
             groups.setdefault(losers, []).append(name)
-    scored = {row["name"]: _scored(row) for _, row in tuned.iterrows()}
+    scored = {row["name"]: _scored(row, compared.measure) for _, row in tuned.iterrows()}
     already_scored, sentences = {*compared.best}, []
     for losers, winners in groups.items():
         group_claims = [claim for claim in claims if claim[0] in winners and claim[1] in losers]
@@ -155,6 +163,7 @@ def _claim_sentences(tuned: pd.DataFrame, compared: Comparison) -> list[str]:
 
 def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float) -> list[str]:
     """Say how near the pairs without a claim came to one, and which gaps the study was too small to see."""
+    measure = compared.measure
     pairs = compared.pairs[(compared.pairs["better"] == "") & (compared.pairs["n"] > 1)]
     if pairs.empty:
         return []
@@ -172,12 +181,12 @@ def _undecided_sentences(tuned: pd.DataFrame, compared: Comparison, alpha: float
     if gap != gap or steady < 2:
         return sentences
     between = "" if steady == len(tuned) else " between optimizers that never collapsed"
-    if gap >= 1:
+    if gap >= measure.own.scale:
         return [*sentences, f"Not even the largest gap{between} would have been seen reliably."]
     return [
         *sentences,
         (
-            f"Gaps of {ap_text(gap)} {compared.measure.unit}{between} would have been seen with power 0.8, smaller "
+            f"Gaps of {measure.gap_text(gap)} {measure.unit}{between} would have been seen with power 0.8, smaller "
             "ones often missed."
         ),
     ]
@@ -236,7 +245,10 @@ def _caveats(summary: pd.DataFrame, planned: int | None, compared: Comparison) -
         of = f" of {planned}" if planned else ""
         sentences.append(f"Not all tunings are complete: {enumerate_items(counts)}{of}.")
     for column, text in (
-        ("confirm_failed", f"Confirm trials that failed count as {compared.measure.name} 0"),
+        (
+            "confirm_failed",
+            f"Confirm trials that failed count as {compared.measure.name} {compared.measure.failure_text}",
+        ),
         ("tune_failed", "Tune trials that failed"),
     ):
         rows = summary[summary[column] > 0]
@@ -259,16 +271,16 @@ def _tune_progress(summary: pd.DataFrame) -> str:
     return f" ({counted(tuned, 'tune trial')} so far)" if tuned else ""
 
 
-def _scored(row: pd.Series) -> str:
+def _scored(row: pd.Series, measure: Measure) -> str:
     """Return ``adam 0.520 [0.501, 0.540]``; ``sgd 0.166 (where it learned)``; ``sgd (learned nothing)``.
 
     Judged by validation loss: ``adam (validation loss 3.12, skill 0.520 [0.501, 0.540])``.
     """
     if pd.isna(row["ap_mean"]):
         return f"{row['name']} ({'learned nothing' if row['tunings'] else 'no tuning complete'})"
-    text = scored_text(row["name"], row["ap_mean"], row["ap_low"], row["ap_high"])
+    text = measure.scored_text(row["name"], row["ap_mean"], row["ap_low"], row["ap_high"])
     if VAL_LOSS_MEAN in row:
-        skill = scored_text("skill", row["ap_mean"], row["ap_low"], row["ap_high"])
+        skill = measure.scored_text("skill", row["ap_mean"], row["ap_low"], row["ap_high"])
         text = f"{row['name']} (validation loss {loss_text(row[VAL_LOSS_MEAN])}, {skill})"
     return f"{text} (where it learned)" if row["collapsed"] else text
 

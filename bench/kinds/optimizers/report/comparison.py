@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from bench.kinds.optimizers.analysis.measure import AP, Measure
-from bench.kinds.optimizers.report.skill_names import with_skill_names
+from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
+from bench.kinds.optimizers.report.file_names import with_file_names
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
 from bench.report.csv_file import write_csv
 from bench.report.prose import prose
@@ -26,7 +27,7 @@ from posemodel.errors import SettingsError
 PAGE, TABLE, FIGURE = "compare.md", "compare.csv", "compare.png"
 TITLE = "# Two studies side by side"
 """First line of a page that this command wrote and may overwrite."""
-SPEED_COLUMNS = ("optimizer", "images/s in A", "images/s in B", "B / A [95 %]", "adj. p", "beyond noise")
+SPEED_COLUMNS = ("B / A [95 %]", "adj. p", "beyond noise")
 SHIFT = 0.12
 """Vertical distance of an optimizer's two marks from the middle of its row."""
 
@@ -69,7 +70,7 @@ class StudyComparison:
     @property
     def output_table(self) -> pd.DataFrame:
         """The table with the column names of files."""
-        return with_skill_names(self.table, self.measure)
+        return with_file_names(self.table, self.measure)
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document of `posebench compare`."""
@@ -85,7 +86,7 @@ class StudyComparison:
                 "settings": self.settings,
                 "machines": self.machines,
                 "optimizers": self.output_table,
-                **({"score": self.measure.score} if self.measure.is_loss else {}),
+                "score": self.measure.document(),
                 "only_a": self.only_in[0],
                 "only_b": self.only_in[1],
                 "verdict": plain(self.verdict),
@@ -105,15 +106,21 @@ def score_rows(comparison: StudyComparison) -> list[list[str]]:
     return [
         [
             row["name"],
-            _interval(row, "ap_a", "ap_a_low", "ap_a_high", ".3f"),
-            _interval(row, "ap_b", "ap_b_low", "ap_b_high", ".3f"),
-            _interval(row, "difference", "low", "high", "+.3f"),
+            comparison.measure.interval(row["ap_a"], row["ap_a_low"], row["ap_a_high"]),
+            comparison.measure.interval(row["ap_b"], row["ap_b_low"], row["ap_b_high"]),
+            comparison.measure.difference(row["difference"], row["low"], row["high"]),
             p_cell(row["p_adjusted"]),
             _ahead(row["better"]),
             ", ".join(f"{row[f'tunings_{side}']} ({row[f'collapsed_{side}']})" for side in "ab"),
         ]
         for row in rows_of(comparison.table)
     ]
+
+
+def speed_columns(comparison: StudyComparison) -> tuple[str, ...]:
+    """Return the headings of the speed table."""
+    samples = comparison.measure.samples
+    return ("optimizer", f"{samples}/s in A", f"{samples}/s in B", *SPEED_COLUMNS)
 
 
 def speed_rows(comparison: StudyComparison) -> list[list[str]]:
@@ -123,7 +130,7 @@ def speed_rows(comparison: StudyComparison) -> list[list[str]]:
             row["name"],
             number_cell(row["images_per_s_a"], ".1f"),
             number_cell(row["images_per_s_b"], ".1f"),
-            _interval(row, "speed_ratio", "speed_low", "speed_high", ".2f"),
+            interval_cell(row["speed_ratio"], row["speed_low"], row["speed_high"], ".2f"),
             p_cell(row["speed_p_adjusted"]),
             _ahead(row["faster"]),
         ]
@@ -165,14 +172,16 @@ def markdown(comparison: StudyComparison) -> str:
         prose(
             f"{title} of the last checkpoint on the report split, mean over the tunings that did not collapse; the "
             "difference is over all tunings, with its 95 % interval where none collapsed. Adjusted p: Welch's t test "
-            "on the tunings' means, Holm's correction over the optimizers. *Beyond noise*: the study with the higher "
+            "on the tunings' means, Holm's correction over the optimizers. *Beyond noise*: the study with the "
+            f"{comparison.measure.higher} "
             "mean, where the adjusted p is at most 0.05. *Tunings (collapsed)*: in A, in B. Unrounded, with the "
             f"settings that each study shows: [{TABLE}]({TABLE})."
         ),
         "## Speed",
-        _table(SPEED_COLUMNS, speed_rows(comparison)),
+        _table(speed_columns(comparison), speed_rows(comparison)),
         prose(
-            "Images per second of training, median over the complete confirm trials; the ratio is of geometric "
+            f"{comparison.measure.samples.capitalize()} per second of training, median over the complete confirm "
+            "trials; the ratio is of geometric "
             "means, with Welch's interval. Where trials or other programs shared the machine, these are not the "
             "speeds of an idle one."
         ),
@@ -189,21 +198,31 @@ def markdown(comparison: StudyComparison) -> str:
 def draw(comparison: StudyComparison, path: Path) -> None:
     """Draw the mean scores of each optimizer in both studies with intervals; marks are filled beyond noise."""
     rows = comparison.table[comparison.table["ap_a"].notna() & comparison.table["ap_b"].notna()]
+    measure, values = comparison.measure, list[float]()
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, 1.6 + 0.6 * max(len(rows), 1)))
         for position, (_, row) in enumerate(rows.iterrows()):
             ends = [position - SHIFT, position + SHIFT]
-            axis.plot([row["ap_a"], row["ap_b"]], ends, color=QUIET, linewidth=1, zorder=1)
+            shown = {key: measure.ends(row[key], row[f"{key}_low"], row[f"{key}_high"]) for key in ("ap_a", "ap_b")}
+            values += [value for each in shown.values() for value in each]
+            axis.plot([middle for middle, _, _ in shown.values()], ends, color=QUIET, linewidth=1, zorder=1)
             for key, shift, colour, marker in (("ap_a", -SHIFT, COLOURS[0], "o"), ("ap_b", SHIFT, COLOURS[3], "D")):
                 face = colour if row["better"] else "white"
-                axis.plot([row[f"{key}_low"], row[f"{key}_high"]], [position + shift] * 2, color=colour, zorder=2)
+                axis.plot(shown[key][1:], [position + shift] * 2, color=colour, zorder=2)
                 axis.scatter(
-                    row[key], position + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker
+                    shown[key][0], position + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker
                 )
         axis.set_yticks(np.arange(len(rows)), [*map(figure_text, rows["name"])])
         axis.invert_yaxis()
-        axis.set_xlim(left=0)
-        axis.set_xlabel(f"{comparison.measure.name} (report split): mean and 95 % interval")
+        if measure.is_own:
+            set_score_axis(axis, values, measure, side="x")
+        else:
+            axis.set_xlim(left=0)
+        axis.set_xlabel(
+            f"mean and 95 % interval of {measure.axis_label('report')}"
+            if measure.is_own
+            else f"{measure.name} (report split): mean and 95 % interval"
+        )
         axis.grid(visible=False, axis="y")
         legend = [
             Line2D([], [], color=COLOURS[0], marker="o", label=figure_text(f"A: {comparison.a.source}")),
@@ -231,10 +250,6 @@ def _list(title: str, lines: Sequence[str]) -> str:
     if not lines:
         return f"{title}: no difference."
     return "\n".join([f"{title}:", "", *(prose(literal(line), "- ", "  ") for line in lines)])
-
-
-def _interval(row: Mapping[str, Any], middle: str, low: str, high: str, form: str) -> str:
-    return interval_cell(row[middle], row[low], row[high], form)
 
 
 def _ahead(study: str) -> str:

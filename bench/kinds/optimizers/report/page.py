@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 from bench.kinds.optimizers.report import figures
+from bench.kinds.optimizers.report.file_names import finalist_with_file_names, with_file_names
 from bench.kinds.optimizers.report.files import (
     COMPARISONS,
     CONTROLS,
@@ -17,7 +18,6 @@ from bench.kinds.optimizers.report.files import (
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.sections import costs, origin, pairs, tuning
 from bench.kinds.optimizers.report.sections import result as main
-from bench.kinds.optimizers.report.skill_names import finalist_with_skill_names, with_skill_names
 from bench.report.findings import Chart, Code, DataFile, Findings, Section, TextFile
 from bench.report.study_info import StudyInfo
 from bench.report.text import code
@@ -121,25 +121,28 @@ def _paste(result: StudyResult) -> list[Code]:
 def _tables(result: StudyResult) -> dict[str, DataFile]:
     analysis, measure = result.analysis, result.measure
     finalists = [
-        json.dumps([finalist_with_skill_names(finalist, measure) for finalist in row_finalists])
+        json.dumps([finalist_with_file_names(finalist, measure) for finalist in row_finalists])
         for row_finalists in analysis.summary["finalists"]
     ]
-    summary = with_skill_names(analysis.summary.assign(finalists=finalists), measure)
+    summary = with_file_names(analysis.summary.assign(finalists=finalists), measure)
     tables = {
         CURVES: DataFile(result.curves, "a row for each evaluation of a trial"),
         SEEDS: DataFile(
-            with_skill_names(analysis.seeds, measure),
+            with_file_names(analysis.seeds, measure),
             "a row for each confirm trial: the scores behind the means and the tests",
         ),
         SUMMARY: DataFile(summary, "a row for each optimizer: the tables of these pages, unrounded"),
-        COMPARISONS: DataFile(analysis.comparisons, "a row for each pair of optimizers: difference, interval, test"),
+        COMPARISONS: DataFile(
+            with_file_names(analysis.comparisons, measure),
+            "a row for each pair of optimizers: difference, interval, test",
+        ),
         VIEWS: DataFile(
-            with_skill_names(analysis.views, measure),
+            with_file_names(analysis.views, measure),
             f"a row for each optimizer: {measure.name} at equal steps, or at equal time",
         ),
     }
     if len(analysis.controls):
-        tables[CONTROLS] = DataFile(with_skill_names(analysis.controls, measure), "a row for each control")
+        tables[CONTROLS] = DataFile(with_file_names(analysis.controls, measure), "a row for each control")
     return tables
 
 
@@ -149,6 +152,8 @@ def _texts(result: StudyResult) -> dict[str, TextFile]:
     return {
         SAMPLES: TextFile(
             json.dumps(result.leader_samples.samples.document),
-            "the annotated and predicted keypoints of the sample images",
+            "the annotated and predicted keypoints of the sample images"
+            if result.is_pose
+            else "results on a few samples",
         )
     }

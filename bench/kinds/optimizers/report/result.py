@@ -10,7 +10,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
 from bench.kinds.optimizers.analysis.measure import Measure
-from bench.kinds.optimizers.report.skill_names import finalist_with_skill_names, with_skill_names
+from bench.kinds.optimizers.report.file_names import finalist_with_file_names, with_file_names
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.findings import Code
 from bench.report.wording import in_one_line
@@ -19,6 +19,8 @@ from bench.trials.needed_length import NeededLength
 from bench.trials.phases import CONFIRM
 from bench.trials.scores import REFERENCE_LOSS
 from bench.trials.status import Status
+from bench.workloads import POSE
+from bench.workloads.of_study import name_of
 from bench.workloads.protocol import Samples
 
 SAME_REFERENCE = 1e-3
@@ -33,7 +35,8 @@ class LeaderSamples:
 
     optimizer: str
     seed: int
-    ap: float
+    gain: float
+    """Its score, as a gain."""
     run_id: str
     samples: Samples
 
@@ -80,6 +83,11 @@ class StudyResult:
     """The leader's sample images, drawn, as a JPEG file; None where there are none."""
 
     @property
+    def is_pose(self) -> bool:
+        """Whether its trials train pose networks."""
+        return name_of(self.spec.workload) == POSE
+
+    @property
     def measure(self) -> Measure:
         """The measure by which the study compares."""
         return self.analysis.measure
@@ -105,7 +113,12 @@ class StudyResult:
         return "complete" if len(self.records) >= self.planned else "unfinished"
 
     def document(self) -> dict[str, Any]:
-        """Return the keys of the JSON document that only this kind has."""
+        """Return the keys of the JSON document that only this kind has.
+
+        ``score``: name and direction of the score that judges the study. Scores have the keys `score_...` in every
+        study (`bench.kinds.optimizers.report.file_names`); the keys `ap_...` are those of AP, null in the study of a
+        workload with another score.
+        """
         analysis = self.analysis
         return {
             "tunings": self.spec.tunings,
@@ -115,25 +128,27 @@ class StudyResult:
             "optimizers": [
                 row | self._train([row["name"]]) | self._finalists(row)
                 for row in _with_settings(
-                    with_skill_names(
-                        analysis.summary.merge(_views(analysis.views), on="name", how="left"), self.measure
+                    with_file_names(
+                        analysis.summary.merge(_views(analysis.views), on="name", how="left"),
+                        self.measure,
+                        neutral=True,
                     )
                 )
             ],
             "comparisons": self._comparisons(),
-            "controls": _with_settings(with_skill_names(analysis.controls, self.measure)),
+            "controls": _with_settings(with_file_names(analysis.controls, self.measure, neutral=True)),
             "comparable": analysis.comparable,
             "time": self._time(),
             **({} if self.needed is None else {"needed": self.needed.document()}),
-            **({"score": self.measure.score} if self.measure.is_loss else {}),
+            "score": self.measure.document(),
         }
 
     def _finalists(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {"finalists": [finalist_with_skill_names(each, self.measure) for each in row["finalists"]]}
+        return {"finalists": [finalist_with_file_names(each, self.measure, neutral=True) for each in row["finalists"]]}
 
     def _comparisons(self) -> pd.DataFrame:
         """Return the pairs; judged by validation loss, also with the differences in skill and in mean loss."""
-        pairs = self.analysis.comparisons.rename(columns=COMPARISON_KEYS)
+        pairs = with_file_names(self.analysis.comparisons, self.measure).rename(columns=COMPARISON_KEYS)
         if not self.measure.is_loss:
             return pairs
         losses = dict(zip(self.analysis.summary["name"], self.analysis.summary[VAL_LOSS_MEAN], strict=True))

@@ -6,15 +6,13 @@ from typing import Any
 from bench.kinds.optimizers.analysis import TimeUse
 from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, VAL_LOSS_MEAN, losses_reached
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.report.cells import interval_cell, known, number_cell, p_cell, run_cell, settings_text, speed_text
+from bench.report.cells import known, number_cell, p_cell, run_cell, settings_text, speed_text
 from bench.trials.columns import rows_of
 from bench.trials.scores import AP_FLOOR
 
 LOSS_COLUMNS = ("optimizer", "validation loss", "skill", "trials")
 PAIR_COLUMNS = ("pair", "difference [95 %]", "tunings", "p", "wins", "better")
 COST_COLUMNS = (
-    "optimizer",
-    "images/s",
     "step (ms)",
     "state (MB)",
     "training (s)",
@@ -49,7 +47,7 @@ def main_columns(result: StudyResult) -> tuple[str, ...]:
         "collapsed",
         *_ap_columns(result),
         *_target_columns(result),
-        "images/s",
+        f"{result.measure.samples}/s",
     )
 
 
@@ -73,7 +71,7 @@ def _target_columns(result: StudyResult) -> tuple[str, ...]:
 
 
 def _score_cells(result: StudyResult, row: dict[str, Any]) -> list[str]:
-    score = interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"])
+    score = result.measure.interval(row["ap_mean"], row["ap_low"], row["ap_high"])
     return [number_cell(row[VAL_LOSS_MEAN], ".4g"), score] if result.measure.is_loss else [score]
 
 
@@ -104,7 +102,7 @@ def optimizer_rows(result: StudyResult) -> list[list[str]]:
         [
             _name(result, row),
             *_score_cells(result, row),
-            number_cell(row["score_mean"], ".3f"),
+            result.measure.text(row["score_mean"]),
             str(row["tunings"]),
             f"{row['collapsed']} of {row['tunings']}" if row["tunings"] else "-",
             str(row["n"]),
@@ -139,7 +137,7 @@ def settings_rows(result: StudyResult) -> list[list[str]]:
         [
             _name(result, row),
             settings_text(row["settings"], row["at_border"]),
-            number_cell(row["tune_ap"], ".3f"),
+            result.measure.text(row["tune_ap"]),
         ]
         for row in _rows(result)
     ]
@@ -152,8 +150,8 @@ def finalist_rows(result: StudyResult) -> list[list[str]]:
             _name(result, row),
             f"{each['tuning'] + 1}{' (shown)' if each['tuning'] == row['settings_tuning'] else ''}",
             settings_text(json.dumps(each["settings"]), each["at_border"]),
-            number_cell(each["tune_score"], ".3f"),
-            f"{' '.join(f'{score:.3f}' for score in each['scores'])}{' (collapsed)' if each['collapsed'] else ''}",
+            result.measure.text(each["tune_score"]),
+            f"{' '.join(map(result.measure.text, each['scores']))}{' (collapsed)' if each['collapsed'] else ''}",
         ]
         for row in _rows(result)
         for each in row["finalists"]
@@ -172,7 +170,7 @@ def pair_rows(result: StudyResult) -> list[list[str]]:
         wins = 1 - row["probability_of_improvement"] if is_swapped else row["probability_of_improvement"]
         cells = [
             f"{names[first]} - {names[second]}",
-            interval_cell(sign * row["mean_difference"], low, high, "+.3f"),
+            result.measure.difference(sign * row["mean_difference"], low, high),
             str(row["n"]),
             p_cell(row["t_p_adjusted"]),
             number_cell(wins, ".2f"),
@@ -193,9 +191,9 @@ def control_rows(result: StudyResult) -> list[list[str]]:
     return [
         [
             result.analysis.names.get(row["control_of"], row["control_of"]),
-            interval_cell(row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"]),
-            interval_cell(row["ap_mean"], row["ap_low"], row["ap_high"]),
-            interval_cell(row["difference"], row["low"], row["high"], "+.3f"),
+            result.measure.interval(row["of_ap_mean"], row["of_ap_low"], row["of_ap_high"]),
+            result.measure.interval(row["ap_mean"], row["ap_low"], row["ap_high"]),
+            result.measure.difference(row["difference"], row["low"], row["high"]),
             str(row["n"]),
             p_cell(row["t_p"]),
         ]
@@ -221,7 +219,7 @@ def view_rows(result: StudyResult) -> list[list[str]]:
     return [
         [_name(result, row)]
         + [
-            interval_cell(*(views[row["name"]][f"{column}{end}"] for end in ("", "_low", "_high")))
+            result.measure.interval(*(views[row["name"]][f"{column}{end}"] for end in ("", "_low", "_high")))
             for column in columns
         ]
         for row in _rows(result)
@@ -248,6 +246,11 @@ def optimizer_name_rows(result: StudyResult) -> tuple[tuple[str, ...], list[list
         for row in rows
     ]
     return tuple(columns), cells
+
+
+def cost_columns(result: StudyResult) -> tuple[str, ...]:
+    """Return the headings of the cost table."""
+    return ("optimizer", f"{result.measure.samples}/s", *COST_COLUMNS)
 
 
 def cost_rows(result: StudyResult) -> list[list[str]]:

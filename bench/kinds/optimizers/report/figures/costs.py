@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known
 from bench.report.point_names import name_points
@@ -23,7 +24,7 @@ ROOM = 1.15
 
 def has_cost(result: StudyResult) -> bool:
     """Return whether the step time is known of an optimizer that scored above 0 in a complete tuning."""
-    return any(_ap(row) > 0 for row in _known(result))
+    return any(_gain(row) > result.measure.chance for row in _known(result))
 
 
 def cost(result: StudyResult) -> Figure:
@@ -35,18 +36,21 @@ def cost(result: StudyResult) -> Figure:
         points, covered = [], []
         for row in rows:
             style = series_style(result.spec.optimizers.index(row["name"]))
-            x, y = row["optimizer_step_ms"], _ap(row)
+            x, y = row["optimizer_step_ms"], result.measure.shown(_gain(row))
             if known(row["ap_low"]):
-                ends = (row["ap_low"], row["ap_high"])
+                ends = result.measure.ends(_gain(row), row["ap_low"], row["ap_high"])[1:]
                 axis.plot([x, x], ends, color=style["color"], linewidth=2.5, alpha=INTERVAL_ALPHA, zorder=2)
                 covered += [(x, value) for value in np.linspace(*ends, 9)]
             axis.scatter([x], [y], s=80, zorder=3, clip_on=False, linewidth=0, **style)
             points.append((x, y))
         axis.set_xlabel("time of the optimizer's own step (ms); memory of its state in brackets (MB)")
-        axis.set_ylabel(f"{result.measure.name} (report split)")
+        axis.set_ylabel(result.measure.axis_label("report"))
         axis.set_xlim(0, ROOM * max(x for x, _ in points) or 1.0)
-        highest = max(value for row in rows for value in (_ap(row), row["ap_high"]) if known(value))
-        axis.set_ylim(0, min(HEADROOM * highest, 1.0))
+        heights = [y for _, y in [*points, *covered]]
+        if result.measure.is_own:
+            set_score_axis(axis, heights, result.measure, side="y")
+        else:
+            axis.set_ylim(0, min(HEADROOM * max(heights), 1.0))
         name_points(axis, points, names, np.array([*points, *covered]))
     return figure
 
@@ -56,8 +60,8 @@ def _known(result: StudyResult) -> list[dict[str, Any]]:
     return [row for row in rows if row["tunings"] and known(row["optimizer_step_ms"])]
 
 
-def _ap(row: dict[str, Any]) -> float:
-    """Return the mean AP of the tunings that learned or, if none did, of all tunings."""
+def _gain(row: dict[str, Any]) -> float:
+    """Return the mean score of the tunings that learned or, if none did, of all tunings."""
     return float(row["ap_mean"] if known(row["ap_mean"]) else row["score_mean"])
 
 

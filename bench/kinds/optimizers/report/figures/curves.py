@@ -8,14 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from bench.kinds.optimizers.analysis.measure import Measure
 from bench.kinds.optimizers.report.figures.panels import panel_grid
+from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.style import HEADROOM, INK, NARROW, QUIET, RC, legend_below, log_ticks, series_style
 from bench.report.wording import counted
 from bench.storage.visible import visible
 
 AP, LOSS = "ap", "val_loss"
-LABELS = {AP: "AP (report split)", LOSS: "validation loss\n(squared error per cell)"}
+POSE_LOSS = "validation loss\n(squared error per cell)"
 BELOW_ZERO = 0.03
 """Share of the highest AP by which the axis extends below 0, so that runs that learned nothing are visible."""
 QUARTILES_ALPHA, RUN_ALPHA, OTHERS_ALPHA = 0.22, 0.6, 0.55
@@ -48,6 +50,11 @@ def loss_curves(result: StudyResult) -> Figure:
 def _panels(result: StudyResult, value: str) -> Figure:
     analysis = result.analysis
     runs, bands = analysis.run_curves[value], analysis.bands[value]
+    if value == AP:
+        shown = result.measure.shown
+        runs = runs.assign(y=shown(runs["y"]))
+        bands = bands.assign(**{name: shown(bands[name]) for name in ("median", "low", "high")})
+    loss_label = POSE_LOSS if result.is_pose else "validation loss"
     with_runs = {*runs["optimizer"]}
     names = [name for name in analysis.summary["name"] if name in with_runs]
     with plt.rc_context(RC):
@@ -55,14 +62,14 @@ def _panels(result: StudyResult, value: str) -> Figure:
             [visible(analysis.names[name]) for name in names],
             [_left_out_text(analysis.seeds[analysis.seeds["optimizer"] == name], runs) for name in names],
             x_label="training time (s)" if analysis.timed else "training steps",
-            y_label=LABELS[value],
+            y_label=result.measure.axis_label("report") if value == AP else loss_label,
         )
         for axis, name in zip(panels, names, strict=True):
             for _, other in bands[bands["optimizer"] != name].groupby("optimizer"):
                 axis.plot(other["x"], other["median"], color=QUIET, alpha=OTHERS_ALPHA, linewidth=1, zorder=1)
             own, index = runs["optimizer"] == name, result.spec.optimizers.index(name)
             _draw_optimizer(axis, runs[own], bands[bands["optimizer"] == name], index)
-        _set_limits(panels[0], value, runs, bands)
+        _set_limits(panels[0], value, runs, bands, result.measure)
         legend_below(figure, _legend(runs, bands))
     return figure
 
@@ -87,9 +94,12 @@ def _draw_optimizer(axis: Axes, runs: pd.DataFrame, band: pd.DataFrame, index: i
     axis.plot(band["x"], band["median"], zorder=3, markersize=5.5, **style)
 
 
-def _set_limits(axis: Axes, value: str, runs: pd.DataFrame, bands: pd.DataFrame) -> None:
+def _set_limits(axis: Axes, value: str, runs: pd.DataFrame, bands: pd.DataFrame, measure: Measure) -> None:
     """Set the axis limits by the runs that learned, for a loss by their quartiles, so that no single run dominates."""
     axis.set_xlim(0, 1.02 * float(runs["x"].max()))
+    if value == AP and measure.is_own:
+        set_score_axis(axis, runs["y"][runs["complete"]], measure, side="y")
+        return
     if value == AP:
         highest = float(runs["y"][runs["learned"]].max())
         axis.set_ylim(-BELOW_ZERO * highest, min(HEADROOM * highest, 1.0 + BELOW_ZERO))

@@ -32,13 +32,15 @@ def forest_panel(result: StudyResult) -> Intervals | None:
     differences = [_difference(result, row, reference) for row in rows]
     margin, measure = analysis.compared.margin, result.measure
     name = analysis.names[reference["name"]]
+    worse = "left" if measure.own.sign > 0 else "right"
+    shown = [measure.turned_ends(each["mean"], each["low"], each["high"]) for each in differences]
     ends = ", 95 % intervals" if _steady(reference) else " (it collapsed or failed in a tuning: no intervals)"
     return Intervals(
-        x_label=f"{measure.name} difference to {name}{ends}; left of the band: worse",
+        x_label=f"{measure.name} difference to {name}{ends}; {worse} of the band: worse",
         names=[analysis.names[row["name"]] for row in rows],
-        middle=[difference["mean"] for difference in differences],
-        low=[difference["low"] for difference in differences],
-        high=[difference["high"] for difference in differences],
+        middle=[middle for middle, _, _ in shown],
+        low=[low for _, low, _ in shown],
+        high=[high for _, _, high in shown],
         style_indices=[result.spec.optimizers.index(row["name"]) for row in rows],
         line=0.0,
         band=(-margin, margin),
@@ -75,7 +77,7 @@ def _note(
     ``apart``: whether some of the optimizers that may be the best are steady; the unsteady ones are then called "too
     unstable to place".
     """
-    parts = [f"{measure.name} {row['score_mean']:.3f}"]
+    parts = [f"{measure.name} {measure.text(row['score_mean'])}"]
     if measure.is_loss and known(row[VAL_LOSS_MEAN]):
         parts = [f"loss {row[VAL_LOSS_MEAN]:.4g}, {parts[0]}"]
     if known(difference["p"]):
@@ -87,5 +89,8 @@ def _note(
     if row["collapsed"]:
         return f"{text}\n{row['collapsed']} of {counted(row['tunings'], 'tuning')} collapsed: no interval"
     if row["confirm_failed"]:
-        return f"{text}\n{counted(row['confirm_failed'], 'run')} failed, counted as {measure.name} 0: no interval"
+        return (
+            f"{text}\n{counted(row['confirm_failed'], 'run')} failed, counted as {measure.name} "
+            f"{measure.failure_text}: no interval"
+        )
     return text

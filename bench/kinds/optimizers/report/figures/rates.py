@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from bench.kinds.optimizers.analysis.sensitivity import rate_of
 from bench.kinds.optimizers.report.figures.panels import panel_grid
+from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.search import rounds_of
 from bench.report.style import (
@@ -31,7 +32,7 @@ from bench.trials.columns import rows_of
 from bench.trials.status import FAULTS, Status
 
 BROKEN = {"diverged": ("x", (Status.DIVERGED,)), "failed": ("s", FAULTS), "pruned": ("v", (Status.PRUNED,))}
-"""Marks of the trials without an AP, which are drawn at the bottom."""
+"""Marks of the trials without an AP, which are drawn at the worse end."""
 TOP_MARK = 0.97
 """Height of the mark of a finalist's rate, as a share of the panel's."""
 
@@ -39,12 +40,13 @@ TOP_MARK = 0.97
 def has_rates(result: StudyResult) -> bool:
     """Return whether a tune trial with a rate has an AP above 0, or broke."""
     trials = result.analysis.sensitivity
-    return bool((trials["ap"] > 0).any() or (trials["status"] != Status.COMPLETE).any())
+    return bool((trials["ap"] > result.measure.chance).any() or (trials["status"] != Status.COMPLETE).any())
 
 
 def rates(result: StudyResult) -> Figure:
     """Draw AP of each tune trial by its rate, all rounds and tunings: one panel an optimizer, all on one scale."""
-    trials = result.analysis.sensitivity
+    measure, trials = result.measure, result.analysis.sensitivity
+    trials = trials.assign(ap=measure.shown(trials["ap"]))
     with_trials = {*trials["optimizer"]}
     names = [name for name in result.analysis.summary["name"] if name in with_trials]
     last_round = len(rounds_of(result.spec.trials)) - 1
@@ -54,15 +56,20 @@ def rates(result: StudyResult) -> Figure:
             [visible(result.analysis.names[name]) for name in names],
             [_diverged_text(trials[trials["optimizer"] == name]) for name in names],
             x_label="effective learning rate",
-            y_label=f"{result.measure.name} (select split)",
+            y_label=result.measure.axis_label("select"),
         )
-        highest = float(trials["ap"].max())
+        highest, bottom = float(trials["ap"].max()), 0.0
+        if measure.is_own:
+            complete = trials["status"] == Status.COMPLETE
+            bottom = set_score_axis(panels[0], trials["ap"][complete], measure, side="y")
+        else:
+            panels[0].set_ylim(0, highest * HEADROOM if highest > 0 else 1.0)
         for axis, name in zip(panels, names, strict=True):
             style = series_style(result.spec.optimizers.index(name))
             rate_range = result.analysis.lr_ranges.get(name)
             if rate_range:
                 axis.axvspan(*rate_range, color=QUIET, alpha=RANGE_ALPHA * 2, linewidth=0, zorder=0)
-            _draw_trials(axis, trials[trials["optimizer"] == name], style, last_round)
+            _draw_trials(axis, trials[trials["optimizer"] == name], style, last_round, bottom)
             for rate in finalists.get(name, ()):
                 axis.axvline(rate, color=INK, linewidth=0.9, linestyle=":", zorder=1)
                 axis.plot(
@@ -71,7 +78,6 @@ def rates(result: StudyResult) -> Figure:
                 )  # fmt: skip
         panels[0].set_xscale("log")
         decade_ticks(panels[0].xaxis)
-        panels[0].set_ylim(0, highest * HEADROOM if highest > 0 else 1.0)
         legend_below(figure, _legend(result, trials, last_round, bool(finalists)))
     return figure
 
@@ -89,7 +95,7 @@ def _finalist_rates(result: StudyResult) -> dict[str, list[float]]:
     }
 
 
-def _draw_trials(axis: Axes, trials: pd.DataFrame, style: SeriesStyle, last_round: int) -> None:
+def _draw_trials(axis: Axes, trials: pd.DataFrame, style: SeriesStyle, last_round: int, bottom: float) -> None:
     complete = trials["status"] == Status.COMPLETE
     for of_last, face in ((False, "white"), (True, style["color"])):
         drawn = trials[complete & ((trials["round"] == last_round) == of_last)]
@@ -102,8 +108,8 @@ def _draw_trials(axis: Axes, trials: pd.DataFrame, style: SeriesStyle, last_roun
         if broken.empty:
             continue
         face = style["color"] if marker == "x" else "white"
-        bottom = np.zeros(len(broken))
-        marks = axis.scatter(broken, bottom, s=44, zorder=5, clip_on=False, marker=marker, linewidth=1.6, color=face)
+        at_bottom = np.full(len(broken), bottom)
+        marks = axis.scatter(broken, at_bottom, s=44, zorder=5, clip_on=False, marker=marker, linewidth=1.6, color=face)
         marks.set_edgecolor(style["color"])
 
 

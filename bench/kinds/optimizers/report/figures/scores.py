@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known
 from bench.report.style import BAND_ALPHA, HEADROOM, INK, QUIET, RC, WIDTH, SeriesStyle, legend_below, series_style
@@ -29,7 +30,7 @@ FILLED = 0.8
 
 def has_scores(result: StudyResult) -> bool:
     """Return whether a confirm trial scored above 0."""
-    return bool((result.analysis.seeds["ap_counted"] > 0).any())
+    return bool((result.analysis.seeds["ap_counted"] > result.measure.chance).any())
 
 
 def scores(result: StudyResult) -> Figure:
@@ -39,19 +40,25 @@ def scores(result: StudyResult) -> Figure:
     tunings = int(analysis.tuned.scores.shape[1])
     with plt.rc_context(RC):
         figure, axis = plt.subplots(figsize=(WIDTH, FRAME + len(rows) * (ROW + TUNING * max(tunings, 2))))
+        failed_at = 0.0
+        if result.measure.is_own:
+            failed_at = set_score_axis(axis, _values(analysis.seeds, rows, result.measure), result.measure, side="x")
+        else:
+            axis.set_xlim(_limits(analysis.seeds, rows))
         shifts = FILLED * ((np.arange(tunings) + 0.5) / tunings - 0.5)
         for position, row in enumerate(rows):
             style = series_style(result.spec.optimizers.index(row["name"]))
-            _draw_mean(axis, position, row, style)
+            _draw_mean(axis, position, row, style, result.measure)
             trials = analysis.seeds[analysis.seeds["optimizer"] == row["name"]]
-            _draw_trials(axis, position + shifts[trials["tuning"].to_numpy(int)], trials, style)
+            _draw_trials(
+                axis, position + shifts[trials["tuning"].to_numpy(int)], trials, style, result.measure, failed_at
+            )
         for border in range(1, len(rows)):
             axis.axhline(border - 0.5, color=QUIET, linewidth=0.6, alpha=0.5)
         axis.set_yticks(range(len(rows)), [visible(analysis.names[row["name"]]) for row in rows])
         axis.tick_params(axis="y", length=0, pad=9)  # leaves room for half a mark at AP 0
         axis.set_ylim(len(rows) - 0.5, -0.5)
-        axis.set_xlim(_limits(analysis.seeds, rows))
-        axis.set_xlabel(f"{result.measure.name} (report split)")
+        axis.set_xlabel(result.measure.axis_label("report"))
         _losses_above(axis, result)
         axis.grid(visible=False, axis="y")
         legend_below(figure, _legend(analysis.seeds, rows, tunings, result.measure))
@@ -70,6 +77,13 @@ def _losses_above(axis: Axes, result: StudyResult) -> None:
     above.set_xlabel("validation loss")
 
 
+def _values(seeds: pd.DataFrame, rows: list[dict[str, Any]], measure: Measure) -> list[float]:
+    """Return the scores of the complete trials, and the ends of intervals."""
+    gains = [*seeds["ap_counted"][seeds["status"] == Status.COMPLETE]]
+    gains += [row[end] for row in rows for end in ("ap_low", "ap_high") if known(row[end])]
+    return [measure.shown(gain) for gain in gains]
+
+
 def _limits(seeds: pd.DataFrame, rows: list[dict[str, Any]]) -> tuple[float, float]:
     """Return the x limits: from 0, or from below the lowest score where all are far above 0."""
     ends = [row[end] for row in rows for end in ("ap_low", "ap_high") if known(row[end])]
@@ -79,19 +93,20 @@ def _limits(seeds: pd.DataFrame, rows: list[dict[str, Any]]) -> tuple[float, flo
     return (low - room, min(high + room, 1.0)) if low > FAR * high else (0.0, min(HEADROOM * high, 1.0))
 
 
-def _draw_mean(axis: Axes, position: int, row: dict[str, Any], style: SeriesStyle) -> None:
+def _draw_mean(axis: Axes, position: int, row: dict[str, Any], style: SeriesStyle, measure: Measure) -> None:
+    mean, begin, end = measure.ends(row["ap_mean"], row["ap_low"], row["ap_high"])
     low, high = position - FILLED / 2, position + FILLED / 2
     if known(row["ap_low"]):
-        axis.fill_betweenx(
-            [low, high], row["ap_low"], row["ap_high"], color=style["color"], alpha=BAND_ALPHA, linewidth=0
-        )
+        axis.fill_betweenx([low, high], begin, end, color=style["color"], alpha=BAND_ALPHA, linewidth=0)
     if known(row["ap_mean"]):
-        axis.plot([row["ap_mean"]] * 2, [low, high], color=INK, linewidth=1.8, zorder=2)
+        axis.plot([mean] * 2, [low, high], color=INK, linewidth=1.8, zorder=2)
 
 
-def _draw_trials(axis: Axes, heights: np.ndarray, trials: pd.DataFrame, style: SeriesStyle) -> None:
-    aps = trials["ap_counted"].to_numpy(float)
+def _draw_trials(
+    axis: Axes, heights: np.ndarray, trials: pd.DataFrame, style: SeriesStyle, measure: Measure, failed_at: float
+) -> None:
     complete = (trials["status"] == Status.COMPLETE).to_numpy(bool)
+    aps = np.where(complete, measure.shown(trials["ap_counted"].to_numpy(float)), failed_at)
     collapsed = complete & trials["collapsed"].to_numpy(bool)
     learned = complete & ~collapsed
     axis.scatter(aps[learned], heights[learned], s=38, alpha=0.85, zorder=3, linewidth=0, **style)
@@ -108,8 +123,14 @@ def _legend(seeds: pd.DataFrame, rows: list[dict[str, Any]], tunings: int, measu
     complete = seeds["status"] == Status.COMPLETE
     if (complete & seeds["collapsed"].astype(bool)).any():
         handles.append(Line2D([], [], color=QUIET, marker="o", markerfacecolor="white", linewidth=0, label="collapsed"))
+    edge = " (at the edge)" if measure.is_own else ""
     if not complete.all():
-        handles.append(_mark("x", f"diverged or failed: {measure.name} 0"))
+        handles.append(
+            _mark(
+                "x",
+                f"diverged or failed: {measure.name} {measure.failure_text}{edge}",
+            )
+        )
     if any(known(row["ap_mean"]) for row in rows):
         any_collapsed = any(row["collapsed"] for row in rows)
         handles.append(

@@ -5,7 +5,7 @@ from functools import partial
 from bench.kinds.optimizers.report import figures
 from bench.kinds.optimizers.report.files import COST_FIGURE
 from bench.kinds.optimizers.report.result import StudyResult
-from bench.kinds.optimizers.report.tables import COST_COLUMNS, TIME_COLUMNS, cost_rows, time_rows
+from bench.kinds.optimizers.report.tables import TIME_COLUMNS, cost_columns, cost_rows, time_rows
 from bench.report.files import RECORDS
 from bench.report.findings import Drawing, Section, Table
 from bench.report.prose import linked
@@ -28,7 +28,7 @@ def table(result: StudyResult) -> list[Section]:
         "Medians over the n complete confirm trials (complete tune trials before there are any). *Share of time*: "
         f"of all trials' wall time, including tuning and failures, without controls. From {linked(RECORDS)}."
     )
-    return [Section("What each optimizer cost", [Table(COST_COLUMNS, cost_rows(result)), text])]
+    return [Section("What each optimizer cost", [Table(cost_columns(result), cost_rows(result)), text])]
 
 
 def time(result: StudyResult) -> Section:

@@ -14,7 +14,7 @@ from bench.report.wording import counted
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.status import FAULTS
-from bench.workloads.of_study import trained_text
+from bench.workloads.of_study import NAME, name_of, trained_text
 
 
 def samples(result: StudyResult) -> list[Section]:
@@ -22,9 +22,17 @@ def samples(result: StudyResult) -> list[Section]:
     leader, sheet = result.leader_samples, result.sheet
     if leader is None or sheet is None:
         return []
+    if not result.is_pose:
+        text = (
+            f"Results of {literal(result.analysis.names[leader.optimizer])} with seed {leader.seed} "
+            f"({result.measure.name} {result.measure.text(leader.gain)}, MLflow run `{run_cell(leader.run_id)}`). "
+            f"As data: {linked(SAMPLES)}."
+        )
+        return [Section("Samples", [Picture(SHEET, "Results on a few samples", sheet), text])]
     text = (
         f"Predicted by {literal(result.analysis.names[leader.optimizer])} with seed {leader.seed} "
-        f"({result.measure.name} {leader.ap:.3f}, MLflow run `{run_cell(leader.run_id)}`), on images spread evenly "
+        f"({result.measure.name} {result.measure.text(leader.gain)}, MLflow run `{run_cell(leader.run_id)}`), on "
+        "images spread evenly "
         "over the labelled ones of the report split. White lines: annotated people, rimmed in a colour if found and "
         "in black if missed. Coloured lines: predicted people; left side blue, right side vermilion, neck to nose "
         f"yellow. Predicted people of one or two points are not drawn. Points: {linked(SAMPLES)}."
@@ -35,14 +43,14 @@ def samples(result: StudyResult) -> list[Section]:
 def what_was_run(result: StudyResult) -> list[Section]:
     """Return the plan, the settings, the optimizers' full names, and the trials that failed."""
     spec = result.spec
+    data_text = spec.data_text if result.is_pose else f"data digest {spec.data_digest}"
     parts: list[Part] = [
         f"{counted(len(spec.optimizers), 'optimizer')}, each tuned {counted(spec.tunings, 'time')} independently: "
         f"{counted(spec.trials, 'tune trial')} of up to {spec.length_text(TUNE)}, scored on the select split; then "
         f"{counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)} for each tuning, the same seeds "
-        f"for all optimizers, scored on the report split. Network {literal(trained_text(spec))}, batch "
-        f"{spec.batch_size}, {literal(spec.data_text)}, on {spec.device} in {spec.precision}. Schedule "
-        f"{spec.schedule}, weight decay {_decay_text(result)}, foreground weight {spec.foreground_weight:g}, "
-        f"{'augmented' if spec.augment else 'not augmented'}, no gradient clipping: equal for "
+        f"for all optimizers, scored on the report split. {_trained_text(result)}, batch "
+        f"{spec.batch_size}, {literal(data_text)}, on {spec.device} in {spec.precision}. Schedule "
+        f"{spec.schedule}, weight decay {_decay_text(result)}{_pose_text(result)}: equal for "
         f"all.{_sharing_text(result)}",
         *_name_table(result),
         *_skipped_text(result),
@@ -55,6 +63,23 @@ def what_was_run(result: StudyResult) -> list[Section]:
     ]
     failed = [Section("Trials that failed", [Bullets(faults)])] if faults else []
     return [Section("What was run", parts), *failed]
+
+
+def _trained_text(result: StudyResult) -> str:
+    """Name what was trained: a network, or somebody's workload with its settings."""
+    spec = result.spec
+    if result.is_pose:
+        return f"Network {literal(trained_text(spec))}"
+    own = ", ".join(f"{name} {value}" for name, value in spec.workload.items() if name != NAME)
+    return f"Workload {literal(name_of(spec.workload))}{f' ({literal(own)})' if own else ''}"
+
+
+def _pose_text(result: StudyResult) -> str:
+    """Return the settings that only the training of pose networks has; otherwise empty."""
+    if not result.is_pose:
+        return ""
+    augmented = "augmented" if result.spec.augment else "not augmented"
+    return f", foreground weight {result.spec.foreground_weight:g}, {augmented}, no gradient clipping"
 
 
 def _decay_text(result: StudyResult) -> str:

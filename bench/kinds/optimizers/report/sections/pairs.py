@@ -27,7 +27,7 @@ def pairs(result: StudyResult) -> list[Section]:
             "later claims, so that at most 1 in 10 such studies ever makes a false claim."
         )
     level = "its look's level" if compared.until_decided else f"{compared.level:g}"
-    of = " in skill" if result.measure.is_loss else ""
+    of = "" if result.measure.is_ap else f" {result.measure.unit}"
     text = (
         f"*Difference*{of}: between the means over all tunings that both have, with a 95 % interval for this pair "
         "alone (none where a tuning collapsed or failed). *p*: t test that the difference exceeds "

@@ -31,10 +31,15 @@ def table(result: StudyResult) -> Section:
             "tuning found are not ranked, and were not trained again."
         )
         return Section("Result", [Table(main_columns(result), main_rows(result)), text])
-    target = f" *Time to target*: median training time to AP {spec.target:g}." if _has_target(result) else ""
+    target = (
+        f" *Time to target*: median training time to {result.measure.name} {spec.target:g}."
+        if _has_target(result)
+        else ""
+    )
     text = (
         f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}, and what each tuning found "
-        f"was trained with {counted(spec.seeds, 'fresh seed')}. {_scores_text(result)}, on images that were not used "
+        f"was trained with {counted(spec.seeds, 'fresh seed')}. {_scores_text(result)}, on {result.measure.samples} "
+        "that were not used "
         f"to choose settings. *Collapsed*: tunings whose result learned nothing.{target}{_start_text(result)} "
         f"{result.analysis.limits}{' ' if result.analysis.limits else ''}Unrounded: {linked(SUMMARY)}."
     )
@@ -44,7 +49,11 @@ def table(result: StudyResult) -> Section:
 def _scores_text(result: StudyResult) -> str:
     if result.measure.is_loss:
         return "*Validation loss* (lower is better) and *skill*: means over the tunings that did not collapse"
-    return "*AP*: mean over the tunings that did not collapse"
+    return f"*{result.measure.name}*{_better_text(result)}: mean over the tunings that did not collapse"
+
+
+def _better_text(result: StudyResult) -> str:
+    return " (lower is better)" if result.measure.own.sign < 0 else ""
 
 
 def _start_text(result: StudyResult) -> str:
@@ -128,23 +137,25 @@ def losses(result: StudyResult) -> Section:
 
 def details(result: StudyResult) -> list[Section]:
     """Return the table with all details of each optimizer."""
-    spec, analysis = result.spec, result.analysis
+    spec, measure = result.spec, result.measure
     target = (
-        f" *Time to target*: median training time to AP {spec.target:g}, a target set beforehand, interpolated "
+        f" *Time to target*: median training time to {measure.name} {spec.target:g}, a target set beforehand, "
+        "interpolated "
         f"between the {counted(spec.evaluations, 'evaluation')} of a trial; *reached*: confirm trials that reached "
         "it."
         if _has_target(result)
         else ""
     )
-    subject = "*AP*: COCO keypoint AP"
-    if result.measure.is_loss:
+    subject = "*AP*: COCO keypoint AP" if measure.is_ap else f"*{measure.name}*{_better_text(result)}:"
+    if measure.is_loss:
         subject = "*Validation loss* and *skill*:"
     text = (
         f"{subject} of the last checkpoint on the report split, mean over the tunings that did not collapse, with "
         "its 95 % interval where none did. *Over all*: mean that includes the collapsed tunings at their scores; "
-        f"the order and the claims use it. *Collapsed*: tunings with a run under {result.measure.name} "
-        f"{analysis.tuned.floor:.2g}. *n*: confirm trials.{target} *Failed*: confirm + tune trials that failed; a "
-        f"failed confirm trial scores 0. Unrounded: {linked(SUMMARY)}; each confirm trial: {linked(SEEDS)}."
+        f"the order and the claims use it. *Collapsed*: tunings with a run {measure.worse} {measure.name} "
+        f"{measure.floor_text}. *n*: confirm trials.{target} *Failed*: confirm + tune trials that failed; a "
+        f"failed confirm trial scores {measure.failure_text}. Unrounded: {linked(SUMMARY)}; each confirm trial: "
+        f"{linked(SEEDS)}."
     )
     return [Section("Each optimizer in full", [Table(detail_columns(result), optimizer_rows(result)), text])]
 
@@ -169,5 +180,5 @@ def _schedule_text(result: StudyResult) -> str:
         return ""
     return (
         f" Under the {result.spec.schedule} schedule, a run read before its end has not yet had its smallest "
-        "learning rates; with a schedule that ended there, it would score higher."
+        f"learning rates; with a schedule that ended there, it would score {result.measure.higher}."
     )

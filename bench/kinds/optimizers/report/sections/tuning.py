@@ -84,6 +84,7 @@ def _pruner_text(result: StudyResult) -> list[str]:
     return [
         f"**Tune trials were ended early**: {ended} of {len(tune)}, by Optuna's {PRUNERS[result.spec.pruner]}, each "
         "compared only with trials of its own optimizer. This favours settings and optimizers that start fast: one "
-        "that would have won late may have been ended. Pruned trials have no AP and count as the worst; the confirm "
+        f"that would have won late may have been ended. Pruned trials have no {result.measure.name} and count as the "
+        "worst; the confirm "
         "phase has no pruner."
     ]
