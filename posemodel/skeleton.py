@@ -309,18 +309,3 @@ COCO_PERSON = Skeleton(
     ),
 )
 """COCO's people: the parts and limbs of the 2017 network; the neck is the midpoint of the shoulders."""
-
-# Constants of COCO's person, until no caller is left.
-PARTS = COCO_PERSON.parts
-NUM_PARTS = COCO_PERSON.num_parts
-NECK = PARTS.index("neck")
-SHOULDERS = (PARTS.index("right_shoulder"), PARTS.index("left_shoulder"))
-LIMBS = COCO_PERSON.limbs
-NUM_LIMBS = COCO_PERSON.num_limbs
-LIMB_FROM, LIMB_TO = COCO_PERSON.limb_from, COCO_PERSON.limb_to
-NUM_HEATMAPS, BACKGROUND, NUM_PAFS = COCO_PERSON.num_heatmaps, COCO_PERSON.background, COCO_PERSON.num_pafs
-NUM_COCO_KEYPOINTS = len(COCO_KEYPOINTS)
-PART_OF_COCO = COCO_PERSON.part_of_keypoint
-OKS_SIGMAS = COCO_PERSON.oks_sigmas
-FLIPPED_PARTS = COCO_PERSON.flipped_parts
-FLIPPED_LIMBS = np.array([index for index, _ in COCO_PERSON.flipped_limbs])

@@ -17,7 +17,7 @@ from posemodel.data import index_cache
 from posemodel.data.annotations.categories import numbered_names, order_of
 from posemodel.data.annotations.document import parse_fast, paused_collector, read_document, release_unused_memory
 from posemodel.data.annotations.reading import read_entry_by_entry
-from posemodel.data.annotations.skeletons import SkeletonChoice, read_choice
+from posemodel.data.annotations.skeletons import SkeletonChoice, read_choice, with_chosen_sigmas
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.derived import SELECT, derived_split, is_derived, without_derived_splits
 from posemodel.data.images.inspection import orientation_notes, with_checked_images, with_image_paths
@@ -86,7 +86,8 @@ def open_split(
             files, data, choice, skip_bad=skip_bad, look_at_images=look_at_images, exif=exif
         )
     release_unused_memory()
-    packed = packed if skeleton is None else with_skeleton(packed, skeleton)
+    if skeleton is not None:
+        packed = with_skeleton(packed, with_chosen_sigmas(skeleton, choice))
     packed = replace(packed, skip_bad=skip_bad, notes=(*files.notes, *packed.notes))
     if derived:
         return derived_split(packed, split)

@@ -157,18 +157,6 @@ def _info_in(path: Path, document: Any) -> CheckpointInfo:
     return info
 
 
-def checkpoint_exif(path: Path) -> Exif:
-    """Return the EXIF setting that a checkpoint was trained with, reading its metadata alone.
-
-    The result is `ignore` for a file that is not a checkpoint; ``load_network`` reports that problem.
-    """
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            return _exif_in(json.loads((file.metadata() or {})[_METADATA]))
-    except (SafetensorError, OSError, ValueError, KeyError):
-        return "ignore"
-
-
 def _exif_in(document: Any) -> Exif:
     """Return the EXIF setting in a checkpoint's metadata; `ignore`, as in earlier versions, if there is none."""
     training = document.get("training") if isinstance(document, dict) else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from posemodel.data.annotations.categories import find_categories, person_category_ids, plain_name
+from posemodel.data.annotations.categories import category_ids_read, find_categories, plain_name
 from posemodel.data.annotations.reading import read_entry_by_entry
 from posemodel.data.check import check
 from posemodel.data.labelled_counts import count_summary, few_images_warnings
@@ -91,7 +91,7 @@ def test_a_person_without_joints_by_name_beside_one_that_has_them(valid: CocoBui
     """As Roboflow writes it: left alone, unless somebody is of it; who is, is a person too."""
     document = valid.split("train")
     document["categories"] = [category(0), category(1, "person", COCO)]
-    assert person_category_ids(document) == {1}
+    assert category_ids_read(document) == {1}
     split = open_split(valid.write(), "train")
     assert (split.categories.tolist(), split.notes) == ([1], ())
     box = {"id": 9, "image_id": 7, "category_id": 0, "bbox": [60, 2, 10, 10], "area": 100, "iscrowd": 0}

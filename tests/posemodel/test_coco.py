@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from posemodel import skeleton
 from posemodel.data.annotations.reading import read, read_entry_by_entry
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.layout import fingerprint, in_select, split_names
@@ -21,11 +20,11 @@ from posemodel.data.open_split import PackedSplit, open_split, pack_truth, peopl
 from posemodel.data.packing import packed_arrays
 from posemodel.data.truth import Truth
 from posemodel.errors import DataError
-from posemodel.skeleton import COCO_PERSON, Skeleton
+from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, Skeleton
 from tests.support.coco_builder import CocoBuilder, rectangle, standing_keypoints
 from tests.support.plain_pack import plain_arrays
 
-RIGHT, LEFT = skeleton.COCO_KEYPOINTS.index("right_shoulder"), skeleton.COCO_KEYPOINTS.index("left_shoulder")
+RIGHT, LEFT = COCO_KEYPOINTS.index("right_shoulder"), COCO_KEYPOINTS.index("left_shoulder")
 
 
 def assert_same(split: PackedSplit, other: PackedSplit) -> None:
@@ -48,7 +47,7 @@ def assert_equal(value: Any, other: Any, name: str) -> None:
 def keypoints_with(**named: tuple[float, float, int]) -> np.ndarray:
     keypoints = np.zeros((1, 17, 3), np.float32)
     for name, value in named.items():
-        keypoints[0, skeleton.COCO_KEYPOINTS.index(name)] = value
+        keypoints[0, COCO_KEYPOINTS.index(name)] = value
     return keypoints
 
 
@@ -58,15 +57,15 @@ def keypoints_with(**named: tuple[float, float, int]) -> np.ndarray:
 @pytest.mark.parametrize(("right", "left", "lower"), [(1, 2, 1), (2, 1, 1), (2, 2, 2)])
 def test_neck_is_the_unrounded_midpoint_with_the_lower_visibility(right: int, left: int, lower: int) -> None:
     people = people_from_coco(keypoints_with(right_shoulder=(10, 20, right), left_shoulder=(31, 25, left)))
-    assert people[0, skeleton.NECK].tolist() == [20.5, 22.5, lower]
+    assert people[0, COCO_PERSON.parts.index("neck")].tolist() == [20.5, 22.5, lower]
 
 
 @pytest.mark.parametrize("missing", ["right_shoulder", "left_shoulder"])
 def test_no_neck_without_both_shoulders(missing: str) -> None:
     both = {"right_shoulder": (10, 20, 2), "left_shoulder": (31, 25, 2)}
     people = people_from_coco(keypoints_with(**both | {missing: (15, 20, 0)}))
-    assert people[0, skeleton.NECK].tolist() == [0, 0, 0]
-    assert people[0, skeleton.PARTS.index(missing)].tolist() == [0, 0, 0], "an unlabelled point keeps no coordinates"
+    assert people[0, COCO_PERSON.parts.index("neck")].tolist() == [0, 0, 0]
+    assert people[0, COCO_PERSON.parts.index(missing)].tolist() == [0, 0, 0], "an unlabelled point keeps no coordinates"
 
 
 def test_people_are_packed_per_image_in_order_of_image_ids(coco_builder: CocoBuilder) -> None:
@@ -84,7 +83,7 @@ def test_people_are_packed_per_image_in_order_of_image_ids(coco_builder: CocoBui
     assert split.people(1).shape == (0, 18, 3)
     assert split.path(2).name == "000000000030.jpg"
     assert split.size(0) == (80, 64)
-    nose = split.people(0)[0, skeleton.PARTS.index("nose")]
+    nose = split.people(0)[0, COCO_PERSON.parts.index("nose")]
     assert nose.tolist() == pytest.approx([5 + 15, 6 + 4, 2])
 
 

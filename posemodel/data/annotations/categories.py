@@ -152,7 +152,7 @@ def find_in(document: dict[str, Any], choice: "SkeletonChoice | None" = None) ->
     return find_categories(document.get("categories"), document.get("annotations"), choice)
 
 
-def person_category_ids(document: dict[str, Any], choice: "SkeletonChoice | None" = None) -> set[int]:
+def category_ids_read(document: dict[str, Any], choice: "SkeletonChoice | None" = None) -> set[int]:
     """Return the ids of the categories that are read, of a document that may be malformed."""
     return find_in(document, choice).ids
 

@@ -20,11 +20,9 @@ from posemodel.data.annotations.segmentation import (
     segmentation_faults,
 )
 from posemodel.data.annotations.values import is_whole_number
-from posemodel.skeleton import COCO_KEYPOINTS
 
 BOX_TOLERANCE = 1.0
 """Pixels by which a box may reach over the image border, because annotation tools round."""
-KEYPOINT_VALUES = 3 * len(COCO_KEYPOINTS)  # until no caller is left
 VISIBILITIES = (0, 1, 2)
 """Values of a keypoint's visibility: not labelled, occluded, visible."""
 CROWD_FLAGS = (0, 1)
