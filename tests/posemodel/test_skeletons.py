@@ -64,6 +64,14 @@ def test_limbs_of_files(pairs: Any, limbs: Any, remark: str) -> None:
     assert remark in " ".join(each for each in skeleton.remarks if each.startswith("limbs"))
 
 
+def test_limbs_that_name_points_beyond_the_keypoints_belong_to_others() -> None:
+    """CrowdPose lists 14 points with the pairs of COCO's 17, of which some fit by chance."""
+    skeleton = hand([[16, 14], [15, 13], [1, 4], [2, 3]])
+    assert len(skeleton.limbs) == 3
+    assert "2 of the 4 entries" in skeleton.remarks[0] and "is not used" in skeleton.remarks[0]
+    assert "0 given" in skeleton.remarks[1]
+
+
 @pytest.mark.parametrize("pairs", [None, [], "1-2", {"a": 1}, 7])
 def test_limbs_that_a_file_lacks_are_derived(pairs: Any) -> None:
     skeleton = hand(pairs)

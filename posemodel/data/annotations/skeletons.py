@@ -211,11 +211,19 @@ def _file_limbs(pairs: Any, keypoints: Sequence[str]) -> tuple[Pairs, list[str]]
     ends = [_ends(pair, keypoints) for pair in pairs]
     numbers = {end for pair in ends if pair for end in pair if isinstance(end, int)}
     first = 0 if 0 in numbers and len(keypoints) not in numbers else 1
+    known = range(first, len(keypoints) + first)
+    beyond = [pair for pair in ends if pair and any(isinstance(end, int) and end not in known for end in pair)]
+    if len(beyond) > 1:
+        # CrowdPose's files have COCO's pairs beside 14 points of their own: those in range are wrong too.
+        return [], [
+            f"limbs: {len(beyond)} of the {len(pairs)} entries of the category's `skeleton` name points beyond its "
+            f"{len(keypoints)} keypoints: it belongs to others and is not used"
+        ]
     limbs: Pairs = []
     for pair in ends:
-        if pair is not None:
+        if pair is not None and pair not in beyond:
             start, end = (place - first if isinstance(place, int) else keypoints.index(place) for place in pair)
-            if start != end and 0 <= start < len(keypoints) and 0 <= end < len(keypoints):
+            if start != end:
                 limbs.append((start, end))
     limbs = _distinct(limbs)
     remarks = []
