@@ -97,13 +97,12 @@ def live_display(progress: Progress | None) -> Iterator[Display]:
 
 def trial_line(record: Record, ended: int, size: StudySize) -> str:
     """Return the line on a trial that has ended."""
-    speed = record.metrics.get("images_per_s")
     settings = settings_text(record.hyperparameters, ())
     parts = [
         f"[{ended}/{size.planned}] {record.phase} {record.optimizer} ({settings}) seed {record.seed}:",
         str(record.status),
         size.score_text(record.metrics),
-        f"{speed:.1f} images/s" if speed else "",
+        size.speed_text(record.metrics),
         record.error,
     ]
     return " ".join(part for part in parts if part)

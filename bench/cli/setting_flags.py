@@ -1,6 +1,7 @@
 """Command-line flags made from the declarations of settings: names, placeholders of values, help."""
 
 import inspect
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from bench.settings.declarations import Declaration, alternatives
+from bench.workloads.of_study import NAME
 from posemodel.errors import SettingsError, did_you_mean
 
 NUMBERS = {int: "INTEGER", float: "NUMBER"}
@@ -43,15 +45,36 @@ def setting_flags(
 
 def parse_set_options(pairs: Iterable[str], known: Mapping[str, Declaration]) -> dict[str, str]:
     """Parse options NAME=VALUE into settings; SettingsError names the option and the nearest setting."""
+    values = _parse_pairs("--set", pairs)
+    for name, value in values.items():
+        if name not in known:
+            raise SettingsError(f"--set {name}={value}: there is no such setting.{did_you_mean(name, known)}")
+    return values
+
+
+def parse_workload_options(name: str | None, pairs: Iterable[str]) -> dict[str, Any] | None:
+    """Return `--workload NAME` and each `--workload-setting NAME=VALUE` as the table `[workload]`; None without any.
+
+    A value that begins with `[` or `{` is read as in a study file; any other is text, which the workload's settings
+    convert. Raises SettingsError for an option that cannot be read.
+    """
+    table: dict[str, Any] = {} if name is None else {NAME: name}
+    for key, value in _parse_pairs("--workload-setting", pairs).items():
+        try:
+            table[key] = tomllib.loads(f"value = {value}")["value"] if value.startswith(("[", "{")) else value
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"--workload-setting {key}={value}: is not a valid list or table ({error}).") from error
+    return table or None
+
+
+def _parse_pairs(flag: str, pairs: Iterable[str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingsError(f"--set {pair}: must be NAME=VALUE.")
-        if name not in known:
-            raise SettingsError(f"--set {pair}: there is no such setting.{did_you_mean(name, known)}")
+        if not equals or not name:
+            raise SettingsError(f"{flag} {pair}: must be NAME=VALUE.")
         if name in values:
-            raise SettingsError(f"--set {pair}: {name} is given twice.")
+            raise SettingsError(f"{flag} {pair}: {name} is given twice.")
         values[name] = value
     return values
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli.setting_flags import setting_flags
+from bench.cli.setting_flags import parse_workload_options, setting_flags
 from bench.cli.stores import stores
 from bench.cli.study_continue import actions
 from bench.kinds import KINDS, study_spec
@@ -49,9 +49,13 @@ def study_verb(kind: str) -> Callable[..., None]:
         own.append(option("budget", str | None, typer.Option("--budget", metavar="DURATION", help=BUDGET_HELP)))
     if study_spec(kind).takes_more_optimizers:
         own = [*own, *ADDING]
+    if WORKLOAD in study_spec(kind).declarations():
+        own.append(WORKLOAD_SETTING)
 
     def run(**typed: Any) -> None:
         begun, added = typed.pop("begun", None), typed.pop("add", None)
+        if WORKLOAD in typed:
+            typed[WORKLOAD] = parse_workload_options(typed[WORKLOAD], typed.pop("workload_setting") or ())
         if begun is not None or added:
             _add(kind, begun, added, typed)
             return
@@ -104,6 +108,16 @@ ADDING = [
     ),
 ]
 """Further parameters of a kind to whose studies optimizers can be added."""
+WORKLOAD = "workload"
+"""Setting whose flag holds the name alone."""
+WORKLOAD_SETTING = option(
+    "workload_setting",
+    list[str] | None,
+    typer.Option(
+        "--workload-setting", metavar="NAME=VALUE", help="A setting of your own workload's, as `hidden=32`; repeatable."
+    ),
+)
+"""Further parameter of a kind whose studies can train any workload."""
 
 
 def as_command(

@@ -68,7 +68,7 @@ class Setting:
     value: Any
     origin: str
     origins: Mapping[str, str] = field(default_factory=dict)
-    """Only for `spaces`, which layers share: origin of each optimizer's space."""
+    """Only for `spaces` and `workload`, which layers share: origin of each optimizer's space, of each setting."""
 
     def merged_over(self, lower: "Setting") -> "Setting":
         """Merge tuning spaces: this layer's replace those of the same optimizers in ``lower``; upper and lower case of

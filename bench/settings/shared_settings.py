@@ -43,6 +43,12 @@ NETWORK_FLAG = Flag(
     "by its path, my_package:MyNet.",
 )
 """Flag of a field that names a network; the names are copied because `posemodel.network` takes seconds to import."""
+WORKLOAD_FLAG = Flag(
+    ("--workload",),
+    "MODULE:CLASS",
+    "Train your own workload (docs/guide/own-workload.md) instead of a pose network.",
+)
+"""Flag of the table `workload`: the name alone; its settings are given by `--workload-setting`."""
 WORKERS_SETTING = Declaration(
     Annotated[int, Field(ge=1)] | Literal["cores"],
     1,

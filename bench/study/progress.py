@@ -19,6 +19,7 @@ from bench.engines.events import (
     TrialStepped,
     WorkerDied,
 )
+from bench.report.measure import AP, Measure
 from bench.trials.progress import EndedTrial, RunningTrial
 from bench.trials.status import FAULTS, Status
 
@@ -94,6 +95,9 @@ class StudySize(Protocol):
     def score_text(self, metrics: Mapping[str, float]) -> str:
         """Return the score of a trial with these metrics for its progress line; empty if unknown."""
 
+    def speed_text(self, metrics: Mapping[str, float]) -> str:
+        """Return the speed of a trial with these metrics for its progress line; empty if unknown."""
+
     def trial_seconds(self, phase: str, done: Sequence[EndedTrial]) -> float | None:
         """Return the expected seconds of a trial of a phase, from those that have ended; None if unknown.
 
@@ -112,12 +116,15 @@ class PlanSize:
     """Optimizers in the order of the study's settings; empty if it has none."""
     plan: Mapping[str, int]
     """Number of planned trials of each phase."""
+    measure: Measure = AP
+    """The score of what its trials train."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], plan: Mapping[str, int]) -> "PlanSize":
         """Return the size of a study from its identity and the trials planned so far, by phase."""
         optimizers = tuple(identity.get("optimizers", ()))
-        return cls(identity["name"], identity["kind"], identity["preset"], optimizers, plan)
+        measure = Measure.stored(identity.get("workload"))
+        return cls(identity["name"], identity["kind"], identity["preset"], optimizers, plan, measure)
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -141,7 +148,7 @@ class PlanSize:
     @property
     def columns(self) -> tuple[str, ...]:
         """Headings of the cells of its rows."""
-        return ("trials", "best AP", "best images/s")
+        return ("trials", f"best {self.measure.name}", f"best {self.measure.speed}")
 
     def with_phase(self, phase: str, planned: int) -> "PlanSize":
         """Return the size with the number of trials of a newly planned phase."""
@@ -155,11 +162,16 @@ class PlanSize:
         """Return a row for each optimizer of the settings, then for those that only trials name."""
         seen = {trial.optimizer for trial in progress.done.values()}
         seen |= {trial.optimizer for trial in progress.running_trials.values()}
-        return [_tried(progress, name) for name in (*self.optimizers, *sorted(seen - {*self.optimizers, ""}))]
+        names = (*self.optimizers, *sorted(seen - {*self.optimizers, ""}))
+        return [_tried(progress, name, self.measure) for name in names]
 
     def score_text(self, metrics: Mapping[str, float]) -> str:
-        """Return the AP as text."""
-        return line_ap_text(metrics)
+        """Return the score as text."""
+        return self.measure.line(metrics)
+
+    def speed_text(self, metrics: Mapping[str, float]) -> str:
+        """Return the speed with its unit as text."""
+        return self.measure.speed_line(metrics)
 
     def trial_seconds(self, phase: str, done: Sequence[EndedTrial]) -> float | None:
         """Return the mean over the phase, or over all trials (equal budgets) before one of the phase has ended."""
@@ -247,18 +259,36 @@ class TriedProgress:
         return [str(self.done or "-"), ap_text(self.best_ap), speed_text(self.best_images_per_s)]
 
 
-def _tried(progress: Progress, name: str) -> TriedProgress:
+@dataclass(frozen=True)
+class ScoredProgress(TriedProgress):
+    """One row of the progress table of a study with a score of its own."""
+
+    best_score: float | None
+    """Best score of a complete trial; None if there is none."""
+    score_text: str
+    """``best_score`` as text."""
+
+    def cells(self) -> list[str]:
+        """Return the cells for trials, best score and best speed."""
+        trials, _, speed = super().cells()
+        return [trials, self.score_text, speed]
+
+
+def _tried(progress: Progress, name: str, measure: Measure) -> TriedProgress:
     done = [trial for trial in progress.done.values() if trial.optimizer == name]
     complete = [trial for trial in done if trial.status == Status.COMPLETE]
-    return TriedProgress(
+    scores = [score for trial in complete if (score := trial.measured(measure.column)) is not None]
+    best = max(scores, key=measure.above_chance, default=None)
+    row = TriedProgress(
         name=name,
         done=len(done),
-        best_ap=max((trial.ap for trial in complete if trial.ap is not None), default=None),
+        best_ap=best if measure.is_ap else None,
         best_images_per_s=max((trial.images_per_s for trial in complete if trial.images_per_s), default=None),
         running=sum(trial.optimizer == name for trial in progress.running_trials.values()),
         diverged=sum(trial.status == Status.DIVERGED for trial in done),
         failed=sum(trial.status in FAULTS for trial in done),
     )
+    return row if measure.is_ap else ScoredProgress(**vars(row), best_score=best, score_text=measure.cell(best))
 
 
 def mean_seconds(done: Sequence[EndedTrial], phase: str | None = None) -> float | None:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.settings.dotted_paths import with_colon
 from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, as_list, checked_setting, setting_layers
 from bench.settings.presets import FULL, preset_path, presets
 from bench.study.machine_settings import default_preset
 from bench.trials.study_base import StudyBase
+from bench.workloads import POSE
+from bench.workloads.of_study import NAME, TABLE, name_of
 from posemodel.errors import SettingsError
 
 
@@ -43,7 +46,8 @@ def resolve(
     """Return every setting of a study, each from the highest layer that has it.
 
     A layer's space of an optimizer replaces the same optimizer's space of lower layers; spaces of other optimizers are
-    kept. Raises SettingsError with file, line, field and the nearest valid name.
+    kept. A layer's settings of a workload likewise replace those of the same workload. Raises SettingsError with file,
+    line, field and the nearest valid name.
     """
     declarations = study.declarations()
     raw_layers = setting_layers(
@@ -62,15 +66,26 @@ def resolve(
     settings = {name: Setting(declared.default, DEFAULT) for name, declared in declarations.items()}
     for layer in layers:
         spaces = {"spaces": layer["spaces"].merged_over(settings["spaces"])} if "spaces" in layer else {}
-        settings |= layer | spaces
+        workload = {TABLE: _workload_over(layer[TABLE], settings[TABLE])} if TABLE in layer else {}
+        settings |= layer | spaces | workload
     study.settle_layers(settings, layers)
     return settings
+
+
+def _workload_over(upper: Setting, lower: Setting) -> Setting:
+    """Return a layer's table `[workload]` over that of the layers below, whose settings another workload drops."""
+    named = upper.value.get(NAME, lower.value.get(NAME, POSE))
+    kept = lower.value if with_colon(str(named)) == with_colon(name_of(lower.value)) else {}
+    origins = {key: lower.origins.get(key, lower.origin) for key in kept} | dict.fromkeys(upper.value, upper.origin)
+    return Setting({**kept, **upper.value}, upper.origin, origins)
 
 
 def _checked(study: type[StudyBase], name: str, value: Any, origin: str) -> Setting:
     """Convert a value to its setting's type; text from the command line or a variable may stand for a list."""
     declared = study.declarations()[name]
     typed = isinstance(value, str) and (origin == COMMAND_LINE or origin.startswith("environment "))
+    if typed and name == TABLE:
+        return Setting({NAME: value}, origin)
     if typed and declared.is_table:
         raise SettingsError(f"{name}: can only be set in a study file (got {value!r}, from: {origin}).")
     if declared.list_item_type is not None:

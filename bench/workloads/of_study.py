@@ -102,7 +102,8 @@ def settle_workload(settings: Mapping[str, Setting]) -> tuple[Workload, Settings
         fault = first_fault(error, table_values)
         unknown = fault.path[:1] if fault.path[0] not in chosen.settings.model_fields else ()
         hint = did_you_mean(str(unknown[0]), chosen.settings.model_fields) if unknown else fault.hint
-        raise value_error(replace(fault, path=(TABLE, *fault.path), hint=hint), table.origin) from error
+        origin = table.origins.get(str(fault.path[0]), table.origin) if fault.path else table.origin
+        raise value_error(replace(fault, path=(TABLE, *fault.path), hint=hint), origin) from error
     table_settings = {NAME: chosen.name, **own.model_dump(mode="json", exclude_none=True)}
     placeholder = PoseSettings.model_construct(network=chosen.name, size=None)
     unused = {

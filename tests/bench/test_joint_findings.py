@@ -18,8 +18,10 @@ from bench.report.findings import Chart, Draw, Intervals, Table
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_findings_report
 from bench.report.markdown_page import main_markdown
+from bench.report.measure import Measure
 from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
+from bench.workloads import Score
 from tests.support.joint_records import findings_of, frame, info_of, made_up, trial, with_fresh_seeds
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -93,7 +95,7 @@ def test_the_sureness_says_why_it_is_not_surer(records, whole):
     (best, _) = picks(records, AP_AND_SPEED)
     assert "is a mean over 3 fresh seeds" in whole.sureness
     assert "On the report split, not used to choose, it is 0." in whole.sureness
-    assert f"The search saw {best.ap:.3f}, the best of 31 complete trials, so it was optimistic." in whole.sureness
+    assert f"The search saw {best.score:.3f}, the best of 31 complete trials, so it was optimistic." in whole.sureness
     assert "cannot say which is better" in whole.sureness
     assert "`posebench study optimizers`" in whole.sureness
 
@@ -109,8 +111,8 @@ def test_the_claims_name_what_the_search_saw_and_what_fresh_seeds_gave(records, 
     confirm = records[(records["phase"] == "confirm") & records["trial_id"].str.startswith(f"confirm-{best.trial_id}-")]
     assert f"AP {confirm['ap_select'].mean():.3f} [" in whole.claims
     assert f"{confirm['ap'].mean():.3f} [" in whole.claims
-    assert f"the search saw {best.ap:.3f}" in whole.claims
-    assert f"the search saw {fastest.ap:.3f}" in whole.claims
+    assert f"the search saw {best.score:.3f}" in whole.claims
+    assert f"the search saw {fastest.score:.3f}" in whole.claims
     assert "`posebench study optimizers`" in whole.claims
     assert "9 of them without a result (4 diverged, 5 skipped)" in whole.claims
 
@@ -255,7 +257,12 @@ def test_nothing_under_the_floor_is_recommended(tmp_path):
     assert not any("nesterov" in code.text or "SGD" in code.text for code in found.paste)
     page = page_of(records, tmp_path)
     assert "**Not recommended, it learned nothing (AP under 0.02): nesterov" in page
-    assert found_in(records, floor=0.00001).document["recommended"][-1]["settings"]["optimizer"] == "nesterov"
+    assert (
+        found_in(records, measure=Measure(Score("ap", high=0.0005), "images")).document["recommended"][-1]["settings"][
+            "optimizer"
+        ]
+        == "nesterov"
+    )
 
 
 def test_what_learned_nothing_is_drawn_apart_and_has_no_ring():
@@ -563,7 +570,7 @@ def test_what_a_user_has_named_comes_out_as_it_is(tmp_path):
 
 def test_a_call_to_paste_has_no_setting_that_needs_workers_where_there_are_none():
     settings = {"optimizer": "sgd", "num_workers": 0, "pin_memory": False, "batch_size": 4}
-    pick = Pick(("best AP",), "key", settings, "trial", "run", ap=0.5, images_per_s=9.0, pinned=False)
+    pick = Pick(("best AP",), "key", settings, "trial", "run", score=0.5, images_per_s=9.0, pinned=False)
     others = {"persistent_workers": True, "prefetch_factor": 4}
     assert loader_call(pick, others) == "DataLoader(dataset, batch_size=4)"
     with_one = replace(pick, settings={**pick.settings, "num_workers": 1})

@@ -9,6 +9,9 @@ import pytest
 from bench.kinds.joint.analysis import BEST_AP, FASTEST, NEAR_BEST, configuration_key, picks
 from bench.kinds.joint.analysis.picks import confirmed, difference, picks_by_role
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
+from bench.report.measure import AP, Measure
+from bench.trials.scores import COLLAPSE_SHARE
+from bench.workloads import Score
 from tests.support.joint_records import frame, made_up, trial, with_fresh_seeds
 
 NAN = math.nan
@@ -110,11 +113,11 @@ def test_fresh_seeds_belong_to_the_pick_of_their_configuration():
     records = frame(best, fast, *fresh_trials(best, [0.28, 0.24, 0.26], [81, 83, 82]))
     one, other = (confirmed(records, pick) for pick in picks(records, AP_AND_SPEED))
     assert (one.n, one.failed, other.n) == (3, 0, 0)
-    assert one.ap_select.estimate == pytest.approx(0.26)
-    assert one.ap.estimate == pytest.approx(0.24)
+    assert one.score_select.estimate == pytest.approx(0.26)
+    assert one.score.estimate == pytest.approx(0.24)
     assert one.images_per_s.estimate == pytest.approx(82)
-    assert one.ap_select.low < 0.26 < one.ap_select.high
-    assert other.ap_select.estimate is None
+    assert one.score_select.low < 0.26 < one.score_select.high
+    assert other.score_select.estimate is None
 
 
 def test_a_fresh_seed_without_a_result_counts_as_ap_0_and_has_no_speed():
@@ -122,15 +125,20 @@ def test_a_fresh_seed_without_a_result_counts_as_ap_0_and_has_no_speed():
     records = frame(best, *fresh_trials(best, [0.3, None], [80, NAN]))
     found = confirmed(records, picks(records, AP_AND_SPEED)[0])
     assert (found.n, found.failed) == (2, 1)
-    assert found.ap_select.estimate == pytest.approx(0.15)
+    assert found.score_select.estimate == pytest.approx(0.15)
     assert found.images_per_s.estimate == pytest.approx(80)
     assert found.images_per_s.low is None
 
 
-def holders_of(*rows, floor=0.02):
+def reaching(floor):
+    """The measure of an AP with another floor, which is a share of its range."""
+    return Measure(Score("ap", high=floor / COLLAPSE_SHARE), "images")
+
+
+def holders_of(*rows, measure=AP):
     records = frame(*rows)
     found = picks(records, AP_AND_SPEED)
-    return picks_by_role(found, [confirmed(records, pick) for pick in found], floor)
+    return picks_by_role(found, [confirmed(records, pick) for pick in found], measure)
 
 
 def test_a_role_goes_to_the_pick_that_fresh_seeds_find_best_in_it():
@@ -165,8 +173,8 @@ def test_a_pick_under_the_floor_holds_no_role_however_fast_it_is():
     under = [*learned, *fresh_trials(fast, [0.0199, 0.0199], [150, 151])]
     assert holders_of(slow, fast, *just) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 1}
     assert holders_of(slow, fast, *under) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 0}
-    assert holders_of(slow, fast, *under, floor=0.01) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 1}
-    assert holders_of(slow, fast, *under, floor=0.5) == {}
+    assert holders_of(slow, fast, *under, measure=reaching(0.01)) == {BEST_AP: 0, NEAR_BEST: 0, FASTEST: 1}
+    assert holders_of(slow, fast, *under, measure=reaching(0.5)) == {}
 
 
 def test_before_fresh_seeds_the_floor_is_that_of_the_search():

@@ -25,11 +25,16 @@ ARGUMENTS = {
     "predict_and_draw.py": ("last.safetensors", "one.png", "two.jpg", "--min-score", "0"),
     "compare_two_optimizers.py": (*TINY, "--size", "64", "--seeds", "2"),
     "own_network.py": TINY,
+    "own_workload.py": (
+        *("--optimizers", "adam,sgd", "--tunings", "2", "--trials", "2", "--tune-steps", "8", "--steps", "16"),
+        *("--workers", "1"),
+    ),
 }
 SAID = {
     "train_on_synthetic_people.py": ("complete after 2 steps", "averaged with the mirror image", "last.safetensors"),
     "predict_and_draw.py": ("one.png: ", "two.jpg: "),
     "compare_two_optimizers.py": ("seed 1, sgd: complete", "val_loss of adam minus sgd"),
+    "own_workload.py": ("digits/s", "Report: reports/digits/report.md"),
     "own_network.py": ("complete: 101,145 parameters", "in a grey picture: "),
 }
 

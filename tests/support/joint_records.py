@@ -11,6 +11,7 @@ from bench.kinds.joint.analysis import configuration_key, joint_findings, picks
 from bench.kinds.joint.importances import Observed, importances
 from bench.kinds.joint.objectives import AP_AND_SPEED
 from bench.report.findings_write import StudyInfo
+from bench.report.measure import AP
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 RATES = {"sgd": 0.07, "nesterov": 0.05, "adagrad": 0.05, "adadelta": 3.0, "adam": 2e-3, "adabound": 2e-3}
@@ -94,7 +95,7 @@ def with_fresh_seeds(records, objective=AP_AND_SPEED, *, seeds=3, seed=1, fall=0
     for pick in picks(records, objective):
         source = records[[configuration_key(row) == pick.key for row in records.to_dict(orient="records")]].iloc[0]
         for fresh in range(seeds):
-            on_select = max(0.0, pick.ap - fall + float(random.normal(0, 0.01)))
+            on_select = max(0.0, pick.score - fall + float(random.normal(0, 0.01)))
             measured = {
                 "trial_id": f"confirm-{pick.trial_id}-{fresh}",
                 "phase": "confirm",
@@ -127,7 +128,7 @@ def findings_of(records, objective=AP_AND_SPEED, **more):
     """What the study's own code asks for, from the records alone."""
     lines = {
         pick.key: f"torch.optim.Adam(model.parameters(), lr={pick.settings['lr']:.3g})"
-        for pick in picks(records, objective)
+        for pick in picks(records, objective, more.get("measure", AP))
     }
     if "importances" not in more:
         more["importances"] = importances(observed(records), ("ap", "images_per_s"))

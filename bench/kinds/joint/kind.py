@@ -35,7 +35,6 @@ from bench.study.sizing import ChosenSize
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_length
 from bench.trials.phases import CONFIRM, SEARCH, SECOND
-from bench.trials.scores import collapse_floor, has_scored
 from bench.trials.spec import Planned
 from bench.trials.status import Status
 from bench.trials.study_base import LARGER_EXISTS_REMEDY, changed_fields
@@ -64,6 +63,13 @@ class JointKind(FindingsKind[JointSpec]):
             ("hp.lr", "hp.effective_lr", "batch_size", "num_workers"),
         ),
     )
+
+    def views_of(self, spec: JointSpec) -> Sequence[SavedView]:
+        """Return the views with the score of the study's workload."""
+        if spec.measure.is_ap:
+            return self.views
+        score = spec.measure.score
+        return [view.of_score(score.name, lower_is_better=score.sign < 0) for view in self.views]
 
     def check(self, spec: JointSpec, settings: Settings) -> None:
         """Refuse a fixed configuration that does not fit the search space."""
@@ -141,8 +147,8 @@ class JointKind(FindingsKind[JointSpec]):
         ended = int((records["phase"] == SEARCH).sum()) if len(records) else 0
         if ended < len(search):
             return search
-        confirm = plan_confirm(spec, [as_configuration(pick) for pick in picks(records, spec.objective)])
-        if not has_scored(records, collapse_floor(workload_of(spec).score)):
+        confirm = plan_confirm(spec, [as_configuration(pick) for pick in picks(records, spec.objective, spec.measure)])
+        if not _has_learned(spec, records):
             known = {*records["trial_id"]}  # an earlier version confirmed picks that had not scored
             confirm = [trial for trial in confirm if trial.id in known]
         return [*search, *confirm]
@@ -152,7 +158,7 @@ class JointKind(FindingsKind[JointSpec]):
         return spec.trials
 
     def objectives(self, spec: JointSpec) -> int:
-        """Return the number of objectives: 1 (AP) or 2 (AP and images/s)."""
+        """Return the number of objectives: 1 (the score) or 2 (the score and images/s)."""
         return len(spec.objectives)
 
     def findings(self, spec: JointSpec, records: pd.DataFrame, runs: StudyRuns) -> Findings:
@@ -165,7 +171,7 @@ class JointKind(FindingsKind[JointSpec]):
         if len(records):
             concurrent = records["concurrent_trials"].clip(lower=most_at_once(sessions))
             records = records.assign(concurrent_trials=concurrent)
-        configurations = {pick.key: as_configuration(pick) for pick in picks(records, spec.objective)}
+        configurations = {pick.key: as_configuration(pick) for pick in picks(records, spec.objective, spec.measure)}
         lines = {
             key: optimizer_line(optimizer_entry(each.optimizer), each.hyperparameters, spec.weight_decay)
             for key, each in configurations.items()
@@ -185,7 +191,7 @@ class JointKind(FindingsKind[JointSpec]):
             data=spec.data_text,
             loader={"persistent_workers": True},
             hosts=max(1, sessions["host"].nunique()),
-            floor=collapse_floor(workload_of(spec).score),
+            measure=spec.measure,
             needed=_needed(spec, records),
             train_commands=commands,
             train_notes=notes,
@@ -195,15 +201,23 @@ class JointKind(FindingsKind[JointSpec]):
 
 def _needed(spec: JointSpec, records: pd.DataFrame) -> NeededLength | None:
     """Return how long trials would have to be if the search has ended, none scored and nothing was trained again."""
-    floor = collapse_floor(workload_of(spec).score)
-    if not len(records) or (records["phase"] == SEARCH).sum() < spec.trials or has_scored(records, floor):
+    if not len(records) or (records["phase"] == SEARCH).sum() < spec.trials or _has_learned(spec, records):
         return None
     if (records["phase"] == CONFIRM).any():
         return None
-    length, unit = (spec.images, "image") if spec.images is not None else (spec.seconds or 0.0, SECOND)
+    unit = SECOND if spec.images is None else spec.measure.samples.removesuffix("s")
+    length = spec.images if spec.images is not None else spec.seconds or 0.0
     if workload_of(spec).name != POSE:
         return NeededLength(length, unit, why=UNKNOWN)
     return estimate_needed_length(records.drop(columns="round", errors="ignore"), SEARCH, length=length, unit=unit)
+
+
+def _has_learned(spec: JointSpec, records: pd.DataFrame) -> bool:
+    """Return whether any trial, of any phase, has learned something."""
+    measure = spec.measure
+    if not len(records) or measure.column not in records:
+        return False
+    return any(measure.has_learned(value) for value in measure.counted(records, measure.column))
 
 
 def as_configuration(pick: Pick) -> PickedConfiguration:
@@ -229,7 +243,7 @@ def _train_commands(
         record = ended.get(trial.seed, {})
         threads = cpu_threads(record.get("torch_threads"), record.get("device"))
         commands[key] = train_command(trial, spec.data, threads=threads)
-        notes[key] = repeat_note(trial, record.get("ap"))
+        notes[key] = repeat_note(trial, record.get("ap") if spec.measure.is_ap else None)
     return commands, notes
 
 
@@ -244,7 +258,9 @@ def observed(spec: JointSpec, records: pd.DataFrame) -> list[Observed]:
         own = {key.removeprefix(f"{name}."): value for key, value in choices.items() if key.startswith(f"{name}.")}
         shared = {key: choices[key] for key in (OPTIMIZER, *AXES)}
         drawn_from = {key.removeprefix(f"{name}."): each for key, each in distributions(spec, name).items()}
-        trials.append(Observed(name, shared, own, drawn_from, [row[objective] for objective in spec.objectives]))
+        outcomes = [row[objective] for objective in spec.objectives]
+        outcomes[0] = spec.measure.above_chance(outcomes[0])
+        trials.append(Observed(name, shared, own, drawn_from, outcomes))
     return trials
 
 

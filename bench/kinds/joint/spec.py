@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bench.kinds.joint.objectives import AP_AND_SPEED, AXES, Objective
+from bench.report.measure import Measure
 from bench.settings.declarations import Declaration, Flag
 from bench.settings.layers import Setting, space_key
-from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING
+from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING, WORKLOAD_FLAG
 from bench.trials.study_base import TrainingStudy
-from bench.workloads.of_study import trained_text
+from bench.workloads.of_study import trained_text, workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
 
 SamplerName = Literal["tpe", "random", "quasi-random"]
@@ -36,7 +37,8 @@ class JointSpec(TrainingStudy):
     """Side of the network's input in pixels, a multiple of the network's stride. Only for the workload pose."""
     device: Literal["cuda", "mps", "cpu"]
     objective: Objective = AP_AND_SPEED
-    """Goal of the search: the best trade-offs of AP and images/s, or the highest AP after equal training time."""
+    """Goal of the search: the best trade-offs of AP (or your workload's score) and images/s, or the highest AP after
+    equal training time."""
     sampler: SamplerName = "tpe"
     """How configurations are chosen: tpe (Optuna, from the results so far), random, or a fixed quasi-random plan."""
     optimizers: tuple[str, ...]
@@ -49,7 +51,7 @@ class JointSpec(TrainingStudy):
     pin_memory: tuple[bool, ...]
     """Use pinned memory for batches: true, false or both to choose from; not searched without an accelerator."""
     batch_size: tuple[int, ...]
-    """Batch sizes (images) to choose from."""
+    """Batch sizes (images, or samples of your workload) to choose from."""
     fixed: tuple[dict[str, Any], ...] = ()
     """Configurations to try first; the sampler fills in settings that they leave out."""
     trials: int = Field(ge=1, le=MAX_TRIALS)
@@ -57,7 +59,8 @@ class JointSpec(TrainingStudy):
     startup_trials: int = Field(default=10, ge=1)
     """Number of random trials before TPE uses the results so far."""
     images: int | None = Field(default=None, ge=1)
-    """Training images of each trial, whatever its batch size: the budget of the objective `ap-and-speed`."""
+    """Training images (or samples of your workload) of each trial, whatever its batch size: the budget of the objective
+    `ap-and-speed`."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Training time of each trial in seconds, evaluation not counted: the budget of the objective `ap-at-time`."""
     seeds: int = Field(default=3, ge=1)
@@ -78,7 +81,7 @@ class JointSpec(TrainingStudy):
     """Seed of the sampler and of the quasi-random plan."""
     first_trials: int | None = Field(default=None, ge=1)
     """Number of search trials before the study was extended; the ids of its slots hold that number."""
-    workload: dict[str, Any] = Field(default={})
+    workload: Annotated[dict[str, Any], WORKLOAD_FLAG] = Field(default={})
     """Something to train instead of a pose network: `name` of the workload, and its own settings."""
 
     @field_validator("optimizers", *AXES)
@@ -143,8 +146,14 @@ class JointSpec(TrainingStudy):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """Names of the metrics that are maximised."""
-        return ("ap", "images_per_s") if self.objective == AP_AND_SPEED else ("ap",)
+        """Names of the metrics that are searched for: the score, and the speed."""
+        score = self.measure.column
+        return (score, "images_per_s") if self.objective == AP_AND_SPEED else (score,)
+
+    @property
+    def measure(self) -> Measure:
+        """The score of what its trials train."""
+        return Measure.of(workload_of(self))
 
     def steps(self, batch_size: int) -> int | None:
         """Return the steps of a trial with this batch size; None if the budget is in seconds."""
@@ -152,7 +161,9 @@ class JointSpec(TrainingStudy):
 
     def length_text(self) -> str:
         """Return the budget of a trial in words."""
-        return f"{self.images:,} images" if self.images is not None else f"{self.seconds:g} s of training"
+        return (
+            f"{self.images:,} {self.measure.samples}" if self.images is not None else f"{self.seconds:g} s of training"
+        )
 
     def size_text(self) -> str:
         """Return the study in one line."""

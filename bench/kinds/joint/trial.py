@@ -23,6 +23,7 @@ from bench.trials import training
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, SEARCH
 from bench.trials.record import Record, make_record
+from bench.trials.scores import SELECT_SUFFIX
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import Status
 from bench.workloads import workload
@@ -48,8 +49,8 @@ def run_trial(
 ) -> Outcome:
     """Run one trial; a search trial that would need more memory or /dev/shm than there is becomes `skipped`.
 
-    A confirm trial (a pick on a fresh seed) is also scored on the select split (`ap_select`), by which the search
-    chose.
+    A confirm trial (a pick on a fresh seed) is also scored on the select split (`ap_select` of the score `ap`), by
+    which the search chose.
     """
     needs, why = predicted_needs(spec)
     if why and spec.phase == SEARCH:  # a pick has already run: a passing shortage must not stop it
@@ -58,8 +59,10 @@ def run_trial(
         )
         return Outcome(record, [])
 
+    on_select = f"{workload(spec.workload).score.name}{SELECT_SUFFIX}"
+
     def on_trained(trained: Trained) -> dict[str, float]:
-        return needs | ({"ap_select": trained.score_on(SELECT)} if spec.phase == CONFIRM else {})
+        return needs | ({on_select: trained.score_on(SELECT)} if spec.phase == CONFIRM else {})
 
     return training.run_trial(
         spec,
@@ -99,11 +102,14 @@ def _probe_once(loading: Workload, *, with_workers: bool) -> Probe | None:
 def optuna_values(record: Record, study: Study) -> OptunaValues:
     """Return a record's objective values and constraints for Optuna.
 
-    A trial without an AP above 0 counts as the worst, however fast. A confirm trial is marked as no part of the search,
-    so that it does not influence the sampler if the study is extended.
+    The score counts by how much it is better than chance; a trial that is not counts as the worst, however fast. A
+    confirm trial is marked as no part of the search, so that it does not influence the sampler of an extended study.
     """
     spec = JointSpec.from_identity(study, Path())
-    reached = record.metrics if record.status == Status.COMPLETE and record.metrics.get("ap", 0.0) > 0 else {}
+    measure = spec.measure
+    score = record.metrics.get(measure.column)
+    gain = measure.above_chance(score) if record.status == Status.COMPLETE and score is not None else 0.0
+    reached = {**record.metrics, measure.column: gain} if gain > 0 else {}
     constraints = {
         name.removeprefix(NEED_PREFIX): value - 1
         for name, value in record.metrics.items()

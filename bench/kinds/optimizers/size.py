@@ -242,6 +242,11 @@ class Size:
             return "" if score is None else f"{measure.name} {score:.{measure.decimals}f}"
         return ", ".join(filter(None, [*parts, line_ap_text(metrics)]))
 
+    def speed_text(self, metrics: Mapping[str, float]) -> str:
+        """Return the speed with its unit as text."""
+        speed = metrics.get("images_per_s")
+        return f"{speed:.1f} {self.measure.samples}/s" if speed else ""
+
     def trial_seconds(self, phase: str, done: Sequence[EndedTrial]) -> float | None:
         """Return the mean duration in seconds of a phase's trials; None while unknown.
 

@@ -10,7 +10,7 @@ from bench.kinds.optimizers.budget import STEP_BUDGET, TIME_BUDGET, settle_budge
 from bench.optimizers.weight_decay import FLAGS, METAVAR, WeightDecay
 from bench.settings.declarations import Declaration, Flag
 from bench.settings.layers import DEFAULT, Setting
-from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING
+from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING, WORKLOAD_FLAG
 from bench.trials.phases import SECOND, TUNE, Phase
 from bench.trials.score_names import LOSS_SCORE, ScoreName
 from bench.trials.study_base import TrainingStudy
@@ -119,7 +119,7 @@ class StudySpec(TrainingStudy):
     """Number of optimizers at the end of `optimizers` that were added later; their trials come after all others."""
     assume_spread: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.02], exclude=True)
     """Assumed standard deviation of the mean AP between tunings; only used to predict which gaps the study can find."""
-    workload: dict[str, Any] = Field(default={})
+    workload: Annotated[dict[str, Any], WORKLOAD_FLAG] = Field(default={})
     """Something to train instead of a pose network: `name` of the workload, and its own settings."""
 
     @field_validator("optimizers")

@@ -1,21 +1,20 @@
 """First screen of a joint study in words: the recommended configuration, its lines to paste, and how certain it is."""
 
 from bench.kinds.joint.analysis.claims import nothing_sentence
-from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
+from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR_BEST, Pick
 from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
-    ap_interval,
     configuration_words,
-    floor_text,
     loader_call,
+    near_text,
     noise_sentence,
-    share_text,
+    role_name,
 )
 from bench.report.cells import speed_text
 from bench.report.findings import Code
 from bench.report.python_call import python_call
 from bench.report.text import literal
-from bench.report.wording import ap_text, counted, enumerate_items
+from bench.report.wording import counted, enumerate_items
 
 NO_COMPARISON = (
     "This search tried optimizers unequally, so it cannot say which is better: `posebench study optimizers` can."
@@ -67,8 +66,8 @@ def metrics(results: JointResults) -> dict[str, float]:
         pick, fresh = results.picks[index], results.fresh[index]
         speed = fresh.images_per_s.estimate if results.all_confirmed else None
         named |= {
-            "ap": results.pick_ap(index),
-            "ap_report": fresh.ap.estimate if results.all_confirmed else None,
+            results.measure.column: results.pick_score(index),
+            f"{results.measure.column}_report": fresh.score.estimate if results.all_confirmed else None,
             "images_per_s": pick.images_per_s if speed is None else speed,
             "fresh_seeds": float(fresh.n if results.all_confirmed else 0),
         }
@@ -81,12 +80,14 @@ def _with_figures(results: JointResults, index: int) -> str:
     seeds = counted(fresh.n, "fresh seed") if results.all_confirmed else "one seed of the search"
     speed = fresh.images_per_s.estimate if results.all_confirmed else pick.images_per_s
     rate = speed_text(speed)
-    at = f" at {rate} images/s" if rate != "-" and not results.speed_is_noise else ""
-    return f"{configuration_words(pick.settings, results.names)}: AP {ap_text(results.pick_ap(index))} on {seeds}{at}"
+    measure = results.measure
+    at = f" at {rate} {measure.speed}" if rate != "-" and not results.speed_is_noise else ""
+    score = f"{measure.name} {measure.text(results.pick_score(index))}"
+    return f"{configuration_words(pick.settings, results.names)}: {score} on {seeds}{at}"
 
 
 def _others(results: JointResults, best: int) -> list[str]:
-    """Describe the picks that are faster at a price in AP; none if speeds are mostly noise."""
+    """Describe the picks that are faster at a price in score; none if speeds are mostly noise."""
     others = [index for index in results.roles_by_pick if index != best]
     if not others:
         return []
@@ -94,7 +95,8 @@ def _others(results: JointResults, best: int) -> list[str]:
         return ["Speeds are too noisy here to say which setting is faster."]
     sentences = []
     for index in others:
-        near = f"Faster, with an AP within {share_text(NEAR)} of it, is"
+        article = "an" if results.measure.name[0] in "aeiouA" else "a"
+        near = f"Faster, with {article} {results.measure.name} within {near_text(results.measure)} it, is"
         why = near if NEAR_BEST in results.roles_by_pick[index] else "If speed matters more, take"
         sentences.append(f"{why} {_with_figures(results, index)}.")
     return sentences
@@ -106,31 +108,37 @@ def _nothing_learned(results: JointResults) -> list[str]:
     if not none:
         return []
     if any(FASTEST in pick.roles for pick in none):
-        return [f"The fastest setting of the search learned nothing (AP under {floor_text(results.floor)})."]
-    return [f"The search's choice for {enumerate_items(list(none[0].roles))} learned nothing with fresh seeds."]
+        return [f"The fastest setting of the search learned nothing ({results.measure.below_floor})."]
+    roles = [role_name(role, results.measure) for role in none[0].roles]
+    return [f"The search's choice for {enumerate_items(roles)} learned nothing with fresh seeds."]
 
 
 def _confirmed(results: JointResults) -> list[str]:
-    """Say which trials the AP of the answer comes from."""
+    """Say which trials the score of the answer comes from."""
+    measure = results.measure
     index = results.picks_by_role[BEST_AP]
     pick, fresh = results.picks[index], results.fresh[index]
     trials = counted(len(results.complete), "complete trial")
     if not results.all_confirmed:
         return [
-            f"Not confirmed with fresh seeds yet: AP {ap_text(pick.ap)} is the best of {trials}, so it is optimistic.",
+            f"Not confirmed with fresh seeds yet: {measure.name} {measure.text(pick.score)} is the best of {trials}, "
+            "so it is optimistic.",
         ]
-    sides = "" if fresh.ap_select.low is None else f" {ap_interval(fresh.ap_select)}"
+    sides = "" if fresh.score_select.low is None else f" {measure.interval(fresh.score_select)}"
     single = " (spread unknown)" if fresh.n == 1 else ""
-    failed = f", {fresh.failed} of them without a result (AP 0)" if fresh.failed else ""
+    failed = f", {fresh.failed} of them without a result ({measure.failure_text})" if fresh.failed else ""
     planned = f" of {results.seeds}" if fresh.n < results.seeds else ""
     what = (
-        f"AP{sides} is a mean over {fresh.n}{planned} fresh seeds{failed}" if fresh.n > 1 else "AP is of one fresh seed"
+        f"{measure.title}{sides} is a mean over {fresh.n}{planned} fresh seeds{failed}"
+        if fresh.n > 1
+        else f"{measure.title} is of one fresh seed"
     )
-    flattered = ", so it was optimistic" if pick.ap > results.pick_ap(index) else ""
+    was_better = measure.above_chance(pick.score) > measure.above_chance(results.pick_score(index))
+    flattered = ", so it was optimistic" if was_better else ""
     return [
         f"{what}{single}, on the select split, by which the search chose. On the report split, not used to choose, "
-        f"it is {ap_interval(fresh.ap)}.",
-        *([f"The search saw {ap_text(pick.ap)}, the best of {trials}{flattered}."] if flattered else []),
+        f"it is {measure.interval(fresh.score)}.",
+        *([f"The search saw {measure.text(pick.score)}, the best of {trials}{flattered}."] if flattered else []),
     ]
 
 
@@ -143,9 +151,9 @@ def _untried(results: JointResults) -> list[str]:
 
 
 def _speed(results: JointResults) -> list[str]:
-    """Say how reliable the measured images/s are."""
+    """Say how reliable the measured speeds are."""
     if results.hosts > 1:
-        return [f"Trials ran on {results.hosts} machines: do not compare their images/s."]
+        return [f"Trials ran on {results.hosts} machines: do not compare their {results.measure.speed}."]
     shared = (
         [f"Up to {results.most_at_once} trials shared the machine, which slows each."] if results.shared_machine else []
     )

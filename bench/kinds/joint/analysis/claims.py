@@ -5,24 +5,22 @@ import pandas as pd
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, Confirmed, difference
 from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
-    ROLE_WORDS,
-    ap_cell,
-    ap_interval,
     configuration_text,
-    floor_text,
     noise_sentence,
+    role_words,
     speed_interval,
 )
 from bench.report.cells import speed_text
+from bench.report.measure import Measure
 from bench.report.text import literal
 from bench.report.unscored import needed_text
-from bench.report.wording import ap_text, counted, enumerate_items
+from bench.report.wording import counted, enumerate_items
 from bench.trials.needed_length import NeededLength
 from bench.trials.phases import SECOND
 from bench.trials.status import Status
 
 POOR = 0.5
-"""Share of the best AP below which the fastest configuration gets a warning."""
+"""Share of the best score's gain over chance below which the fastest configuration gets a warning."""
 NO_COMPARISON = (
     "This search cannot say which optimizer is better; `posebench study optimizers` compares tuned configurations "
     "on equal terms. Claims cover this network, data, machine and budget only."
@@ -47,18 +45,19 @@ def claims(results: JointResults) -> str:
 
 def nothing_sentence(results: JointResults) -> str:
     """Say why nothing is recommended."""
-    floor = f"AP {floor_text(results.floor)}, under which a run has learned nothing"
+    measure = results.measure
+    floor = f"{measure.name} {measure.floor_text}, {measure.side_of_floor} which a run has learned nothing"
     if not len(results.complete):
         return "Nothing to recommend: no search trial completed."
     if results.all_confirmed and all(each.failed == each.n for each in results.fresh):
         return (
-            "Nothing to recommend: no run with fresh seeds completed; the search saw AP "
-            f"{ap_text(results.picks[0].ap)}."
+            f"Nothing to recommend: no run with fresh seeds completed; the search saw {measure.name} "
+            f"{measure.text(results.picks[0].score)}."
         )
     if results.all_confirmed:
         return (
             f"Nothing to recommend: no pick reached {floor}, with fresh seeds; the search saw "
-            f"{ap_text(results.picks[0].ap)}."
+            f"{measure.text(results.picks[0].score)}."
         )
     if results.picks and any(each.n for each in results.fresh):
         return f"Nothing to recommend: no pick has reached {floor}, with the fresh seeds run so far."
@@ -80,37 +79,44 @@ def _longer(needed: NeededLength) -> str:
 def _roles(results: JointResults) -> list[str]:
     """Return a sentence with numbers for each pick that has a role."""
     sentences = []
-    best = results.pick_ap(results.picks_by_role[BEST_AP])
+    measure = results.measure
+    best = results.pick_score(results.picks_by_role[BEST_AP])
     for index, roles in results.roles_by_pick.items():
-        text = f"For {enumerate_items([ROLE_WORDS[role] for role in roles])}, take {_figures(results, index)}."
-        if FASTEST in roles and results.pick_ap(index) < POOR * best:
-            text += f" That speed costs AP: it is less than half of the highest, {ap_text(best)}."
+        text = f"For {enumerate_items([role_words(role, measure) for role in roles])}, take {_figures(results, index)}."
+        if FASTEST in roles and measure.above_chance(results.pick_score(index)) < POOR * measure.above_chance(best):
+            half = (
+                f"it is less than half of the {measure.best}"
+                if measure.is_ap
+                else f"over chance it gains less than half of what the {measure.best} gains"
+            )
+            text += f" That speed costs {measure.name}: {half}, {measure.text(best)}."
         sentences.append(text)
     return sentences
 
 
 def _figures(results: JointResults, index: int) -> str:
-    pick, fresh = results.picks[index], results.fresh[index]
+    pick, fresh, measure = results.picks[index], results.fresh[index], results.measure
     named = literal(configuration_text(pick.settings, results.names))
     if not fresh.n:
-        speed = "" if pd.isna(pick.images_per_s) else f" at {speed_text(pick.images_per_s)} images/s"
-        return f"{named}: AP {ap_text(pick.ap)}{speed} in one trial of the search"
+        speed = "" if pd.isna(pick.images_per_s) else f" at {speed_text(pick.images_per_s)} {measure.speed}"
+        return f"{named}: {measure.name} {measure.text(pick.score)}{speed} in one trial of the search"
     failed = f", {fresh.failed} of them without a result" if fresh.failed else ""
     return (
-        f"{named}: over {counted(fresh.n, 'fresh seed')}{failed} AP {ap_interval(fresh.ap_select)} on the select split "
-        f"(the search saw {ap_text(pick.ap)}) and {ap_interval(fresh.ap)} on the report split, at "
-        f"{speed_interval(fresh.images_per_s)} images/s (the search saw {speed_text(pick.images_per_s)})"
+        f"{named}: over {counted(fresh.n, 'fresh seed')}{failed} {measure.name} "
+        f"{measure.interval(fresh.score_select)} on the select split (the search saw {measure.text(pick.score)}) and "
+        f"{measure.interval(fresh.score)} on the report split, at {speed_interval(fresh.images_per_s)} {measure.speed} "
+        f"(the search saw {speed_text(pick.images_per_s)})"
     )
 
 
 def _changes(results: JointResults) -> list[str]:
     """Say where fresh seeds gave a role (such as the fastest) to another configuration than the search's choice."""
-    sentences = []
+    sentences, measure = [], results.measure
     for index, pick in enumerate(results.picks):
         lost: dict[int, list[str]] = {}
         for role in pick.roles:
             if results.picks_by_role[role] != index:
-                lost.setdefault(results.picks_by_role[role], []).append(ROLE_WORDS[role])
+                lost.setdefault(results.picks_by_role[role], []).append(role_words(role, measure))
         for winner, roles in lost.items():
             named = literal(configuration_text(pick.settings, results.names))
             if index in results.unlearned_picks:
@@ -120,33 +126,38 @@ def _changes(results: JointResults) -> list[str]:
                 )
                 continue
             sentences.append(
-                f"The search's choice for {enumerate_items(roles)} did not hold up with fresh seeds: {named} had AP "
-                f"{ap_text(pick.ap)} in the search and {ap_cell(results.fresh[index].ap_select.estimate)} with fresh "
-                f"seeds, at {speed_text(results.fresh[index].images_per_s.estimate)} "
-                f"images/s{_compared(results.fresh[winner], results.fresh[index])}."
+                f"The search's choice for {enumerate_items(roles)} did not hold up with fresh seeds: {named} had "
+                f"{measure.name} {measure.text(pick.score)} in the search and "
+                f"{measure.cell(results.fresh[index].score_select.estimate)} with fresh seeds, at "
+                f"{speed_text(results.fresh[index].images_per_s.estimate)} "
+                f"{measure.speed}{_compared(results.fresh[winner], results.fresh[index], measure)}."
             )
     return sentences
 
 
 def _unlearned(results: JointResults, index: int) -> str:
     """`does 136 images/s, but learned nothing with fresh seeds (AP 0.000, under 0.02)`."""
-    pick, fresh = results.picks[index], results.fresh[index]
+    pick, fresh, measure = results.picks[index], results.fresh[index], results.measure
     speed = pick.images_per_s if fresh.images_per_s.estimate is None else fresh.images_per_s.estimate
-    reached = pick.ap if fresh.ap_select.estimate is None else fresh.ap_select.estimate
-    where = "in the search" if fresh.ap_select.estimate is None else "with fresh seeds"
+    reached = pick.score if fresh.score_select.estimate is None else fresh.score_select.estimate
+    where = "in the search" if fresh.score_select.estimate is None else "with fresh seeds"
     return (
-        f"does {speed_text(speed)} images/s, but learned nothing {where} (AP {ap_text(reached)}, under "
-        f"{floor_text(results.floor)})"
+        f"does {speed_text(speed)} {measure.speed}, but learned nothing {where} "
+        f"({measure.name} {measure.text(reached)}, {measure.side_of_floor} {measure.floor_text})"
     )
 
 
-def _compared(winner: Confirmed, loser: Confirmed) -> str:
+def _compared(winner: Confirmed, loser: Confirmed, measure: Measure) -> str:
     gap = difference(winner, loser)
     if gap.estimate is None:
         return ""
-    ends = "" if gap.low is None or gap.high is None else f" [{gap.low:+.3f}, {gap.high:+.3f}]"
+    ends = (
+        ""
+        if gap.low is None or gap.high is None
+        else f" [{measure.difference(gap.low)}, {measure.difference(gap.high)}]"
+    )
     unsure = ", which may be chance" if gap.low is None or gap.high is None or gap.low <= 0 <= gap.high else ""
-    return f"; its replacement differs by {gap.estimate:+.3f}{ends} AP{unsure}"
+    return f"; its replacement differs by {measure.difference(gap.estimate)}{ends} {measure.name}{unsure}"
 
 
 def trust_sentences(results: JointResults) -> list[str]:
@@ -163,10 +174,13 @@ def trust_sentences(results: JointResults) -> list[str]:
         sentences.append(f"So far, {unfinished} of {counted(results.seeds, 'fresh seed')} have finished.")
     if results.hosts > 1:
         sentences.append(
-            f"Trials ran on {results.hosts} machines, whose images/s cannot be compared: rely on AP, not on speed."
+            f"Trials ran on {results.hosts} machines, whose {results.measure.speed} cannot be compared: rely on "
+            f"{results.measure.name}, not on speed."
         )
     elif results.shared_machine:
-        sentences.append("Images/s are those of a shared machine: compare them only with each other.")
+        sentences.append(
+            f"{results.measure.speed_subject} are those of a shared machine: compare them only with each other."
+        )
     if results.speed_is_noise and not results.single:
         sentences.append(noise_sentence(results))
     return sentences

@@ -1,4 +1,4 @@
-"""AP against images/s: the Pareto front, the picks, and the trials that learned nothing."""
+"""The score against speed: the Pareto front, the picks, and the trials that learned nothing."""
 
 import numpy as np
 import pandas as pd
@@ -6,14 +6,12 @@ import pandas as pd
 from bench.kinds.joint.analysis.picks import BEST_AP, settings_of
 from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
-    AP_LABEL,
-    SHORT_ROLES,
-    SPEED_LABEL,
-    ap_cell,
-    floor_text,
     hyperparameters_text,
     optimizer_text,
+    role_name,
+    score_label,
     short_roles,
+    speed_label,
 )
 from bench.kinds.joint.objectives import AXES
 from bench.report.cells import run_cell, speed_text
@@ -23,28 +21,34 @@ from bench.report.wording import counted
 from bench.trials.columns import numbers, rows_of
 
 CHART, FILE = "pareto.png", "front.csv"
-COLUMNS = ("AP", "images/s", "optimizer", "hyperparameters", *AXES, "trial")
+COLUMNS = ("optimizer", "hyperparameters", *AXES, "trial")
+"""Columns of the front's table after score and speed."""
 
 
 def front_chart(results: JointResults) -> Chart | None:
-    """Draw AP against images/s of the search trials, with the picks ringed and named; None if no trial learned."""
+    """Draw score against speed of the search trials, with the picks ringed and named; None if no trial learned."""
     shown = _measured(results)
-    learned = shown[numbers(shown["ap"]) >= results.floor]
+    learned = shown[results.learned(shown)]
     if not len(learned):
         return None
-    below = shown[numbers(shown["ap"]) < results.floor]
+    below = shown[~results.learned(shown)]
     series = [
         Series(
-            f"learned nothing (AP under {floor_text(results.floor)})",
-            *_coordinates(below),
+            f"learned nothing ({results.measure.below_floor})",
+            *_coordinates(results, below),
             Draw.FAINT,
         ),
-        *(Series(name, *_coordinates(own), Draw.POINTS, index) for name, index, own in results.by_optimizer(learned)),
+        *(
+            Series(name, *_coordinates(results, own), Draw.POINTS, index)
+            for name, index, own in results.by_optimizer(learned)
+        ),
     ]
     if len(results.front) and not results.single:
-        series.append(Series("front of the search", *_coordinates(results.front), Draw.FRONT))
+        series.append(Series("front of the search", *_coordinates(results, results.front), Draw.FRONT))
     series += _rings(results)
-    return Chart(CHART, _alt(results, shown, len(below)), [Plot(SPEED_LABEL, AP_LABEL, series)])
+    labels = speed_label(results.measure), score_label(results.measure)
+    plot = Plot(*labels, series, zero="y" if results.measure.is_ap else "")
+    return Chart(CHART, _alt(results, shown, len(below)), [plot])
 
 
 def front_caption(results: JointResults) -> str:
@@ -52,25 +56,36 @@ def front_caption(results: JointResults) -> str:
     lost = len(results.trials) - len(results.complete)
     missing = f"; {lost} without a result {'is' if lost == 1 else 'are'} left out" if lost else ""
     rings = "the mean of its fresh seeds" if results.all_confirmed else "a trial of the search"
-    front = "" if results.single else " The line is the front: along it, more AP costs speed."
+    front = "" if results.single else f" The line is the front: along it, {_better(results)} costs speed."
     return f"A point: one search trial, one seed{missing}. A ring: a pick, at {rings}.{front}"
 
 
+def _better(results: JointResults) -> str:
+    """`more AP`, or `a lower error`."""
+    measure = results.measure
+    return f"more {measure.name}" if measure.is_ap else f"a {measure.best.removesuffix('est')}er {measure.name}"
+
+
 def front_sections(results: JointResults) -> list[Section]:
-    """Return the section with the front's trials as a table; with AP alone, the scatter plot instead.
+    """Return the section with the front's trials as a table; with the score alone, the scatter plot instead.
 
     Empty without a trial to show.
     """
-    title = "AP and images/s"
+    measure = results.measure
+    title = f"{measure.name} and {measure.speed}"
     chart = front_chart(results) if results.single else None
     if results.single:
-        explanation = "The search was for AP alone, at equal training time: speed counts only where it raises AP."
+        verb = "raises" if measure.score.sign > 0 else "lowers"
+        explanation = (
+            f"The search was for {measure.name} alone, at equal training time: speed counts only where it {verb} "
+            f"{measure.name}."
+        )
         return [] if chart is None else [Section(title, [chart, f"{front_caption(results)} {explanation}"])]
     if not len(results.front):
         return []
     rows = [
         [
-            ap_cell(row["ap"]),
+            measure.cell(row[measure.column]),
             speed_text(row["images_per_s"]),
             results.names[str(row["optimizer"])],
             hyperparameters_text(settings_of(row)),
@@ -80,28 +95,29 @@ def front_sections(results: JointResults) -> list[Section]:
         for row in rows_of(results.front)
     ]
     parts: list[Part] = [
-        "No trial beats one of these in both AP and images/s; trials that learned nothing (AP under "
-        f"{floor_text(results.floor)}) are left out. Each is one seed, so close points may differ by chance.",
-        Table(COLUMNS, rows),
+        f"No trial beats one of these in both {measure.name} and {measure.speed}; trials that learned nothing "
+        f"({measure.below_floor}) are left out. Each is one seed, so close points may differ by chance.",
+        Table((measure.name, measure.speed, *COLUMNS), rows),
         f"*Trial*: its number in the search, and its shortened MLflow run id. Unrounded: {linked(FILE)}.",
     ]
-    return [Section("The front of AP and images/s", parts)]
+    return [Section(f"The front of {measure.name} and {measure.speed}", parts)]
 
 
 def front_frame(results: JointResults) -> pd.DataFrame:
     """Return the front as a table, unrounded."""
-    columns = ["number", "trial_id", "run_id", "ap", "images_per_s", "optimizer", "hyperparameters"]
+    columns = ["number", "trial_id", "run_id", results.measure.column, "images_per_s", "optimizer", "hyperparameters"]
     return results.full_front[[*columns, *AXES, "learned"]]
 
 
 def _measured(results: JointResults) -> pd.DataFrame:
     complete = results.complete
-    known: np.ndarray = np.isfinite(numbers(complete["ap"])) & np.isfinite(numbers(complete["images_per_s"]))
-    return complete[known].reset_index(drop=True)
+    measured = numbers(complete[results.measure.column]), numbers(complete["images_per_s"])
+    known: np.ndarray = np.isfinite(np.vstack(measured)).all(axis=0)
+    return complete.loc[known].reset_index(drop=True)
 
 
-def _coordinates(trials: pd.DataFrame) -> tuple[list[float], list[float]]:
-    return numbers(trials["images_per_s"]).tolist(), numbers(trials["ap"]).tolist()
+def _coordinates(results: JointResults, trials: pd.DataFrame) -> tuple[list[float], list[float]]:
+    return numbers(trials["images_per_s"]).tolist(), numbers(trials[results.measure.column]).tolist()
 
 
 def _rings(results: JointResults) -> list[Series]:
@@ -114,12 +130,11 @@ def _rings(results: JointResults) -> list[Series]:
         speed = fresh.images_per_s.estimate if results.all_confirmed else pick.images_per_s
         if speed is None or not np.isfinite(speed):
             continue
-        positions.append((speed, results.pick_ap(index)))
+        positions.append((speed, results.pick_score(index)))
         names.append(f"{_role(results, roles)}:\n{optimizer_text(pick.settings, results.names)}")
         if results.all_confirmed:
-            marks.append(
-                Series("", [speed], [results.pick_ap(index)], Draw.POINTS, order.get(str(pick.settings["optimizer"])))
-            )
+            colour = order.get(str(pick.settings["optimizer"]))
+            marks.append(Series("", [speed], [results.pick_score(index)], Draw.POINTS, colour))
     if not positions:
         return []
     label = "pick, mean of its fresh seeds" if results.all_confirmed else "pick of the search"
@@ -132,15 +147,16 @@ def _role(results: JointResults, roles: list[str]) -> str:
     if len(results.roles_by_pick) == 1:
         return "recommended"
     if results.speed_is_noise:
-        return SHORT_ROLES[BEST_AP] if BEST_AP in roles else "measured faster"
-    return short_roles(roles)
+        return role_name(BEST_AP, results.measure) if BEST_AP in roles else "measured faster"
+    return short_roles(roles, results.measure)
 
 
 def _alt(results: JointResults, shown: pd.DataFrame, below: int) -> str:
     points = [
         f"{_role(results, roles)}: {optimizer_text(results.picks[index].settings, results.names)}, "
-        f"AP {ap_cell(results.pick_ap(index))}"
+        f"{results.measure.name} {results.measure.cell(results.pick_score(index))}"
         for index, roles in results.roles_by_pick.items()
     ]
     none = f", {below} of which learned nothing" if below else ""
-    return f"AP against images per second of {counted(len(shown), 'search trial')}{none}. " + "; ".join(points)
+    what = f"{results.measure.title} against {results.measure.samples} per second"
+    return f"{what} of {counted(len(shown), 'search trial')}{none}. " + "; ".join(points)

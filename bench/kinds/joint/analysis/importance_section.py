@@ -11,9 +11,13 @@ from bench.report.wording import counted, enumerate_items
 from bench.trials.columns import rows_of
 
 CHART, FILE = "importances.png", "importances.csv"
-OBJECTIVES = {"ap": "AP", "images_per_s": "images/s"}
 ALL = "all"
 """Scope of the parameters that all trials share."""
+
+
+def _objectives(results: JointResults) -> dict[str, str]:
+    """Return the names of the objectives in words, by column."""
+    return {results.measure.column: results.measure.name, "images_per_s": results.measure.speed}
 
 
 def decided_section(results: JointResults) -> list[Section]:
@@ -51,7 +55,7 @@ def _usable(results: JointResults) -> pd.DataFrame:
     frame = results.importances
     if not len(frame):
         return frame
-    searched = ["ap"] if results.single else [*OBJECTIVES]
+    searched = [results.measure.column] if results.single else [*_objectives(results)]
     return frame[frame["importance"].notna() & frame["objective"].isin(searched)]
 
 
@@ -64,7 +68,11 @@ def _chart(results: JointResults, usable: pd.DataFrame) -> Chart:
         Bars(
             "importance (share of 1)",
             list(dict.fromkeys(own["parameter"])),
-            [_bars(own, objective) for objective in OBJECTIVES if (own["objective"] == objective).any()],
+            [
+                _bars(own, objective, text)
+                for objective, text in _objectives(results).items()
+                if (own["objective"] == objective).any()
+            ],
             title=_scope_title(results, scope, own),
             faint_label="pale: chance gives as much",
         )
@@ -84,18 +92,18 @@ def _scope_title(results: JointResults, scope: str, own: pd.DataFrame) -> str:
     return f"{named} ({counted(int(own['n'].max()), 'trial')})"
 
 
-def _bars(own: pd.DataFrame, objective: str) -> BarSeries:
+def _bars(own: pd.DataFrame, objective: str, text: str) -> BarSeries:
     rows = own[own["objective"] == objective].set_index("parameter")
     names = list(dict.fromkeys(own["parameter"]))
     values = [float(rows["importance"].get(name, np.nan)) for name in names]
     faint = [not (rows["importance"].get(name, np.nan) > rows["chance"].get(name, np.nan)) for name in names]
-    return BarSeries(OBJECTIVES[objective], values, faint)
+    return BarSeries(text, values, faint)
 
 
 def _decided(results: JointResults, usable: pd.DataFrame) -> list[str]:
     """Return a sentence that names the parameters above chance for each objective."""
     sentences = []
-    for objective, text in OBJECTIVES.items():
+    for objective, text in _objectives(results).items():
         own = usable[usable["objective"] == objective]
         if not len(own):
             continue

@@ -11,14 +11,12 @@ from bench.kinds.joint.analysis.picks import BEST_AP, Pick
 from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import (
     NOT_KNOWN,
-    ROLE_WORDS,
-    ap_cell,
-    ap_interval,
     configuration_text,
-    floor_text,
     loader_call,
     range_cell,
     rate_of,
+    role_name,
+    role_words,
     short_roles,
     speed_interval,
 )
@@ -26,27 +24,17 @@ from bench.report.cells import speed_text
 from bench.report.findings import Part, Section, Table
 from bench.report.prose import linked
 from bench.report.text import literal
-from bench.report.wording import ap_text, enumerate_items, in_one_line, value_text
+from bench.report.wording import enumerate_items, in_one_line, value_text
 from bench.statistics.intervals import Interval
 
 FILE = "picks.csv"
-WIDE_COLUMNS = (
-    "pick",
-    "configuration",
-    "AP searched",
-    "AP fresh [95 %]",
-    "n",
-    "AP reported [95 %]",
-    "images/s searched",
-    "images/s fresh [95 %]",
-)
 
 
 def main_parts(results: JointResults) -> list[Part]:
     """Return the table of recommended configurations and how to read it."""
     if not results.roles_by_pick:
         return []
-    fresh = "AP: mean over fresh seeds on the select split. " if results.all_confirmed else ""
+    fresh = f"{results.measure.title}: mean over fresh seeds on the select split. " if results.all_confirmed else ""
     read = f"{fresh}In the search: one trial, on the same split. Unrounded: {linked(FILE)}.{_beginning(results)}"
     return [_main_table(results), read]
 
@@ -65,7 +53,7 @@ def other_sections(results: JointResults) -> list[Section]:
     """Return a section with the lines to paste for each further recommendation."""
     best = results.picks_by_role.get(BEST_AP)
     return [
-        Section(f"To paste: {short_roles(roles)}", paste(results, index))
+        Section(f"To paste: {short_roles(roles, results.measure)}", paste(results, index))
         for index, roles in results.roles_by_pick.items()
         if index != best
     ]
@@ -84,10 +72,11 @@ def appendix_section(results: JointResults) -> Section:
     if results.asked_to_pin and not results.pinned:
         parts.append("Without an accelerator `pin_memory` does nothing, so no line sets it.")
     parts.append(
-        f"*Searched*: one trial of {results.length}; its AP, on the select split, is the best of many, so it is "
-        "optimistic. *Fresh*: means over n other seeds, trained as long, on the same split. *Reported*: the same "
-        "networks on the report split, which was not used to choose. A fresh trial that did not complete counts as "
-        f"AP 0. Unrounded: {linked(FILE)}."
+        f"*Searched*: one trial of {results.length}; its {results.measure.name}, on the select split, is the best "
+        "of many, so it is optimistic. *Fresh*: means over n other seeds, trained as long, on the same split. "
+        "*Reported*: the same networks on the report split, which was not used to choose. A fresh trial that did not "
+        "complete counts as "
+        f"{results.measure.failure_text}. Unrounded: {linked(FILE)}."
     )
     return Section(title, parts)
 
@@ -95,6 +84,8 @@ def appendix_section(results: JointResults) -> Section:
 def _main_table(results: JointResults) -> Table:
     """Return a table with a column for each recommendation: narrow enough for terminals and telephones."""
     picks = [(results.picks[index], results.fresh[index]) for index in results.roles_by_pick]
+
+    measure = results.measure
 
     def row(name: str, cell: Callable[[Pick], str]) -> list[str]:
         return [name, *(cell(pick) for pick, _ in picks)]
@@ -110,18 +101,18 @@ def _main_table(results: JointResults) -> Table:
         speeds = [fresh.images_per_s for _, fresh in picks]
         rows += [
             ["fresh seeds", *(str(fresh.n) for _, fresh in picks)],
-            ["AP", *(ap_cell(fresh.ap_select.estimate) for _, fresh in picks)],
-            *_range_row("AP, 95 %", [fresh.ap_select for _, fresh in picks], ap_text),
-            ["AP, report split", *(ap_cell(fresh.ap.estimate) for _, fresh in picks)],
-            ["images/s", *(speed_text(speed.estimate) for speed in speeds)],
-            *_range_row("images/s, 95 %", speeds, speed_text),
+            [measure.name, *(measure.cell(fresh.score_select.estimate) for _, fresh in picks)],
+            *_range_row(f"{measure.name}, 95 %", [fresh.score_select for _, fresh in picks], measure.text),
+            [f"{measure.name}, report split", *(measure.cell(fresh.score.estimate) for _, fresh in picks)],
+            [measure.speed, *(speed_text(speed.estimate) for speed in speeds)],
+            *_range_row(f"{measure.speed}, 95 %", speeds, speed_text),
         ]
     rows += [
-        row("AP in the search", lambda pick: ap_text(pick.ap)),
-        row("images/s there", lambda pick: speed_text(pick.images_per_s)),
+        row(f"{measure.name} in the search", lambda pick: measure.text(pick.score)),
+        row(f"{measure.speed} there", lambda pick: speed_text(pick.images_per_s)),
     ]
     heads = (
-        [short_roles(roles) for roles in results.roles_by_pick.values()]
+        [short_roles(roles, measure) for roles in results.roles_by_pick.values()]
         if len(results.roles_by_pick) > 1
         else ["recommended"]
     )
@@ -141,8 +132,8 @@ def _range_row(name: str, intervals: list[Interval], text: Callable[[float], str
 def _not_recommended(results: JointResults, index: int, pick: Pick) -> str:
     named = literal(configuration_text(pick.settings, results.names))
     if index in results.unlearned_picks:
-        return f"Not recommended, it learned nothing (AP under {floor_text(results.floor)}): {named}"
-    return f"No longer {enumerate_items([ROLE_WORDS[role] for role in pick.roles])}: {named}"
+        return f"Not recommended, it learned nothing ({results.measure.below_floor}): {named}"
+    return f"No longer {enumerate_items([role_words(role, results.measure) for role in pick.roles])}: {named}"
 
 
 def _lines(results: JointResults, pick: Pick) -> dict[str, str]:
@@ -156,36 +147,47 @@ def _lines(results: JointResults, pick: Pick) -> dict[str, str]:
 
 def _wide_table(results: JointResults) -> Table:
     """Return a table with a row for each pick: results in the search and on fresh seeds."""
+    measure = results.measure
+    columns = (
+        "pick",
+        "configuration",
+        f"{measure.name} searched",
+        f"{measure.name} fresh [95 %]",
+        "n",
+        f"{measure.name} reported [95 %]",
+        f"{measure.speed} searched",
+        f"{measure.speed} fresh [95 %]",
+    )
     rows = [
         [
-            enumerate_items(list(pick.roles)),
+            enumerate_items([role_name(role, measure) for role in pick.roles]),
             configuration_text(pick.settings, results.names),
-            ap_text(pick.ap),
-            ap_interval(fresh.ap_select),
+            measure.text(pick.score),
+            measure.interval(fresh.score_select),
             str(fresh.n),
-            ap_interval(fresh.ap),
+            measure.interval(fresh.score),
             speed_text(pick.images_per_s),
             speed_interval(fresh.images_per_s),
         ]
         for pick, fresh in zip(results.picks, results.fresh, strict=True)
     ]
-    return Table(WIDE_COLUMNS, rows)
+    return Table(columns, rows)
 
 
 def pick_documents(results: JointResults) -> list[dict[str, Any]]:
     """Return the picks for the JSON document, with results in the search and on fresh seeds."""
     return [
         {
-            "roles": list(pick.roles),
+            "roles": [role_name(role, results.measure) for role in pick.roles],
             "settings": pick.settings,
             "trial_id": pick.trial_id,
             "run_id": pick.run_id,
-            "searched": {"ap": pick.ap, "images_per_s": pick.images_per_s},
+            "searched": {**score_fields(results, pick.score), "images_per_s": pick.images_per_s},
             "fresh": {
                 "n": fresh.n,
                 "failed": fresh.failed,
-                "ap_select": _ends(fresh.ap_select),
-                "ap": _ends(fresh.ap),
+                **score_fields(results, _ends(fresh.score_select), "_select"),
+                **score_fields(results, _ends(fresh.score)),
                 "images_per_s": _ends(fresh.images_per_s),
             },
             "learned": index not in results.unlearned_picks,
@@ -195,23 +197,33 @@ def pick_documents(results: JointResults) -> list[dict[str, Any]]:
     ]
 
 
+def score_fields(results: JointResults, value: Any, suffix: str = "") -> dict[str, Any]:
+    """Return a value of the score for the JSON document: as `score` in every study, and as `ap`, None if it is none."""
+    return {f"ap{suffix}": value if results.measure.is_ap else None, f"score{suffix}": value}
+
+
 def picks_frame(results: JointResults) -> pd.DataFrame:
     """Return the picks as a table, unrounded."""
-    rows = []
+    rows, name = [], results.measure.column
     for pick, fresh in zip(results.picks, results.fresh, strict=True):
         row: dict[str, object] = {
-            "roles": "; ".join(pick.roles),
+            "roles": "; ".join(role_name(role, results.measure) for role in pick.roles),
             "trial_id": pick.trial_id,
             "settings": json.dumps(pick.settings),
         }
         row |= {
-            "searched_ap": pick.ap,
+            f"searched_{name}": pick.score,
             "searched_images_per_s": pick.images_per_s,
             "n": fresh.n,
             "failed": fresh.failed,
         }
-        for name, each in (("ap_select", fresh.ap_select), ("ap", fresh.ap), ("images_per_s", fresh.images_per_s)):
-            row |= {f"fresh_{name}": each.estimate, f"fresh_{name}_low": each.low, f"fresh_{name}_high": each.high}
+        measured = {f"{name}_select": fresh.score_select, name: fresh.score, "images_per_s": fresh.images_per_s}
+        for column, each in measured.items():
+            row |= {
+                f"fresh_{column}": each.estimate,
+                f"fresh_{column}_low": each.low,
+                f"fresh_{column}_high": each.high,
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -223,7 +235,7 @@ def recommended_documents(results: JointResults) -> list[dict[str, Any]]:
         pick = results.picks[index]
         documents.append(
             {
-                "role": role,
+                "role": role_name(role, results.measure),
                 "settings": pick.settings,
                 "trial_id": pick.trial_id,
                 "confirmed": results.all_confirmed,

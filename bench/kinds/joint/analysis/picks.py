@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.joint.objectives import AP_AT_TIME, AXES
+from bench.report.measure import AP, Measure
 from bench.statistics.intervals import Interval, mean_interval, paired_interval, unpaired_interval
 from bench.trials.columns import numbers, rows_of
 from bench.trials.phases import CONFIRM, SEARCH
-from bench.trials.scores import score
 from bench.trials.status import Status
 
 NEAR = 0.02
-"""Share of the best AP by which an AP may be lower and still count as near it."""
+"""Share of the best score's gain over chance by which another may be lower and still count as near it."""
 BEST_AP, NEAR_BEST, FASTEST = "best AP", f"fastest within {100 * NEAR:.0f} % of it", "fastest"
 COLUMNS = (
     "trial_id",
@@ -34,13 +34,11 @@ COLUMNS = (
     "size",
     "device",
     "concurrent_trials",
-    "ap",
-    "ap_select",
     "images_per_s",
     "train_seconds",
     "steps_done",
 )
-"""Columns that are read from records; a missing one counts as unknown for all trials."""
+"""Columns that are read from records, with those of the score; a missing one counts as unknown for all trials."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Pick:
         settings: The configuration as a flat dict: optimizer, its hyperparameters, num_workers, pin_memory, batch_size.
         trial_id: Id of the search trial.
         run_id: Id of its MLflow run.
-        ap: AP of the search trial on the select split.
+        score: Score of the search trial on the select split.
         images_per_s: Speed of the search trial; NaN where it was not measured.
         pinned: Whether pinned memory had an effect.
     """
@@ -63,29 +61,29 @@ class Pick:
     settings: dict[str, Any]
     trial_id: str
     run_id: str
-    ap: float
+    score: float
     images_per_s: float
     pinned: bool
 
 
 @dataclass(frozen=True)
 class Confirmed:
-    """Results of a pick's confirm trials; a trial that did not complete counts as AP 0.
+    """Results of a pick's confirm trials; a trial that did not complete has the score of a failure.
 
     Attributes:
         n: Number of confirm trials recorded.
         failed: Number of those that did not complete.
-        ap_select: AP on the select split, by which the search chose, so that it can be compared with the search
+        score_select: Score on the select split, by which the search chose, so that it can be compared with the search
             trial's.
-        ap: AP on the report split, by which nothing was chosen.
+        score: Score on the report split, by which nothing was chosen.
         images_per_s: Speed of the complete trials.
-        by_seed: ``ap_select`` by seed.
+        by_seed: ``score_select`` by seed.
     """
 
     n: int
     failed: int
-    ap_select: Interval
-    ap: Interval
+    score_select: Interval
+    score: Interval
     images_per_s: Interval
     by_seed: dict[int, float]
 
@@ -110,19 +108,22 @@ def settings_of(record: Any) -> dict[str, Any]:
     }
 
 
-def search_trials(records: pd.DataFrame) -> pd.DataFrame:
+def search_trials(records: pd.DataFrame, measure: Measure = AP) -> pd.DataFrame:
     """Return the search trials in the order in which they were asked, with all of `COLUMNS`."""
-    own = _of_phase(records, SEARCH)
+    own = _of_phase(records, SEARCH, measure)
     return own.sort_values(["index", "trial_id"], kind="stable", ignore_index=True)
 
 
-def objective_values(trials: pd.DataFrame, objective: str) -> np.ndarray:
-    """Return the values that the search maximised, (trials, 1 or 2): AP, and images/s unless AP alone is searched.
+def objective_values(trials: pd.DataFrame, objective: str, measure: Measure = AP) -> np.ndarray:
+    """Return the values that the search maximised, (trials, 1 or 2): the score's gain over chance (of AP, the AP), and
+    images/s unless the score alone is searched.
 
-    A row is NaN if the trial did not complete or has AP 0: speed without any AP is not worth choosing.
+    A row is NaN if the trial did not complete or is no better than chance: its speed is not worth choosing.
     """
-    names = ["ap"] if objective == AP_AT_TIME else ["ap", "images_per_s"]
-    values = np.column_stack([numbers(trials[name]) for name in names]).reshape(len(trials), len(names))
+    speeds = [] if objective == AP_AT_TIME else [numbers(trials["images_per_s"])]
+    values = np.column_stack([measure.above_chance(numbers(trials[measure.column])), *speeds]).reshape(
+        len(trials), 1 + len(speeds)
+    )
     usable = (
         (trials["status"] == Status.COMPLETE).to_numpy(bool)
         & np.isfinite(values).all(axis=1)
@@ -131,96 +132,98 @@ def objective_values(trials: pd.DataFrame, objective: str) -> np.ndarray:
     return np.where(usable[:, None], values, np.nan)
 
 
-def picks(records: pd.DataFrame, objective: str) -> list[Pick]:
-    """Choose the configurations to confirm, by the search's AP on the select split and speed.
+def picks(records: pd.DataFrame, objective: str, measure: Measure = AP) -> list[Pick]:
+    """Choose the configurations to confirm, by the search's score on the select split and speed.
 
-    `BEST_AP`: the highest AP. `NEAR_BEST`: the highest images/s of those whose AP is at least 98 % of the best.
-    `FASTEST`: the highest images/s. Ties go to the better one in the other objective, then to the earlier trial. With
-    AP at equal time only `BEST_AP`.
+    `BEST_AP`: the best score. `NEAR_BEST`: the highest images/s of those whose gain over chance is at least 98 % of
+    the best. `FASTEST`: the highest images/s. Ties go to the better one in the other objective, then to the earlier
+    trial. With the score at equal time only `BEST_AP`.
 
     Args:
         records: A row for each trial, confirm trials included; see `COLUMNS`.
         objective: `AP_AND_SPEED` or `AP_AT_TIME`.
+        measure: The score.
 
     Returns:
         One pick for each configuration, in the order of the roles, with all its roles and the trial of the first. Empty
-        where no search trial is complete with an AP above 0 (and, with two objectives, a speed).
+        where no search trial is complete and better than chance (and, with two objectives, has a speed).
     """
-    trials = search_trials(records)
-    values = objective_values(trials, objective)
+    trials = search_trials(records, measure)
+    values = objective_values(trials, objective, measure)
     rows = np.flatnonzero(np.isfinite(values[:, 0]))
     if not len(rows):
         return []
-    ap, speed = values[:, 0], values[:, -1]
-    chosen = {BEST_AP: _best(rows, ap, speed)}
+    gain, speed = values[:, 0], values[:, -1]
+    chosen = {BEST_AP: _best(rows, gain, speed)}
     if objective != AP_AT_TIME:
-        near = rows[ap[rows] >= (1 - NEAR) * ap[chosen[BEST_AP]]]
-        chosen |= {NEAR_BEST: _best(near, speed, ap), FASTEST: _best(rows, speed, ap)}
+        near = rows[gain[rows] >= (1 - NEAR) * gain[chosen[BEST_AP]]]
+        chosen |= {NEAR_BEST: _best(near, speed, gain), FASTEST: _best(rows, speed, gain)}
     keys = {row: configuration_key(trials.iloc[row].to_dict()) for row in chosen.values()}
     roles: dict[str, list[str]] = {}
     for role, row in chosen.items():
         roles.setdefault(keys[row], []).append(role)
     first = {key: row for row, key in reversed(keys.items())}
-    return [_pick(trials.iloc[first[key]], tuple(own)) for key, own in roles.items()]
+    return [_pick(trials.iloc[first[key]], tuple(own), measure) for key, own in roles.items()]
 
 
-def confirmed(records: pd.DataFrame, pick: Pick) -> Confirmed:
+def confirmed(records: pd.DataFrame, pick: Pick, measure: Measure = AP) -> Confirmed:
     """Summarise the confirm trials of a pick's configuration."""
-    trials = _of_phase(records, CONFIRM)
+    trials = _of_phase(records, CONFIRM, measure)
     same = [configuration_key(row) == pick.key for row in rows_of(trials)]
     own = trials[np.array(same, dtype=bool)].sort_values("seed", kind="stable")
     complete = (own["status"] == Status.COMPLETE).to_numpy(bool)
     speeds = numbers(own["images_per_s"])[complete]
-    on_select = score(own, "ap_select").to_numpy()
+    on_select = measure.counted(own, measure.select_column)
     return Confirmed(
         n=len(own),
         failed=int((~complete).sum()),
-        ap_select=mean_interval(on_select).clipped_to_ap(),
-        ap=mean_interval(score(own).to_numpy()).clipped_to_ap(),
-        images_per_s=mean_interval(speeds[np.isfinite(speeds)]),
-        by_seed={int(seed): float(ap) for seed, ap in zip(own["seed"], on_select, strict=True)},
+        score_select=measure.clipped(mean_interval(on_select)),
+        score=measure.clipped(mean_interval(measure.counted(own, measure.column))),
+        images_per_s=mean_interval(speeds[np.isfinite(speeds)]).clipped(0.0, np.inf),
+        by_seed={int(seed): float(value) for seed, value in zip(own["seed"], on_select, strict=True)},
     )
 
 
 def completed_confirm(records: pd.DataFrame, key: str) -> dict[int, dict[str, Any]]:
     """Return the complete confirm trials of a configuration, by seed; ``key``: from `configuration_key`."""
-    trials = rows_of(_of_phase(records, CONFIRM).sort_values("seed", kind="stable"))
+    trials = rows_of(_of_phase(records, CONFIRM, AP).sort_values("seed", kind="stable"))
     own = (row for row in trials if row["status"] == Status.COMPLETE and configuration_key(row) == key)
     return {int(row["seed"]): row for row in own}
 
 
-def learned(pick: Pick, fresh: Confirmed, floor: float) -> bool:
-    """Return whether a pick's AP reached the floor, on fresh seeds or, without confirm trials, in the search."""
-    reached = pick.ap if fresh.ap_select.estimate is None else fresh.ap_select.estimate
-    return reached >= floor
+def learned(pick: Pick, fresh: Confirmed, measure: Measure) -> bool:
+    """Return whether a pick's score reached the floor, on fresh seeds or, without confirm trials, in the search."""
+    reached = pick.score if fresh.score_select.estimate is None else fresh.score_select.estimate
+    return measure.has_learned(reached)
 
 
-def picks_by_role(candidates: Sequence[Pick], fresh: Sequence[Confirmed], floor: float) -> dict[str, int]:
+def picks_by_role(candidates: Sequence[Pick], fresh: Sequence[Confirmed], measure: Measure = AP) -> dict[str, int]:
     """Return the index of the pick that each role belongs to, judged by fresh seeds on the select split.
 
     A role stays with the search's choice unless all picks were confirmed. A pick that learned nothing (see `learned`)
     has no role: its roles pass to the best of the others. Empty if none learned.
     """
     roles = {role: index for index, pick in enumerate(candidates) for role in pick.roles}
-    rows = np.flatnonzero([learned(*each, floor) for each in zip(candidates, fresh, strict=True)])
+    rows = np.flatnonzero([learned(*each, measure) for each in zip(candidates, fresh, strict=True)])
     if not len(rows):
         return {}
     confirmed_all = all(each.n for each in fresh)
     if confirmed_all:
-        ap = np.array([each.ap_select.estimate or 0.0 for each in fresh])
+        means = [each.score_select.estimate for each in fresh]
+        gain = np.array([0.0 if mean is None else measure.above_chance(mean) for mean in means])
         speed = np.array([each.images_per_s.estimate or 0.0 for each in fresh])
     else:
-        ap = np.array([pick.ap for pick in candidates])
+        gain = np.array([measure.above_chance(pick.score) for pick in candidates])
         speed = np.nan_to_num([pick.images_per_s for pick in candidates], nan=0.0)
-    best = _best(rows, ap, speed)
-    near = rows[ap[rows] >= (1 - NEAR) * ap[best]]
-    now = {BEST_AP: best, NEAR_BEST: _best(near, speed, ap), FASTEST: _best(rows, speed, ap)}
+    best = _best(rows, gain, speed)
+    near = rows[gain[rows] >= (1 - NEAR) * gain[best]]
+    now = {BEST_AP: best, NEAR_BEST: _best(near, speed, gain), FASTEST: _best(rows, speed, gain)}
     stays = set() if confirmed_all else set(rows.tolist())
     return {role: roles[role] if roles[role] in stays else now[role] for role in now if role in roles}
 
 
 def difference(one: Confirmed, other: Confirmed) -> Interval:
-    """Return the difference in AP on the select split, one minus the other: paired if both ran the same seeds."""
+    """Return the difference in score on the select split, one minus the other: paired if both ran the same seeds."""
     if one.by_seed.keys() == other.by_seed.keys():
         return paired_interval([one.by_seed[seed] - other.by_seed[seed] for seed in one.by_seed])
     return unpaired_interval(list(one.by_seed.values()), list(other.by_seed.values()))
@@ -231,20 +234,20 @@ def _best(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> int:
     return int(max(rows, key=lambda row: (first[row], second[row], -row)))
 
 
-def _pick(row: pd.Series, roles: tuple[str, ...]) -> Pick:
+def _pick(row: pd.Series, roles: tuple[str, ...], measure: Measure) -> Pick:
     return Pick(
         roles=roles,
         key=configuration_key(row),
         settings=settings_of(row),
         trial_id=str(row["trial_id"]),
         run_id=str(row["run_id"]) if isinstance(row["run_id"], str) else "",
-        ap=float(row["ap"]),
+        score=float(row[measure.column]),
         images_per_s=float(numbers(pd.Series([row["images_per_s"]]))[0]),
         pinned=bool(pd.notna(row["effective_pin_memory"]) and row["effective_pin_memory"]),
     )
 
 
-def _of_phase(records: pd.DataFrame, phase: str) -> pd.DataFrame:
-    missing = [name for name in COLUMNS if name not in records]
+def _of_phase(records: pd.DataFrame, phase: str, measure: Measure) -> pd.DataFrame:
+    missing = [name for name in (*COLUMNS, measure.column, measure.select_column) if name not in records]
     frame = records.assign(**dict.fromkeys(missing, float("nan")))
     return frame[frame["phase"] == phase].reset_index(drop=True)

@@ -19,6 +19,7 @@ from bench.kinds.joint.analysis.picks import (
     search_trials,
 )
 from bench.kinds.joint.objectives import AP_AT_TIME, AXES
+from bench.report.measure import Measure
 from bench.report.names import short_names
 from bench.statistics.pareto import hypervolume_history, on_front
 from bench.statistics.repeats import Repeats, repeats
@@ -51,7 +52,7 @@ class JointResults:
     data: str
     loader: Mapping[str, Any]
     hosts: int
-    floor: float
+    measure: Measure
     train_commands: Mapping[str, str]
     train_notes: Mapping[str, str]
     beginning: str
@@ -59,7 +60,7 @@ class JointResults:
 
     @property
     def single(self) -> bool:
-        """Whether AP alone was maximised."""
+        """Whether the score alone was searched."""
         return self.objective == AP_AT_TIME
 
     @cached_property
@@ -70,7 +71,7 @@ class JointResults:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """Search trials that have ended; ``number`` is their position in the plan, from 1."""
-        trials = search_trials(self.records)
+        trials = search_trials(self.records, self.measure)
         return trials.assign(number=trials["index"].astype(int) + 1)
 
     @cached_property
@@ -87,48 +88,53 @@ class JointResults:
     @cached_property
     def learned_objectives(self) -> np.ndarray:
         """Objective values (trials, 1 or 2) of trials at or above the floor; NaN for the others."""
-        values = objective_values(self.trials, self.objective)
-        enough = numbers(self.trials["ap"]) >= self.floor
-        return np.where(enough[:, None], values, np.nan)
+        values = objective_values(self.trials, self.objective, self.measure)
+        return np.where(self.learned(self.trials)[:, None], values, np.nan)
+
+    def learned(self, trials: pd.DataFrame) -> np.ndarray:
+        """Return which trials score at least the floor."""
+        return self.measure.above_chance(numbers(trials[self.measure.column])) >= self.measure.least
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """Trials that learned something and that no other beats in all objectives, highest AP first."""
+        """Trials that learned something and that no other beats in all objectives, best score first."""
         return self._front(self.learned_objectives)
 
     @cached_property
     def full_front(self) -> pd.DataFrame:
         """Front of all complete trials, including those that learned nothing; column ``learned`` tells them apart."""
-        front = self._front(objective_values(self.trials, self.objective))
-        return front.assign(learned=numbers(front["ap"]) >= self.floor)
+        front = self._front(objective_values(self.trials, self.objective, self.measure))
+        return front.assign(learned=self.learned(front))
 
     def _front(self, values: np.ndarray) -> pd.DataFrame:
         trials = self.trials[on_front(values)]
-        return trials.sort_values(["ap", "number"], ascending=[False, True], kind="stable", ignore_index=True)
+        best_first = [self.measure.score.sign < 0, True]
+        by = [self.measure.column, "number"]
+        return trials.sort_values(by, ascending=best_first, kind="stable", ignore_index=True)
 
     @cached_property
     def hypervolumes(self) -> np.ndarray:
-        """Hypervolume after each number of trials; with one objective the best AP so far."""
+        """Hypervolume after each number of trials; with one objective the best gain over chance so far."""
         return hypervolume_history(self.learned_objectives)
 
     @cached_property
     def picks(self) -> list[Pick]:
         """The search's picks."""
-        return picks(self.records, self.objective)
+        return picks(self.records, self.objective, self.measure)
 
     @cached_property
     def fresh(self) -> list[Confirmed]:
         """Confirm results of each pick, in the order of ``picks``."""
-        return [confirmed(self.records, pick) for pick in self.picks]
+        return [confirmed(self.records, pick, self.measure) for pick in self.picks]
 
     @cached_property
     def picks_by_role(self) -> dict[str, int]:
         """Index of each role's pick, among those that learned something; from fresh seeds if all picks have some."""
-        return picks_by_role(self.picks, self.fresh, self.floor)
+        return picks_by_role(self.picks, self.fresh, self.measure)
 
     @cached_property
     def roles_by_pick(self) -> dict[int, list[str]]:
-        """Roles of each pick that has a role, by the pick's index; the pick with the highest AP first."""
+        """Roles of each pick that has a role, by the pick's index; the pick with the best score first."""
         return {
             index: [role for role, holder in self.picks_by_role.items() if holder == index]
             for index in dict.fromkeys(self.picks_by_role.values())
@@ -140,7 +146,7 @@ class JointResults:
         return [
             index
             for index, (pick, fresh) in enumerate(zip(self.picks, self.fresh, strict=True))
-            if not learned(pick, fresh, self.floor)
+            if not learned(pick, fresh, self.measure)
         ]
 
     @cached_property
@@ -159,10 +165,10 @@ class JointResults:
         """Whether images/s are too noisy to choose by."""
         return self.speed is not None and self.speed.share >= NOISY
 
-    def pick_ap(self, index: int) -> float:
-        """Return a pick's AP on the select split, from fresh seeds if all picks have some."""
-        fresh = self.fresh[index].ap_select.estimate
-        return fresh if self.all_confirmed and fresh is not None else self.picks[index].ap
+    def pick_score(self, index: int) -> float:
+        """Return a pick's score on the select split, from fresh seeds if all picks have some."""
+        fresh = self.fresh[index].score_select.estimate
+        return fresh if self.all_confirmed and fresh is not None else self.picks[index].score
 
     def by_optimizer(self, trials: pd.DataFrame) -> list[tuple[str, int, pd.DataFrame]]:
         """Return short name, index in the study's list and trials of each optimizer that has trials."""

@@ -45,7 +45,8 @@ def run_section(results: JointResults) -> Section:
         return Section("What was run", [f"{_plan(results)} {results.data[0].upper()}{results.data[1:]}."])
     first = rows.iloc[0]
     network, size, device = (first.get(name, "-") for name in ("network", "size", "device"))
-    where = f"Network {literal(str(network))} at {size} px, {results.data}, on {device}."
+    trained = f"Network {literal(str(network))} at {size} px" if results.measure.is_ap else f"{literal(str(network))}"
+    where = f"{trained}, {results.data}, on {device}."
     return Section("What was run", [f"{_plan(results)} {where}{_at_once(results)}"])
 
 
@@ -56,7 +57,7 @@ def _plan(results: JointResults) -> str:
         if results.fixed
         else ""
     )
-    aim = "AP" if results.single else "AP and images/s"
+    aim = results.measure.name if results.single else f"{results.measure.name} and {results.measure.speed}"
     seeds = counted(results.seeds, "fresh seed")
     return (
         f"{counted(results.search_trials, 'search trial')} of {results.length}, one seed each, chosen "
@@ -69,7 +70,8 @@ def _at_once(results: JointResults) -> str:
     sentences = [f" Trials ran on {results.hosts} machines."] if results.hosts > 1 else []
     if results.shared_machine:
         sentences.append(
-            f" Up to {counted(results.most_at_once, 'trial')} ran at once, so images/s are those of a shared machine."
+            f" Up to {counted(results.most_at_once, 'trial')} ran at once, so {results.measure.speed} are "
+            "those of a shared machine."
         )
     return "".join(sentences)
 
@@ -83,8 +85,8 @@ def limits_section(results: JointResults) -> Section:
                 [
                     f"Which optimizer is better: {UNEQUAL[results.sampler]}. `posebench study optimizers` answers "
                     "that.",
-                    "Which loader settings are fastest: images/s are measured once a trial. `posebench study "
-                    "loaders` measures them with repeats and intervals.",
+                    f"Which loader settings are fastest: {results.measure.speed} are measured once a trial. `posebench "
+                    "study loaders` measures them with repeats and intervals.",
                     "What holds for other networks, data, machines or lengths of training.",
                 ]
             )

@@ -15,10 +15,10 @@ from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.run_sections import failure_section, limits_section, run_section
 from bench.kinds.joint.analysis.words import noise_caption
 from bench.report.findings import Chart, DataFile, Findings, Section
+from bench.report.measure import AP, Measure
 from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import NeededLength
-from bench.trials.scores import AP_FLOOR
 
 
 def joint_findings(
@@ -36,7 +36,7 @@ def joint_findings(
     data: str,
     loader: Mapping[str, Any] | None = None,
     hosts: int = 1,
-    floor: float = AP_FLOOR,
+    measure: Measure = AP,
     train_commands: Mapping[str, str] | None = None,
     train_notes: Mapping[str, str] | None = None,
     beginning: str = "",
@@ -60,7 +60,7 @@ def joint_findings(
         loader: Other loader settings of all trials, by PyTorch's names (prefetch_factor, persistent_workers,
             start_method); those that differ from PyTorch's defaults appear in the call to paste.
         hosts: Number of machines that the trials ran on.
-        floor: The score under which a run has learned nothing: no such pick is recommended.
+        measure: The score that was searched for.
         train_commands: The `posebench train` command of each pick by `Pick.key`, if there is one.
         train_notes: A sentence on the result of each command.
         beginning: The weights that all trials began from; empty: none.
@@ -68,8 +68,8 @@ def joint_findings(
             trained again; otherwise None.
 
     Returns:
-        Findings whose document has the keys objective, floor, front, picks, recommended, speed_noise, hypervolume and
-        importances, and needed if that is given.
+        Findings whose document has the keys objective, score, floor, front, picks, recommended, speed_noise,
+        hypervolume and importances, and needed if that is given.
     """
     results = JointResults(
         records=records,
@@ -85,7 +85,7 @@ def joint_findings(
         data=data,
         loader=loader or {},
         hosts=hosts,
-        floor=floor,
+        measure=measure,
         train_commands=train_commands or {},
         train_notes=train_notes or {},
         beginning=beginning,
@@ -113,7 +113,7 @@ def joint_findings(
 
 
 def _figure(results: JointResults) -> Chart | None:
-    """Draw AP against images/s, or with AP alone the pick on fresh seeds; None if nothing has learned."""
+    """Draw the score against speed, or with the score alone the pick on fresh seeds; None if nothing has learned."""
     if not results.picks_by_role:
         return None
     return fresh_chart(results) if results.single else front.front_chart(results)
@@ -154,15 +154,22 @@ def _train_command(results: JointResults) -> str | None:
 
 
 def _document(results: JointResults) -> dict[str, Any]:
-    names = ("ap", "images_per_s", "trial_id", "run_id", "learned")
+    names = ("images_per_s", "trial_id", "run_id", "learned")
     on_front = [
-        {"settings": settings_of(row), **{name: row[name] for name in names}} for row in rows_of(results.full_front)
+        {
+            "settings": settings_of(row),
+            **pick_tables.score_fields(results, row[results.measure.column]),
+            **{name: row[name] for name in names},
+        }
+        for row in rows_of(results.full_front)
     ]
-    areas = results.hypervolumes
-    reached = {"reference": [0, 0], "value": float(areas[-1]) if len(areas) else 0.0, "by_trial": areas}
+    areas, chance = results.hypervolumes, results.measure.score.chance
+    reference = 0 if chance == 0 else chance
+    reached = {"reference": [reference, 0], "value": float(areas[-1]) if len(areas) else 0.0, "by_trial": areas}
     return {
         "objective": results.objective,
-        "floor": results.floor,
+        "score": results.measure.document(),
+        "floor": results.measure.floor,
         "front": on_front,
         "picks": pick_tables.pick_documents(results),
         "recommended": pick_tables.recommended_documents(results),

@@ -6,8 +6,9 @@ from typing import Any
 from bench.kinds.joint.analysis.picks import BEST_AP, FASTEST, NEAR, NEAR_BEST, Pick
 from bench.kinds.joint.analysis.results import MOSTLY_NOISE, JointResults
 from bench.kinds.joint.objectives import AXES
-from bench.report.cells import interval_cell, number_cell, speed_text
+from bench.report.cells import speed_text
 from bench.report.dataloader_call import DATALOADER_DEFAULTS, dataloader_call
+from bench.report.measure import Measure
 from bench.report.text import literal
 from bench.report.wording import counted, enumerate_items, value_text
 from bench.statistics.intervals import Interval
@@ -28,22 +29,48 @@ UNEQUAL = {
 }
 RATES = ("lr", "effective_lr")
 """Names of a learning rate; effective_lr is lr / (1 - momentum)."""
-AP_LABEL, SPEED_LABEL = "AP (select split)", "images/s of training"
-ROLE_WORDS = {
-    BEST_AP: "the highest AP",
-    NEAR_BEST: f"the most images/s within {100 * NEAR:.0f} % of that AP",
-    FASTEST: "the most images/s of all",
-}
-SHORT_ROLES = {BEST_AP: "best AP", NEAR_BEST: "nearly best, faster", FASTEST: "fastest"}
-"""Short names of the roles for figures and column heads: three of them and the row names fit a terminal."""
 
 
-def short_roles(roles: Sequence[str]) -> str:
-    """Return short names of roles, such as `best AP, fastest`; `NEAR_BEST` is left out beside `BEST_AP`."""
+def score_label(measure: Measure) -> str:
+    """Return the score's label in figures."""
+    return f"{measure.name} (select split)"
+
+
+def speed_label(measure: Measure) -> str:
+    """Return the label of speed in figures."""
+    return f"{measure.speed} of training"
+
+
+def role_words(role: str, measure: Measure) -> str:
+    """Return a role in words, such as `the highest AP`."""
+    return {
+        BEST_AP: f"the {measure.best} {measure.name}",
+        NEAR_BEST: f"the most {measure.speed} within {near_text(measure)} that {measure.name}",
+        FASTEST: f"the most {measure.speed} of all",
+    }[role]
+
+
+def near_text(measure: Measure) -> str:
+    """Return `2 % of`, or where a score is not counted from 0 `2 % (of the distance from chance) of`."""
+    by_chance = "" if measure.score.sign > 0 and measure.score.chance == 0 else " (of the distance from chance)"
+    return f"{share_text(NEAR)}{by_chance} of"
+
+
+def role_name(role: str, measure: Measure) -> str:
+    """Return a role's name in documents and tables, such as `best AP`."""
+    return f"best {measure.name}" if role == BEST_AP else role
+
+
+def short_roles(roles: Sequence[str], measure: Measure) -> str:
+    """Return short names of roles, such as `best AP, fastest`; `NEAR_BEST` is left out beside `BEST_AP`.
+
+    Three of them and the row names fit a terminal.
+    """
     shown_roles = [role for role in roles if role != NEAR_BEST or BEST_AP not in roles]
     if shown_roles == [NEAR_BEST, FASTEST]:
         return "nearly best, fastest"
-    return ", ".join(SHORT_ROLES[role] for role in shown_roles)
+    short = {BEST_AP: role_name(BEST_AP, measure), NEAR_BEST: "nearly best, faster", FASTEST: "fastest"}
+    return ", ".join(short[role] for role in shown_roles)
 
 
 def configuration_text(settings: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -92,16 +119,6 @@ def loader_call(pick: Pick, loader: Mapping[str, Any]) -> str:
     return dataloader_call({"cv2_threads": None, **DATALOADER_DEFAULTS, **loader, **settings})
 
 
-def ap_cell(value: float | None) -> str:
-    """Return an AP as `0.312`, or `-`."""
-    return number_cell(value, ".3f")
-
-
-def ap_interval(interval: Interval) -> str:
-    """Return an AP with its interval as `0.312 [0.290, 0.330]`."""
-    return interval_cell(interval.estimate, interval.low, interval.high)
-
-
 def speed_interval(interval: Interval) -> str:
     """Return a speed with its interval as `118 [112, 124]`."""
     middle = speed_text(interval.estimate)
@@ -115,18 +132,13 @@ def range_cell(interval: Interval, text: Callable[[float], str]) -> str:
     )
 
 
-def floor_text(floor: float) -> str:
-    """Return the score under which a run has learned nothing as `0.02`."""
-    return f"{floor:g}"
-
-
 def noise_sentence(results: JointResults) -> str:
     """Say how much of the variance of images/s is noise; only for studies where it is judged."""
     assert results.speed is not None
     return (
-        f"Images/s are {_noise_text(results.speed.share)}: differences between runs of the same settings make up "
-        f"{share_text(results.speed.share)} of the variance ({counted(results.speed.repeats, 'repeat')}). Do not "
-        "choose by speed; `posebench study loaders` measures it."
+        f"{results.measure.speed_subject} are {_noise_text(results.speed.share)}: differences between runs of the same "
+        f"settings make up {share_text(results.speed.share)} of the variance "
+        f"({counted(results.speed.repeats, 'repeat')}). Do not choose by speed; `posebench study loaders` measures it."
     )
 
 
