@@ -6,7 +6,7 @@ Never: a training; `unfit.py` only tries steps on small random weights.
 
 from bench.optimizers.entry import OptimizerEntry, did_you_mean
 from bench.optimizers.registry import OPTIMIZERS
-from bench.settings.dotted_paths import is_dotted_path, with_dots
+from posemodel.dotted_paths import is_dotted_path, with_dots
 from posemodel.errors import SettingsError
 
 __all__ = ["OPTIMIZERS", "OptimizerEntry", "optimizer_entry"]

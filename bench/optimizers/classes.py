@@ -16,7 +16,7 @@ from bench.optimizers.implementation import build_fastest, is_of_torch
 from bench.optimizers.registry import ADAM_RATES
 from bench.optimizers.space import Log, Space
 from bench.optimizers.unfit import WRAPPER, wraps
-from bench.settings.dotted_paths import split_dotted_path
+from posemodel.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
 
 DECADES_EITHER_WAY = 100.0

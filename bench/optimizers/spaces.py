@@ -21,9 +21,9 @@ from bench.optimizers.space import (
 )
 from bench.optimizers.unfit import check_trains
 from bench.optimizers.weight_decay import DecayRange, decay_dimension, with_decay
-from bench.settings.dotted_paths import with_dots
 from bench.settings.layers import COMMAND_LINE, FileOrigin, LocatedError, space_key
 from bench.settings.value_errors import key_path_text, names_in_message
+from posemodel.dotted_paths import with_dots
 from posemodel.errors import SettingsError
 
 INSIDE = 0.37

@@ -15,10 +15,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from bench.settings.dotted_paths import with_colon, with_dots
 from bench.settings.presets import kinds
 from bench.settings.toml_lines import KeyPath, key_lines, line_of
 from bench.settings.value_errors import Fault, first_fault, key_path_text, names_in_message
+from posemodel.dotted_paths import with_colon, with_dots
 from posemodel.errors import DataError, SettingsError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -19,7 +19,8 @@ from bench.engines.events import (
     TrialStepped,
     WorkerDied,
 )
-from bench.report.measure import AP, Measure
+from bench.report.shown_score import AP, ShownScore
+from bench.report.stored_score import stored_score
 from bench.trials.progress import EndedTrial, RunningTrial
 from bench.trials.status import FAULTS, Status
 
@@ -116,14 +117,14 @@ class PlanSize:
     """Optimizers in the order of the study's settings; empty if it has none."""
     plan: Mapping[str, int]
     """Number of planned trials of each phase."""
-    measure: Measure = AP
+    measure: ShownScore = AP
     """The score of what its trials train."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], plan: Mapping[str, int]) -> "PlanSize":
         """Return the size of a study from its identity and the trials planned so far, by phase."""
         optimizers = tuple(identity.get("optimizers", ()))
-        measure = Measure.stored(identity.get("workload"))
+        measure = stored_score(identity.get("workload"))
         return cls(identity["name"], identity["kind"], identity["preset"], optimizers, plan, measure)
 
     @property
@@ -274,7 +275,7 @@ class ScoredProgress(TriedProgress):
         return [trials, self.score_text, speed]
 
 
-def _tried(progress: Progress, name: str, measure: Measure) -> TriedProgress:
+def _tried(progress: Progress, name: str, measure: ShownScore) -> TriedProgress:
     done = [trial for trial in progress.done.values() if trial.optimizer == name]
     complete = [trial for trial in done if trial.status == Status.COMPLETE]
     scores = [score for trial in complete if (score := trial.measured(measure.column)) is not None]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.settings.dotted_paths import with_colon
 from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, as_list, checked_setting, setting_layers
 from bench.settings.presets import FULL, preset_path, presets
 from bench.study.machine_settings import default_preset
 from bench.trials.study_base import StudyBase
 from bench.workloads import POSE
 from bench.workloads.of_study import NAME, TABLE, name_of
+from posemodel.dotted_paths import with_colon
 from posemodel.errors import SettingsError
 
 

@@ -12,7 +12,7 @@ from bench.trials.columns import numbers, study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.status import Status
-from bench.workloads.protocol import Score
+from bench.workloads.score import Score
 
 REFERENCE_LOSS = "reference_loss"
 """Metric: the validation loss of detecting nobody, on the same split as `val_loss`."""

@@ -16,7 +16,6 @@ import importlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.settings.dotted_paths import is_dotted_path, split_dotted_path, with_colon
 from bench.workloads.base import WorkloadBase, WorkloadRun
 from bench.workloads.protocol import (
     REPORT,
@@ -30,12 +29,13 @@ from bench.workloads.protocol import (
     OnMetrics,
     ProbeData,
     Samples,
-    Score,
     Split,
     Trained,
     Workload,
 )
+from bench.workloads.score import Score
 from posemodel.config import Settings
+from posemodel.dotted_paths import is_dotted_path, split_dotted_path, with_colon
 from posemodel.errors import SettingsError
 
 if TYPE_CHECKING:

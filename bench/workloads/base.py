@@ -24,10 +24,10 @@ from bench.workloads.protocol import (
     OnMetrics,
     OnOpen,
     ProbeData,
-    Score,
     Split,
     Trained,
 )
+from bench.workloads.score import Score
 from posemodel.config import Device, LoaderSettings, Precision, Schedule, Settings
 
 PROBE_STEPS = 10

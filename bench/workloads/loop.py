@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from bench.workloads.base import WorkloadRun
-from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Score, Split, Trained
+from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, Trained
+from bench.workloads.score import Score
 from posemodel.device import synchronize
 from posemodel.training.schedule import FIRST_RATE, ROUNDING, decay
 from posemodel.training.state import optimizer_state_bytes

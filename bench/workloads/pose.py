@@ -19,9 +19,9 @@ from bench.workloads.protocol import (
     OnMetrics,
     OnOpen,
     ProbeData,
-    Score,
     Trained,
 )
+from bench.workloads.score import Score
 from posemodel.config import MIN_SIZE, AugmentSettings, DataFiles, Exif, TrainSettings
 
 if TYPE_CHECKING:

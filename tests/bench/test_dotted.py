@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.spaces import parse_space
-from bench.settings.dotted_paths import is_dotted_path, split_dotted_path, with_colon, with_dots
 from bench.settings.layers import USER_OBJECT_SETTINGS, setting_layers
 from bench.workloads import workload
+from posemodel.dotted_paths import is_dotted_path, split_dotted_path, with_colon, with_dots
 from posemodel.errors import SettingsError
 from tests.support.valley import VALLEY
 

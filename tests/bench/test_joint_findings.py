@@ -18,7 +18,7 @@ from bench.report.findings import Chart, Draw, Intervals, Table
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_findings_report
 from bench.report.markdown_page import main_markdown
-from bench.report.measure import Measure
+from bench.report.shown_score import ShownScore
 from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from bench.workloads import Score
@@ -257,12 +257,8 @@ def test_nothing_under_the_floor_is_recommended(tmp_path):
     assert not any("nesterov" in code.text or "SGD" in code.text for code in found.paste)
     page = page_of(records, tmp_path)
     assert "**Not recommended, it learned nothing (AP under 0.02): nesterov" in page
-    assert (
-        found_in(records, measure=Measure(Score("ap", high=0.0005), "images")).document["recommended"][-1]["settings"][
-            "optimizer"
-        ]
-        == "nesterov"
-    )
+    low = ShownScore(Score("ap", high=0.0005), "images")
+    assert found_in(records, measure=low).document["recommended"][-1]["settings"]["optimizer"] == "nesterov"
 
 
 def test_what_learned_nothing_is_drawn_apart_and_has_no_ring():

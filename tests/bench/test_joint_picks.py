@@ -9,7 +9,7 @@ import pytest
 from bench.kinds.joint.analysis import BEST_AP, FASTEST, NEAR_BEST, configuration_key, picks
 from bench.kinds.joint.analysis.picks import confirmed, difference, picks_by_role
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
-from bench.report.measure import AP, Measure
+from bench.report.shown_score import AP, ShownScore
 from bench.trials.scores import COLLAPSE_SHARE
 from bench.workloads import Score
 from tests.support.joint_records import frame, made_up, trial, with_fresh_seeds
@@ -132,7 +132,7 @@ def test_a_fresh_seed_without_a_result_counts_as_ap_0_and_has_no_speed():
 
 def reaching(floor):
     """The measure of an AP with another floor, which is a share of its range."""
-    return Measure(Score("ap", high=floor / COLLAPSE_SHARE), "images")
+    return ShownScore(Score("ap", high=floor / COLLAPSE_SHARE), "images")
 
 
 def holders_of(*rows, measure=AP):

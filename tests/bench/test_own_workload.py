@@ -13,14 +13,14 @@ import pytest
 from bench.cli.setting_flags import parse_workload_options
 from bench.kinds.joint.analysis import BEST_AP, FASTEST, picks
 from bench.kinds.joint.objectives import AP_AND_SPEED
-from bench.report.measure import AP, UNKNOWN, Measure
+from bench.report.shown_score import AP, UNKNOWN, ShownScore
 from bench.workloads import Score
 from posemodel.errors import SettingsError
 from tests.conftest import REPOSITORY
 from tests.support.joint_records import findings_of, made_up, trial, with_fresh_seeds
 from tests.support.valley import Valley
 
-ERROR = Measure(Score("error", "minimize", low=0, high=100, chance=90), "digits")
+ERROR = ShownScore(Score("error", "minimize", low=0, high=100, chance=90), "digits")
 LOSS_VALLEY = "tests.bench.test_own_workload:LossValley"
 SMALL = ("--preset", "smoke", "--device", "cpu", "--json")
 
@@ -170,7 +170,7 @@ def test_a_failed_run_counts_as_the_score_of_a_failure():
     [
         (AP, "0.123"),
         (ERROR, "0.1"),
-        (Measure(Score("loss", "minimize", high=math.inf, failure=9, margin=0.005), "samples"), "0.123"),
+        (ShownScore(Score("loss", "minimize", high=math.inf, failure=9, margin=0.005), "samples"), "0.123"),
         (UNKNOWN, "0.123"),
     ],
 )

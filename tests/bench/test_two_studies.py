@@ -16,7 +16,7 @@ from bench.kinds.optimizers.analysis.two_studies_verdict import SCOPE, compariso
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import PAGE, TITLE, write_comparison
 from bench.statistics.nested import MARGIN
-from bench.workloads.protocol import Score
+from bench.workloads.score import Score
 from posemodel.errors import SettingsError
 
 NAMES = ("adam", "sgd", "adagrad")

@@ -14,7 +14,8 @@ from bench import workloads
 from bench.kinds.joint.sampler_comparison import run_all
 from bench.trials.spec import TrialSpec
 from bench.workloads import POSE, workload
-from bench.workloads.protocol import SELECT, Assignment, Budget, Score, Workload
+from bench.workloads.protocol import SELECT, Assignment, Budget, Workload
+from bench.workloads.score import Score
 from posemodel.config import LoaderSettings, Settings
 from posemodel.errors import SettingsError
 from posemodel.scoring.scorer import Scores

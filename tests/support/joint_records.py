@@ -11,7 +11,7 @@ from bench.kinds.joint.analysis import configuration_key, joint_findings, picks
 from bench.kinds.joint.importances import Observed, importances
 from bench.kinds.joint.objectives import AP_AND_SPEED
 from bench.report.findings_write import StudyInfo
-from bench.report.measure import AP
+from bench.report.shown_score import AP
 
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 RATES = {"sgd": 0.07, "nesterov": 0.05, "adagrad": 0.05, "adadelta": 3.0, "adam": 2e-3, "adabound": 2e-3}

@@ -10,13 +10,13 @@ from bench.cli.actions.study import data_logger, log_warnings, run_prepared, typ
 from bench.cli.output import log
 from bench.kinds import kind_of
 from bench.measure.machine import fingerprint
-from bench.settings.dotted_paths import with_dots
 from bench.settings.layers import COMMAND_LINE, Setting, checked_setting
 from bench.study.begun_study import BegunStudy, read_begun_study, refuse_other_machine, with_data
 from bench.study.ledger_kind import LedgerKind
 from bench.study.ledger_runner import extend_study
 from bench.study.machine_settings import device_and_workers
 from bench.study.prepared import Prepared
+from posemodel.dotted_paths import with_dots
 from posemodel.errors import SettingsError
 
 

@@ -13,10 +13,10 @@ from bench.cli.output import log, log_opened, print_json, print_line, progress_b
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
 from bench.optimizers.unfit import check_trains
-from bench.settings.dotted_paths import with_dots
 from bench.statistics.json_safe import to_json_safe
 from posemodel.data.open_split import PackedSplit, collect_notes
 from posemodel.device import choose_device
+from posemodel.dotted_paths import with_dots
 from posemodel.errors import SettingsError
 from posemodel.launch import is_rank_zero
 from posemodel.training.loop import train

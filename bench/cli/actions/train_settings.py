@@ -10,8 +10,8 @@ from bench.cli.data_options import exif_of, split_val_images
 from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, RATE, WEIGHT_DECAY
 from bench.optimizers.space import Value
 from bench.optimizers.spaces import parse_value
-from bench.settings.dotted_paths import with_dots
 from posemodel.config import TrainSettings, first_problem
+from posemodel.dotted_paths import with_dots
 from posemodel.errors import SettingsError
 from posemodel.network.weights import load_network
 from posemodel.recipes import load_recipe, merge_settings

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bench.kinds.joint.objectives import AP_AND_SPEED, AXES, Objective
-from bench.report.measure import Measure
+from bench.report.shown_score import ShownScore
+from bench.report.stored_score import shown_score_of
 from bench.settings.declarations import Declaration, Flag
 from bench.settings.layers import Setting, space_key
 from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING, WORKLOAD_FLAG
@@ -151,9 +152,9 @@ class JointSpec(TrainingStudy):
         return (score, "images_per_s") if self.objective == AP_AND_SPEED else (score,)
 
     @property
-    def measure(self) -> Measure:
+    def measure(self) -> ShownScore:
         """The score of what its trials train."""
-        return Measure.of(workload_of(self))
+        return shown_score_of(workload_of(self))
 
     def steps(self, batch_size: int) -> int | None:
         """Return the steps of a trial with this batch size; None if the budget is in seconds."""

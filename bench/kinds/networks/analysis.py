@@ -11,7 +11,6 @@ from bench.report.cells import known, number_cell, speed_text
 from bench.report.findings import Chart, Code, DataFile, Draw, Findings, Part, Picture, Plot, Section, Series, Table
 from bench.report.text import literal
 from bench.report.wording import ap_text, enumerate_items
-from bench.settings.dotted_paths import with_dots
 from bench.trials.scores import AP_FLOOR
 from bench.trials.status import Status
 
@@ -59,7 +58,7 @@ class NetworkRun:
     @property
     def picture(self) -> str | None:
         """File name of the sample images; None if there are none."""
-        return None if self.sheet is None else f"{with_dots(self.network)}-{self.precision}.jpg"
+        return None if self.sheet is None else f"{self.network.replace(':', '.')}-{self.precision}.jpg"
 
     def row(self) -> dict[str, Any]:
         """Return all fields but the metrics, the sample images and the command."""

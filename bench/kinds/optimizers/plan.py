@@ -39,7 +39,8 @@ from bench.trials.scores import WORST_SCORE, as_gains, as_skill, collapse_floor
 from bench.trials.spec import FIRST_CONFIRM_SEED, TrialSpec
 from bench.trials.status import Status
 from bench.workloads.of_study import own_settings, workload_of
-from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget, Score
+from bench.workloads.protocol import REPORT, SELECT, Assignment, Budget
+from bench.workloads.score import Score
 from posemodel.config import LoaderSettings
 
 FIRST_TUNE_SEED = 0

@@ -10,7 +10,8 @@ import pandas as pd
 from bench.trials.score_names import LOSS_SCORE, ScoreName
 from bench.trials.scores import REFERENCE_LOSS, as_gains, as_skill, curves_as_skill
 from bench.workloads.of_study import TrainsWorkload, workload_of
-from bench.workloads.protocol import MARGIN_SHARE, Score, Workload
+from bench.workloads.protocol import Workload
+from bench.workloads.score import MARGIN_SHARE, Score
 
 SKILL = Score("skill", failure=0.0)
 """The score of a study that is judged by validation loss, see `bench.trials.scores.skill`."""

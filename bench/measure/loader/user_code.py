@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 
 from bench.measure.loader.loop import Step
 from bench.measure.loader.outcome import is_lack_of_memory
-from bench.settings.dotted_paths import split_dotted_path
+from posemodel.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
 
 STDOUT, STDERR = 1, 2

@@ -11,7 +11,7 @@ from bench.kinds.joint.analysis.words import (
     speed_interval,
 )
 from bench.report.cells import speed_text
-from bench.report.measure import Measure
+from bench.report.shown_score import ShownScore
 from bench.report.text import literal
 from bench.report.unscored import needed_text
 from bench.report.wording import counted, enumerate_items
@@ -147,7 +147,7 @@ def _unlearned(results: JointResults, index: int) -> str:
     )
 
 
-def _compared(winner: Confirmed, loser: Confirmed, measure: Measure) -> str:
+def _compared(winner: Confirmed, loser: Confirmed, measure: ShownScore) -> str:
     gap = difference(winner, loser)
     if gap.estimate is None:
         return ""

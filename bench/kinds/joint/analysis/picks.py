@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.kinds.joint.objectives import AP_AT_TIME, AXES
-from bench.report.measure import AP, Measure
+from bench.report.shown_score import AP, ShownScore
 from bench.statistics.intervals import Interval, mean_interval, paired_interval, unpaired_interval
 from bench.trials.columns import numbers, rows_of
 from bench.trials.phases import CONFIRM, SEARCH
@@ -108,13 +108,13 @@ def settings_of(record: Any) -> dict[str, Any]:
     }
 
 
-def search_trials(records: pd.DataFrame, measure: Measure = AP) -> pd.DataFrame:
+def search_trials(records: pd.DataFrame, measure: ShownScore = AP) -> pd.DataFrame:
     """Return the search trials in the order in which they were asked, with all of `COLUMNS`."""
     own = _of_phase(records, SEARCH, measure)
     return own.sort_values(["index", "trial_id"], kind="stable", ignore_index=True)
 
 
-def objective_values(trials: pd.DataFrame, objective: str, measure: Measure = AP) -> np.ndarray:
+def objective_values(trials: pd.DataFrame, objective: str, measure: ShownScore = AP) -> np.ndarray:
     """Return the values that the search maximised, (trials, 1 or 2): the score's gain over chance (of AP, the AP), and
     images/s unless the score alone is searched.
 
@@ -132,7 +132,7 @@ def objective_values(trials: pd.DataFrame, objective: str, measure: Measure = AP
     return np.where(usable[:, None], values, np.nan)
 
 
-def picks(records: pd.DataFrame, objective: str, measure: Measure = AP) -> list[Pick]:
+def picks(records: pd.DataFrame, objective: str, measure: ShownScore = AP) -> list[Pick]:
     """Choose the configurations to confirm, by the search's score on the select split and speed.
 
     `BEST_AP`: the best score. `NEAR_BEST`: the highest images/s of those whose gain over chance is at least 98 % of
@@ -166,7 +166,7 @@ def picks(records: pd.DataFrame, objective: str, measure: Measure = AP) -> list[
     return [_pick(trials.iloc[first[key]], tuple(own), measure) for key, own in roles.items()]
 
 
-def confirmed(records: pd.DataFrame, pick: Pick, measure: Measure = AP) -> Confirmed:
+def confirmed(records: pd.DataFrame, pick: Pick, measure: ShownScore = AP) -> Confirmed:
     """Summarise the confirm trials of a pick's configuration."""
     trials = _of_phase(records, CONFIRM, measure)
     same = [configuration_key(row) == pick.key for row in rows_of(trials)]
@@ -191,13 +191,13 @@ def completed_confirm(records: pd.DataFrame, key: str) -> dict[int, dict[str, An
     return {int(row["seed"]): row for row in own}
 
 
-def learned(pick: Pick, fresh: Confirmed, measure: Measure) -> bool:
+def learned(pick: Pick, fresh: Confirmed, measure: ShownScore) -> bool:
     """Return whether a pick's score reached the floor, on fresh seeds or, without confirm trials, in the search."""
     reached = pick.score if fresh.score_select.estimate is None else fresh.score_select.estimate
     return measure.has_learned(reached)
 
 
-def picks_by_role(candidates: Sequence[Pick], fresh: Sequence[Confirmed], measure: Measure = AP) -> dict[str, int]:
+def picks_by_role(candidates: Sequence[Pick], fresh: Sequence[Confirmed], measure: ShownScore = AP) -> dict[str, int]:
     """Return the index of the pick that each role belongs to, judged by fresh seeds on the select split.
 
     A role stays with the search's choice unless all picks were confirmed. A pick that learned nothing (see `learned`)
@@ -234,7 +234,7 @@ def _best(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> int:
     return int(max(rows, key=lambda row: (first[row], second[row], -row)))
 
 
-def _pick(row: pd.Series, roles: tuple[str, ...], measure: Measure) -> Pick:
+def _pick(row: pd.Series, roles: tuple[str, ...], measure: ShownScore) -> Pick:
     return Pick(
         roles=roles,
         key=configuration_key(row),
@@ -247,7 +247,7 @@ def _pick(row: pd.Series, roles: tuple[str, ...], measure: Measure) -> Pick:
     )
 
 
-def _of_phase(records: pd.DataFrame, phase: str, measure: Measure) -> pd.DataFrame:
+def _of_phase(records: pd.DataFrame, phase: str, measure: ShownScore) -> pd.DataFrame:
     missing = [name for name in (*COLUMNS, measure.column, measure.select_column) if name not in records]
     frame = records.assign(**dict.fromkeys(missing, float("nan")))
     return frame[frame["phase"] == phase].reset_index(drop=True)

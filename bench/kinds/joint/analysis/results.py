@@ -19,8 +19,8 @@ from bench.kinds.joint.analysis.picks import (
     search_trials,
 )
 from bench.kinds.joint.objectives import AP_AT_TIME, AXES
-from bench.report.measure import Measure
 from bench.report.names import short_names
+from bench.report.shown_score import ShownScore
 from bench.statistics.pareto import hypervolume_history, on_front
 from bench.statistics.repeats import Repeats, repeats
 from bench.trials.columns import numbers, rows_of
@@ -52,7 +52,7 @@ class JointResults:
     data: str
     loader: Mapping[str, Any]
     hosts: int
-    measure: Measure
+    measure: ShownScore
     train_commands: Mapping[str, str]
     train_notes: Mapping[str, str]
     beginning: str

@@ -15,7 +15,7 @@ from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.run_sections import failure_section, limits_section, run_section
 from bench.kinds.joint.analysis.words import noise_caption
 from bench.report.findings import Chart, DataFile, Findings, Section
-from bench.report.measure import AP, Measure
+from bench.report.shown_score import AP, ShownScore
 from bench.report.wording import in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import NeededLength
@@ -36,7 +36,7 @@ def joint_findings(
     data: str,
     loader: Mapping[str, Any] | None = None,
     hosts: int = 1,
-    measure: Measure = AP,
+    measure: ShownScore = AP,
     train_commands: Mapping[str, str] | None = None,
     train_notes: Mapping[str, str] | None = None,
     beginning: str = "",

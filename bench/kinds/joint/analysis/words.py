@@ -8,7 +8,7 @@ from bench.kinds.joint.analysis.results import MOSTLY_NOISE, JointResults
 from bench.kinds.joint.objectives import AXES
 from bench.report.cells import speed_text
 from bench.report.dataloader_call import DATALOADER_DEFAULTS, dataloader_call
-from bench.report.measure import Measure
+from bench.report.shown_score import ShownScore
 from bench.report.text import literal
 from bench.report.wording import counted, enumerate_items, value_text
 from bench.statistics.intervals import Interval
@@ -31,17 +31,17 @@ RATES = ("lr", "effective_lr")
 """Names of a learning rate; effective_lr is lr / (1 - momentum)."""
 
 
-def score_label(measure: Measure) -> str:
+def score_label(measure: ShownScore) -> str:
     """Return the score's label in figures."""
     return f"{measure.name} (select split)"
 
 
-def speed_label(measure: Measure) -> str:
+def speed_label(measure: ShownScore) -> str:
     """Return the label of speed in figures."""
     return f"{measure.speed} of training"
 
 
-def role_words(role: str, measure: Measure) -> str:
+def role_words(role: str, measure: ShownScore) -> str:
     """Return a role in words, such as `the highest AP`."""
     return {
         BEST_AP: f"the {measure.best} {measure.name}",
@@ -50,18 +50,18 @@ def role_words(role: str, measure: Measure) -> str:
     }[role]
 
 
-def near_text(measure: Measure) -> str:
+def near_text(measure: ShownScore) -> str:
     """Return `2 % of`, or where a score is not counted from 0 `2 % (of the distance from chance) of`."""
     by_chance = "" if measure.score.sign > 0 and measure.score.chance == 0 else " (of the distance from chance)"
     return f"{share_text(NEAR)}{by_chance} of"
 
 
-def role_name(role: str, measure: Measure) -> str:
+def role_name(role: str, measure: ShownScore) -> str:
     """Return a role's name in documents and tables, such as `best AP`."""
     return f"best {measure.name}" if role == BEST_AP else role
 
 
-def short_roles(roles: Sequence[str], measure: Measure) -> str:
+def short_roles(roles: Sequence[str], measure: ShownScore) -> str:
     """Return short names of roles, such as `best AP, fastest`; `NEAR_BEST` is left out beside `BEST_AP`.
 
     Three of them and the row names fit a terminal.

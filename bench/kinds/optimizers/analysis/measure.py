@@ -6,7 +6,7 @@ An analysis reads gains (`Score.gain`), of which higher is better; a `Measure` t
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from bench.report.cells import interval_cell, known, number_cell
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
 from bench.trials.scores import collapse_floor
-from bench.workloads.protocol import Score, Workload
+from bench.workloads.score import Score
 
 DECIMALS = 3
 """Decimals of a score whose range is 1, as AP's."""
@@ -183,7 +183,19 @@ SKILL = Measure(
 )
 
 
-def measure_of(score: ScoreName, workload: Workload) -> Measure:
+class Scored(Protocol):
+    """The part of a workload that says how it is judged."""
+
+    @property
+    def score(self) -> Score:
+        """The workload's score."""
+
+    @property
+    def sample_name(self) -> str:
+        """What is trained on, plural: ``images``."""
+
+
+def measure_of(score: ScoreName, workload: Scored) -> Measure:
     """Return the measure of a study.
 
     Args:

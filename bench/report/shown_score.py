@@ -12,10 +12,7 @@ from bench.statistics.intervals import Interval
 from bench.trials.columns import numbers
 from bench.trials.scores import COLLAPSE_SHARE, SELECT_SUFFIX
 from bench.trials.status import Status
-from bench.workloads import workload
-from bench.workloads.of_study import name_of
-from bench.workloads.protocol import Score, Workload
-from posemodel.errors import SettingsError
+from bench.workloads.score import Score
 
 AP_NAME = "ap"
 """Name of the score that is written in capitals."""
@@ -25,28 +22,12 @@ DECIMALS = 3
 
 
 @dataclass(frozen=True)
-class Measure:
+class ShownScore:
     """The score of a workload, in its own unit."""
 
     score: Score
     samples: str
     """What is trained on, plural."""
-
-    @classmethod
-    def of(cls, task: Workload) -> "Measure":
-        """Return the measure of a workload."""
-        return cls(task.score, task.sample_name)
-
-    @classmethod
-    def stored(cls, table: Mapping[str, Any] | None) -> "Measure":
-        """Return the measure of the workload in a stored study's table `[workload]`.
-
-        A workload that cannot be loaded here (its module may be elsewhere) has an unknown score.
-        """
-        try:
-            return cls.of(workload(name_of(table or {})))
-        except SettingsError:
-            return UNKNOWN
 
     @property
     def is_ap(self) -> bool:
@@ -179,7 +160,7 @@ class Measure:
         return {"name": self.score.name, "direction": self.score.direction}
 
 
-AP = Measure(Score(AP_NAME), "images")
+AP = ShownScore(Score(AP_NAME), "images")
 """The measure of pose networks."""
-UNKNOWN = Measure(Score("score"), "samples")
+UNKNOWN = ShownScore(Score("score"), "samples")
 """The measure of a workload that cannot be loaded here."""
