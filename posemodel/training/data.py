@@ -61,7 +61,17 @@ def open_training_splits(settings: TrainSettings) -> tuple[PackedSplit, PackedSp
         raise DataError(f"{val_split.annotations}: no image with a labelled {val_split.noun} is left to score.")
     if settings.val_images is not None and settings.val_images < len(val_split):
         val_split = val_split.subset(np.linspace(0, len(val_split) - 1, settings.val_images).round().astype(np.int64))
+    train_split = replace(train_split, notes=(*train_split.notes, *_skeleton_notes(train_split)))
     return train_split, noting_shared_images(train_split, val_split)
+
+
+def _skeleton_notes(split: PackedSplit) -> list[Note]:
+    """Return what was derived for the split's skeleton because the file leaves it open, as notes."""
+    kinds = {word: f"skeleton-{word}" for word in ("limbs", "sigmas")}
+    return [
+        Note(split.annotations, kinds.get(remark.partition(":")[0], "skeleton-mirror"), 1, remark)
+        for remark in split.skeleton.remarks
+    ]
 
 
 def data_set_of(settings: TrainSettings) -> DataSet:

@@ -15,7 +15,7 @@ from posemodel.data.check import COUNTS
 from posemodel.data.check import check as find_problems
 from posemodel.data.labelled_counts import count_summary
 from posemodel.data.stats import QUANTILES, VIEWS, Tally, folder_stats, join
-from posemodel.skeleton import Skeleton
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 __all__ = ["check", "show_sample", "show_skeleton", "stats"]
 
@@ -38,7 +38,9 @@ def check(directory: Path | None, named: Named, *, exif: Exif, as_json: bool) ->
         print_json(document)
     else:
         rows = [[name, *(str(counts[c]) for c in COUNTS)] for name, counts in document["splits"].items()]
-        print_table(("split", *COUNTS), [*rows, ["sum", *(str(document[c]) for c in COUNTS)]])
+        objects = "people" if skeleton is None or skeleton.name == COCO_PERSON.name else "objects"
+        header = (objects if name == "people" else name for name in COUNTS)
+        print_table(("split", *header), [*rows, ["sum", *(str(document[c]) for c in COUNTS)]])
         for problem in result.problems[:SHOWN]:
             where = problem.file if problem.id is None else f"{problem.file}: id {problem.id}"
             print_line(f"{where}: {problem.problem}")

@@ -166,7 +166,7 @@ def _chosen(entries: list[_Listed], category: str) -> list[_Listed]:
 def _unknown(entries: list[_Listed], category: str) -> str:
     names = [name for each in entries if isinstance(name := each.entry.get("name"), str)]
     listed = _listing([f"`{_printable(each.entry.get('name'))}` (id {each.id})" for each in entries])
-    return f"there is no category {_printable(category)!r}.{did_you_mean(category, names)} There {listed}"
+    return f"there is no category {_printable(category)!r}.{did_you_mean(category, names)} There {listed}."
 
 
 # --- COCO's people --------------------------------------------------------------------------------------------------
