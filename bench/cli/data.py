@@ -157,10 +157,10 @@ def show(
         typer.Option("--skip-bad", help="Leave out bad images and annotations, and count them, instead of stopping."),
     ] = False,
 ) -> None:
-    """Draw one sample as the network gets it, with its target maps; or the keypoints that it learns.
+    """Draw a sample as the network gets it, or the keypoints of a data set.
 
-    The figure shows the input, the people, ignored regions, heatmaps and part affinity fields. With --skeleton, it
-    shows the keypoints by number and name, in colours for left and right.
+    The figure shows the input, the people, ignored regions, heatmaps and part affinity fields: a sample with its
+    target maps. With --skeleton, it shows the keypoints by number and name, in colours for left and right.
     """
     named = data_options(locals())
     if skeleton:

@@ -110,7 +110,7 @@ def workload(name: str) -> Workload:
 def __getattr__(name: str) -> Any:
     """Import `train_steps` when it is used, since it imports PyTorch, which settings, plans and records do not need."""
     if name == "train_steps":
-        from bench.workloads.loop import train_steps
+        from bench.workloads.loop import train_steps  # PyTorch: seconds that --help must not take
 
         return train_steps
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

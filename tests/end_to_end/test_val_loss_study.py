@@ -41,6 +41,7 @@ score = "val_loss"
 device = "cpu"
 """
 TUNED, CONFIRMED = 2 * 2 * 4, 2 * 2
+LOSS = {"name": "val_loss", "direction": "minimize"}
 
 
 def study(place, *more):
@@ -69,7 +70,7 @@ def judged(tmp_path_factory):
 def test_where_ap_stays_at_0_the_study_is_confirmed_and_compared(judged):
     place, done = judged
     found = json.loads(done.stdout)
-    assert (found["score"], found["spec"]["score"]) == ("val_loss", "val_loss")
+    assert (found["score"], found["spec"]["score"]) == (LOSS, "val_loss")
     assert (found["status"], found["comparable"]) == ("complete", True)
     assert (found["trials"]["recorded"], found["trials"]["planned"]) == (TUNED + CONFIRMED,) * 2
     records = records_of(place, found)
@@ -125,7 +126,7 @@ def test_two_of_them_are_compared_in_skill(judged):
     done = place.run("compare", place.name, json.loads(again.stdout)["report"].removesuffix("/report.md"), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["score"] == "val_loss"
+    assert found["score"] == LOSS
     assert found["optimizers"][0]["ap_a"] is None
     assert found["optimizers"][0]["skill_a"] > 0.02
     assert "kill " in found["verdict"]
@@ -149,7 +150,7 @@ def test_it_is_extended_as_any_study(judged, tmp_path):
     done = place.run("study", "extend", place.name, "--tunings", "3", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["score"], found["tunings"]) == ("val_loss", 3)
+    assert (found["score"], found["tunings"]) == (LOSS, 3)
     assert found["trials"]["recorded"] == (TUNED + CONFIRMED) * 3 // 2
 
 
