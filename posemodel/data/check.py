@@ -105,7 +105,7 @@ def check(data: Data, *, exif: Exif = "ignore", on_split: Callable[[str], None] 
             noun = find_in(document, choice).noun
             text = f"the split `{name}` has no labelled {noun}: it can be neither learned from nor scored"
             result.notes.append(Note(str(files.annotations), "no-labelled-person", 1, text))
-    result.problems.extend(_other_keypoints(data, packed))
+    result.problems.extend(_other_keypoints(data, packed, choice))
     result.notes.extend(shared_pictures(facts))
     result.notes.extend(_missing_splits(data, names))
     labelled = _labelled_splits(data, packed)
@@ -133,14 +133,14 @@ def _files_listed_twice(document: dict[str, Any], annotations: Path) -> Iterator
         yield Note(str(annotations), "file-twice", len(repeated), text)
 
 
-def _other_keypoints(data: DataSet, packed: Mapping[Path, PackedSplit]) -> Iterator[Problem]:
+def _other_keypoints(data: DataSet, packed: Mapping[Path, PackedSplit], choice: SkeletonChoice) -> Iterator[Problem]:
     """Yield a problem for each annotation file whose keypoints are not those of `train`."""
     train = find_split(data, "train")
     if train is None or train.annotations not in packed:
         return
     for annotations, split in packed.items():
         try:
-            with_skeleton(split, packed[train.annotations].skeleton)
+            with_skeleton(split, packed[train.annotations].skeleton, choice)
         except DataError as error:
             yield Problem(str(annotations), None, str(error).removeprefix(f"{annotations}: "))
 

@@ -6,7 +6,6 @@ the hash of its content, and are only memory-mapped the next time. A file with a
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from posemodel.data import index_cache
 from posemodel.data.annotations.categories import numbered_names, order_of
 from posemodel.data.annotations.document import parse_fast, paused_collector, read_document, release_unused_memory
 from posemodel.data.annotations.reading import read_entry_by_entry
-from posemodel.data.annotations.skeletons import SkeletonChoice, read_choice, with_chosen_sigmas
+from posemodel.data.annotations.skeletons import NO_CHOICE, SkeletonChoice, read_choice, with_chosen_sigmas
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.derived import SELECT, derived_split, is_derived, without_derived_splits
 from posemodel.data.images.inspection import orientation_notes, with_checked_images, with_image_paths
@@ -87,7 +86,7 @@ def open_split(
         )
     release_unused_memory()
     if skeleton is not None:
-        packed = with_skeleton(packed, with_chosen_sigmas(skeleton, choice))
+        packed = with_skeleton(packed, skeleton, choice)
     packed = replace(packed, skip_bad=skip_bad, notes=(*files.notes, *packed.notes))
     if derived:
         return derived_split(packed, split)
@@ -104,22 +103,34 @@ def collect_notes(splits: Iterable[PackedSplit]) -> tuple[Note, ...]:
     return distinct(note for split in splits for note in split.notes)
 
 
-def with_skeleton(packed: PackedSplit, skeleton: Skeleton) -> PackedSplit:
-    """Return the split with this skeleton, its annotations in that order.
+def with_skeleton(packed: PackedSplit, skeleton: Skeleton, choice: SkeletonChoice = NO_CHOICE) -> PackedSplit:
+    """Return the split with this skeleton and the OKS sigmas that the user chose, its annotations in that order.
 
-    Keypoints without names are taken in the skeleton's order. Raises DataError if the annotations have other keypoints.
+    Keypoints without names are taken in the skeleton's order. Raises DataError if the annotations have other keypoints,
+    or have them in another order and the sigmas are without names.
     """
-    own = packed.skeleton.keypoints
-    if own == numbered_names(skeleton.num_keypoints):
-        return packed.in_order(skeleton, tuple(range(len(own))))
-    order = order_of(skeleton.keypoints, own)
+    order = keypoint_order(packed.annotations, packed.skeleton.keypoints, skeleton.keypoints)
+    if choice.sigmas is not None and order != tuple(range(len(order))):
+        raise DataError(
+            f"{choice.sigmas_file}: sigmas: are without names, but {packed.annotations} lists its keypoints in another "
+            "order than `train` or the network: give a table of names and numbers."
+        )
+    return packed.in_order(with_chosen_sigmas(skeleton, choice), order)
+
+
+def keypoint_order(annotations: str | Path, own: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the index of each of the ``wanted`` keypoints among a file's ``own``; those without names are in order.
+
+    Raises DataError if they are others.
+    """
+    order = tuple(range(len(own))) if own == numbered_names(len(wanted)) else order_of(wanted, own)
     if order is None:
         raise DataError(
-            f"{packed.annotations}: its keypoints are not those needed: it has {_shown_names(own)}; needed are "
-            f"{_shown_names(skeleton.keypoints)}. Give annotations with these names, in any order, or choose another "
-            "category with --category."
+            f"{annotations}: its keypoints are not those needed: it has {_shown_names(own)}; needed are "
+            f"{_shown_names(wanted)}. Give annotations with these names, in any order, or choose another category with "
+            "--category."
         )
-    return packed.in_order(skeleton, order)
+    return order
 
 
 def _shown_names(names: tuple[str, ...]) -> str:
@@ -166,9 +177,7 @@ def _load_or_build_arrays(annotations: Path, choice: SkeletonChoice) -> tuple[Ar
 
 def _cache_key(digest: str, choice: SkeletonChoice) -> str:
     """Return a digest of an annotation file's content and of all that the user chose."""
-    if choice.category is None and choice.keypoints is None and not choice.digest:
-        return digest
-    return hashlib.sha256(json.dumps([digest, choice.category, choice.keypoints, choice.digest]).encode()).hexdigest()
+    return hashlib.sha256(f"{digest} {choice.digest}".encode()).hexdigest() if choice.digest else digest
 
 
 def _arrays_without_problems(document: Any, annotations: Path, choice: SkeletonChoice) -> Arrays | None:

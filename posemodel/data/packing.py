@@ -1,7 +1,7 @@
 """Pack a parsed annotation file, valid and in COCO's form, into the arrays of ``PackedSplit``, in bulk."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from posemodel.data.annotations.categories import FoundCategories, find_in
 from posemodel.data.annotations.segmentation import packed_segments, start_offsets
-from posemodel.data.annotations.skeletons import SkeletonChoice, build_skeleton
+from posemodel.data.annotations.skeletons import NO_CHOICE, SkeletonChoice, build_skeleton
 from posemodel.data.truth import Truth
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, Skeleton
 
@@ -73,8 +73,11 @@ def skeleton_of(
     """
     if found.keypoints == COCO_KEYPOINTS and (choice is None or not choice.digest):
         return COCO_PERSON  # without a copy of the keypoints
-    choice = choice or SkeletonChoice(category=None, keypoints=None, digest="")
-    return build_skeleton(found.name, found.keypoints, found.pairs, keypoints[~crowd], choice)
+    skeleton = build_skeleton(found.name, found.keypoints, found.pairs, keypoints[~crowd], choice or NO_CHOICE)
+    if not found.pairs_differ:
+        return skeleton
+    remark = "limbs: the categories' `skeleton` differ: that of the first with annotations is used"
+    return replace(skeleton, remarks=(remark, *skeleton.remarks))
 
 
 def _description(

@@ -6,7 +6,7 @@ height in pixels). Images are not opened.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,7 @@ from posemodel.data.images.matching import names_aside
 from posemodel.data.layout import Data, DataSet, require_split, split_names
 from posemodel.data.left_out import LeftOut, sound_part
 from posemodel.data.notes import Note
-from posemodel.data.open_split import read_document
-from posemodel.errors import DataError
+from posemodel.data.open_split import keypoint_order, read_document
 from posemodel.skeleton import COCO_KEYPOINTS
 
 BORDER_PIXELS = 1.0
@@ -133,7 +132,7 @@ def folder_stats(
     on_left_out: Callable[[Path, LeftOut], object] | None = None,
     on_notes: Callable[[tuple[Note, ...]], object] | None = None,
 ) -> dict[str, Tally]:
-    """Tally every split of a data set, by name.
+    """Tally every split of a data set, by name, with the keypoints in the order of `train`, else of the first split.
 
     ``skip_bad`` leaves bad entries out and calls ``on_left_out`` with the counts of each file; ``on_notes`` is called
     with the notes on entries that were read differently than they are written. Raises DataError if there is no split,
@@ -153,11 +152,10 @@ def folder_stats(
         if skip_bad and on_left_out is not None:
             on_left_out(file, left_out)
         tallies[name] = tally(document, choice)
-        if tallies[name].keypoints != next(iter(tallies.values())).keypoints:
-            raise DataError(
-                f"{file}: the split `{name}` has other keypoints than `{next(iter(tallies))}`: "
-                f"{', '.join(tallies[name].keypoints)}. Choose a category that both have with --category."
-            )
+    keypoints = tallies["train" if "train" in tallies else names[0]].keypoints
+    for name, each in tallies.items():
+        order = keypoint_order(require_split(data, name).annotations, each.keypoints, keypoints)
+        tallies[name] = replace(each, visibility=each.visibility[:, order], keypoints=keypoints)
     return tallies
 
 

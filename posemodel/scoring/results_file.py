@@ -1,13 +1,13 @@
 """Score a COCO keypoint results file against an annotation file."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from posemodel.data.annotations.categories import find_in, order_of
+from posemodel.data.annotations.categories import find_in, listed_names, order_of
 from posemodel.data.annotations.segmentation import all_finite
 from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.annotations.values import as_whole_number, id_from_word, is_whole_number
@@ -19,7 +19,7 @@ from posemodel.data.packing import skeleton_of
 from posemodel.errors import DataError
 from posemodel.scoring.figures import Predictions, keypoint_areas
 from posemodel.scoring.scorer import Scores, scores_of
-from posemodel.skeleton import Skeleton
+from posemodel.skeleton import COCO_KEYPOINTS, Skeleton
 
 SHOWN_NAMES = 8
 """Maximum number of keypoint names that an error lists."""
@@ -38,8 +38,8 @@ def score_file(
 
     Args:
         predictions: File with a list of results (image_id, category_id, keypoints, score), keypoints in the order of
-            `keypoint_names`, if a result has these; else in the order of the annotation file, but COCO's keypoints in
-            COCO's order even if the annotation file has another order.
+            `keypoint_names`, if a result has these; else in the order in which its category lists them in the
+            annotation file, but COCO's keypoints in COCO's order even if the annotation file has another order.
         annotations: File of COCO keypoint annotations; image files are not opened.
         skip_bad: Skip images with bad annotations, and the results on them, instead of refusing the file.
         choice: The category, keypoints and OKS sigmas that the user chose; None: the file's own.
@@ -58,7 +58,8 @@ def score_file(
         raise DataError(f"{predictions}: must hold a list of results, holds {type(results).__name__}.")
     document, left_out, notes = sound_part(raw, annotations, skip_bad=skip_bad, segments=skip_bad, choice=choice)
     found, truth = find_in(document, choice), pack_truth(document, choice)
-    skeleton = skeleton_of(found, truth.keypoints, truth.crowd, choice)
+    skeleton = skeleton_of(found, truth.keypoints[:0], truth.crowd[:0], choice)  # limbs do not count
+    orders = _listed_orders(raw, skeleton)
     points = skeleton.num_keypoints
     image_ids = {image["id"] for image in document["images"]}
     if on_left_out is not None:
@@ -92,19 +93,33 @@ def score_file(
             raise DataError(
                 f"{predictions}: result {number}: `category_id` {category} is no {found.noun} in {annotations}."
             )
-        if _order_in(result, skeleton) is None:
+        if _order_in(result, skeleton, orders) is None:
             raise DataError(
                 f"{predictions}: result {number}: `keypoint_names` must be the {points} keypoints of {annotations}, in "
                 f"any order: {', '.join(skeleton.keypoints[:SHOWN_NAMES])}{', ...' if points > SHOWN_NAMES else ''}."
             )
-    return scores_of(truth, _predictions_of(results, skeleton), None, skeleton)
+    return scores_of(truth, _predictions_of(results, skeleton, orders), None, skeleton)
 
 
-def _order_in(result: dict[str, Any], skeleton: Skeleton) -> Sequence[int] | None:
+def _listed_orders(raw: dict[str, Any], skeleton: Skeleton) -> dict[int, tuple[int, ...]]:
+    """Return category id -> the index (K,) of each of the skeleton's keypoints in its list, if that is another order.
+
+    ``raw`` is the annotation file as it is written. COCO's keypoints are in COCO's order in all results.
+    """
+    if skeleton.keypoints == COCO_KEYPOINTS:
+        return {}
+    listed = [(_number(each.get("id")), listed_names(each)) for each in raw["categories"] if isinstance(each, dict)]
+    orders = [(number, order_of(skeleton.keypoints, names)) for number, names in listed]
+    return {number: order for number, order in orders if number is not None and order is not None}
+
+
+def _order_in(
+    result: dict[str, Any], skeleton: Skeleton, orders: Mapping[int, tuple[int, ...]]
+) -> Sequence[int] | None:
     """Return the index (K,) of each of the skeleton's keypoints in a result; None if its names are others."""
     names = result.get("keypoint_names")
     if names is None:
-        return range(skeleton.num_keypoints)
+        return orders.get(result["category_id"], range(skeleton.num_keypoints))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None
     return order_of(skeleton.keypoints, names)
@@ -127,12 +142,13 @@ def _number(value: Any) -> int | None:
     return id_from_word(value) if number is None and isinstance(value, str) and value else number
 
 
-def _predictions_of(results: list[dict[str, Any]], skeleton: Skeleton) -> Predictions:
+def _predictions_of(
+    results: list[dict[str, Any]], skeleton: Skeleton, orders: Mapping[int, tuple[int, ...]]
+) -> Predictions:
     """Convert results to arrays. Their areas are those of the boxes if every result has one, as in pycocotools."""
     keypoints = np.array([r["keypoints"] for r in results], np.float64).reshape(-1, skeleton.num_keypoints, 3)
     for row, result in zip(keypoints, results, strict=True):
-        if "keypoint_names" in result:
-            row[:] = row[[*(_order_in(result, skeleton) or ())]]
+        row[:] = row[[*(_order_in(result, skeleton, orders) or ())]]
     boxes = [result.get("bbox") for result in results]
     if all(isinstance(box, list) and len(box) == 4 and all_finite(box) for box in boxes):
         areas = np.prod(np.array(boxes, np.float64).reshape(-1, 4)[:, 2:], axis=1)

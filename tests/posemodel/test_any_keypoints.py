@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from posemodel.config import DataFiles
 from posemodel.data import open_split as split_opening
-from posemodel.data.annotations.categories import find_in, order_of
+from posemodel.data.annotations.categories import find_categories, find_in, order_of
 from posemodel.data.annotations.reading import Reading, read, read_entry_by_entry
 from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.data.check import check
+from posemodel.data.layout import DataSet
 from posemodel.data.open_split import open_split
 from posemodel.data.packed_split import PackedSplit
 from posemodel.data.packing import pack_truth, packed_arrays
@@ -102,7 +104,7 @@ def test_categories_list_the_same_names_in_their_own_order(tmp_path: Path) -> No
     builder = write_set(tmp_path / "other", ANIMAL, categories=("horse", "cow", "dog"))
     document = builder.split("train")
     cow = document["categories"][1]
-    cow |= {"keypoints": [name.title() for name in reversed(ANIMAL)], "skeleton": [[1, 2]]}
+    cow |= {"keypoints": [name.title() for name in reversed(ANIMAL)]}
     of_cows = [entry for entry in document["annotations"] if entry["category_id"] == cow["id"]]
     for entry in of_cows:
         entry["keypoints"] = np.reshape(entry["keypoints"], (-1, 3))[::-1].ravel().tolist()
@@ -201,6 +203,71 @@ def test_names_that_differ_in_separators_alone_stay_apart() -> None:
     assert order_of(("a", "b"), ("a",)) is None
 
 
+COCO = {"id": 1, "name": "person", "keypoints": [*COCO_KEYPOINTS]}
+BACKWARDS = tuple(reversed(COCO_KEYPOINTS))
+
+
+def people(category: dict[str, Any], points: int = 17) -> dict[str, Any]:
+    """One object of these points, the first at (10, 20), each one pixel to the right of the one before."""
+    values = [value for number in range(points) for value in (10 + number, 20 + number % 3, 2)]
+    box = {"bbox": [5, 5, 60, 80], "area": 4000.0, "segmentation": [[5, 5, 65, 5, 65, 85]], "iscrowd": 0}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": values, "num_keypoints": points}
+    image = {"id": 1, "file_name": "a.jpg", "width": 100, "height": 100}
+    return {"images": [image], "annotations": [entry | box], "categories": [category]}
+
+
+@pytest.mark.parametrize("listed", [{}, {"keypoints": [*BACKWARDS]}])
+def test_given_names_of_people_stay_with_their_points(listed: dict[str, Any]) -> None:
+    choice = choose(keypoints=BACKWARDS)
+    found = read_entry_by_entry(people({"id": 1, "name": "person"} | listed), FILE, choice=choice)
+    assert found.problems == () and kinds(found) == {"reordered": 1}
+    split = PackedSplit.from_arrays(packed_arrays(found.document, choice), name="", annotations="", folder="")
+    assert split.skeleton == COCO_PERSON
+    x = dict(zip(split.skeleton.keypoints, split.truth.keypoints[0, :, 0].tolist(), strict=True))
+    assert [x[name] for name in BACKWARDS] == [10 + number for number in range(17)]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "b", "c"], "names other points than the file, or in another order: `dog` (3 keypoints: c, b, a)"),
+        (["x", "y", "z"], "names other points than the file, or in another order: `dog` (3 keypoints: c, b, a)"),
+        (["a", "b"], "names 2, but the annotations have 3 keypoints"),
+    ],
+)
+def test_given_names_do_not_rename(names: list[str], words: str) -> None:
+    """Another file may list its names in another order, which nobody could tell from the new names."""
+    document = people({"id": 1, "name": "dog", "keypoints": ["c", "b", "a"]}, points=3)
+    choice = SkeletonChoice(keypoints=tuple(names), file="skeleton.toml")
+    assert f"skeleton.toml: keypoints: {words}" in refusal(document, choice)
+    assert both_ways(document, choose(keypoints=("C", "B", "A"))).notes == ()
+    twice = refusal(people(COCO), SkeletonChoice(keypoints=BACKWARDS))
+    assert "keypoints: names other points than the file, or in another order: `person` (17 keypoints" in twice
+
+
+def test_sigmas_without_names_are_refused_where_points_are_put_into_another_order(tmp_path: Path) -> None:
+    choice = SkeletonChoice(sigmas=(0.1,) * 17, sigmas_file="s.txt")
+    backwards = people(COCO | {"keypoints": [*BACKWARDS]})
+    assert refusal(backwards, choice).startswith("s.txt: sigmas: are without names, but ")
+    assert both_ways(people(COCO), choice).notes == ()
+    named = SkeletonChoice(sigma_of=(("left_ankle", 0.3),))
+    assert kinds(both_ways(backwards, named)) == {"reordered": 1}
+
+    builder = write_set(tmp_path / "set", ["a", "b", "c"])
+    builder.split("val")["categories"][0]["keypoints"] = ["c", "b", "a"]
+    (tmp_path / "s.txt").write_text("0.1\n0.2\n0.3")
+    data = DataSet(builder.write(), DataFiles(sigmas=tmp_path / "s.txt"))
+    train = open_split(data, "train")
+    assert train.skeleton.sigmas == (0.1, 0.2, 0.3)
+    assert open_split(data, "train", skeleton=train.skeleton).skeleton == train.skeleton
+    with pytest.raises(DataError, match=r"s\.txt: sigmas: are without names, but .*val2017\.json lists its"):
+        open_split(data, "val", skeleton=train.skeleton)
+    assert "sigmas: are without names" in check(data).problems[0].problem
+    (tmp_path / "s.txt").write_text("a 0.1\nb 0.2\nc 0.3")
+    assert open_split(data, "val").skeleton.sigmas == (0.3, 0.2, 0.1)
+    assert open_split(data, "val", skeleton=train.skeleton).skeleton == train.skeleton
+
+
 # --- numbers --------------------------------------------------------------------------------------------------------
 
 
@@ -284,7 +351,7 @@ def test_one_of_different_categories_is_chosen(rivals: CocoBuilder, monkeypatch:
         assert check(rivals.root).splits["train"]["people"] == 1
     assert "left out: the objects in them are taught as background" in split.notes[0].text
     said = refusal(document, choose("hnad"))
-    assert said == "there is no category 'hnad'. Did you mean hand? There are `hand` (id 3), `dog` (id 9)"
+    assert said == "there is no category 'hnad'. Did you mean hand? There are `hand` (id 3), `dog` (id 9)."
 
 
 def test_a_category_that_nobody_is_of_is_no_rival(rivals: CocoBuilder) -> None:
@@ -292,6 +359,43 @@ def test_a_category_that_nobody_is_of_is_no_rival(rivals: CocoBuilder) -> None:
     assert both_ways(rivals.split("train")).notes == ()
     rivals.split("train")["categories"].reverse()
     assert find_in(rivals.split("train")).keypoints == tuple(HAND)
+
+
+def of(number: int, count: int, visibility: int = 2) -> list[dict[str, Any]]:
+    """Some annotations of a category, of 3 points or of COCO's 17."""
+    points = 17 if number == 1 else 3
+    return [{"category_id": number, "keypoints": [5, 5, visibility] * points}] * count
+
+
+def test_limbs_and_names_are_those_of_the_first_category_that_has_them() -> None:
+    cat = {"id": 2, "name": "cat", "keypoints": ["a", "b", "c"], "skeleton": []}
+    dog = {"id": 3, "name": "dog", "keypoints": ["C", "b", "a"], "skeleton": [[1, 3], [3, 2]]}
+    found = find_categories([cat, dog], [*of(2, 1), *of(3, 1)])
+    assert (found.keypoints, found.pairs, found.pairs_differ) == (("a", "b", "c"), [["c", "a"], ["a", "b"]], False)
+    unused = find_categories([cat, dog], of(3, 1))
+    assert (unused.name, unused.keypoints, unused.pairs) == ("dog", ("C", "b", "a"), [[1, 3], [3, 2]])
+    same = find_categories([cat | {"skeleton": [[2, 1], [3, 1]]}, dog], of(2, 1))
+    assert (same.pairs, same.pairs_differ) == ([[2, 1], [3, 1]], False)
+    assert find_categories([cat | {"skeleton": [[1, 2]]}, dog], of(2, 1)).pairs_differ
+
+
+def test_limbs_of_another_order_are_read_by_name(tmp_path: Path) -> None:
+    builder = write_set(tmp_path, ["a", "b", "c"], categories=("cat", "dog", "cow"))
+    document = builder.split("train")
+    document["categories"][1] |= {"keypoints": ["c", "b", "a"], "skeleton": [[1, 3], [3, 2]]}
+    document["categories"][2]["skeleton"] = [[1, 2]]
+    both_ways(document)
+    skeleton = open_split(builder.write(), "train").skeleton
+    assert skeleton.limbs == ((2, 0), (0, 1))
+    assert skeleton.remarks[0] == "limbs: the categories' `skeleton` differ: that of the first with annotations is used"
+
+
+@pytest.mark.parametrize("person", [COCO, {"id": 1, "name": "person"}])
+def test_people_without_a_labelled_joint_are_no_rival(person: dict[str, Any]) -> None:
+    categories = [person, {"id": 2, "name": "hand", "keypoints": ["a", "b", "c"]}]
+    assert find_categories(categories, [*of(1, 9, visibility=0), *of(2, 1)]).ids == {2}
+    assert find_categories(categories, [*of(1, 1), *of(2, 9)]).ids == {1}
+    assert find_categories(categories, [*of(1, 1, visibility=0), *of(2, 1, visibility=0)]).ids == {1}
 
 
 def test_people_come_first(rivals: CocoBuilder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from posemodel.scoring.samples import draw_samples, predict_samples
 from posemodel.scoring.scorer import KeypointScorer
 from posemodel.skeleton import COCO_PERSON, Skeleton
 from tests.support.coco_builder import CocoBuilder
+from tests.support.keypoint_sets import write_set
 
 AREAS = (0.0, 20.0**2, 32.0**2, 60.0**2, 96.0**2, 200.0**2)
 """Areas of objects: 0 stands for a missing one, and two are on the borders of COCO's sizes."""
@@ -248,6 +249,23 @@ def test_results_by_name_count_in_any_order(hands: Path, tmp_path: Path) -> None
         del each["keypoint_names"]
     file.write_text(json.dumps(results))
     assert score_file(file, file_of(hands)).ap == 0, "without names they are in the file's order"
+
+
+def test_results_without_names_are_in_the_order_of_their_category(tmp_path: Path) -> None:
+    builder = write_set(tmp_path, ["a", "b", "c"], categories=("cat", "dog"))
+    document = builder.split("val")
+    document["categories"][1] |= {"id": "4", "keypoints": ["c", "b", "a"]}
+    builder.write()
+    results = [
+        {name: entry[name] for name in ("image_id", "category_id", "keypoints")} | {"score": 1.0}
+        for entry in document["annotations"]
+    ]
+    assert {each["category_id"] for each in results} == {3, 4}
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps(results))
+    assert score_file(file, file_of(tmp_path)).ap == pytest.approx(1)
+    file.write_text(json.dumps([each | {"keypoint_names": ["a", "b", "c"]} for each in results]))
+    assert score_file(file, file_of(tmp_path)).ap < 0.9, "the names count more"
 
 
 @pytest.mark.parametrize(

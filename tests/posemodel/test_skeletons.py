@@ -55,6 +55,12 @@ def test_what_is_chosen_for_coco_person_changes_nothing_else() -> None:
         ([[0, 1], [1, 2], [1, 3], [1, 4]], ((0, 1), (0, 2), (0, 3)), "1 of the 4 entries"),
         ([["wrist", "thumb"], ["wrist", "Index"], ["wrist", "middle"]], ((0, 1), (0, 2), (0, 3)), ""),
         ([[1, 2], [2, 1], [2, 2], [1, 3], [1, 4], [9, 1]], ((0, 1), (0, 2), (0, 3)), "3 of the 6 entries"),
+        ([[0, 0], [1, 2], [1, 3], [2, 2], [0, 0], [1, 4]], ((0, 1), (0, 2), (0, 3)), "3 of the 6 entries"),
+        (
+            [[1, 2], [2, 3], [1, 3]],
+            ((0, 1), (1, 2), (0, 2), (2, 3)),
+            "neither 0 nor 4: its numbers are taken",
+        ),
         ([[1, 2], "x", [1], [1, 3], [1.0, 4], [None, 2]], ((0, 1), (0, 2), (0, 3)), "3 of the 6 entries"),
     ],
 )
@@ -147,7 +153,7 @@ def test_a_skeleton_file_in_the_data_folder(tmp_path: Path) -> None:
     assert read_choice(DataSet(tmp_path)) == NO_CHOICE
     choice = chosen_in(tmp_path, WHOLE)
     assert choice.category == "dog"
-    skeleton = build_skeleton("anything", ["1", "2", "3"], None, None, choice)
+    skeleton = build_skeleton("anything", choice.keypoints or (), None, None, choice)
     assert skeleton.name == "paw"
     assert skeleton.keypoints == ("left toe", "right toe", "heel")
     assert skeleton.parts == ("left toe", "right toe", "heel", "middle")
@@ -176,6 +182,8 @@ def test_files_that_are_named_count_more(tmp_path: Path) -> None:
         ("a.json", "[0.1, 0.2]", (0.1, 0.2), ()),
         ("a.json", '{"left eye": 0.1}', None, (("left eye", 0.1),)),
         ("a.toml", "sigmas = [0.1, 0.2]", (0.1, 0.2), ()),
+        ("a.json", '{"sigmas": [0.1, 2]}', (0.1, 2.0), ()),
+        ("a.json", '{"sigmas": {"wrist": 0.1}}', None, (("wrist", 0.1),)),
         ("a.toml", "wrist = 0.1", None, (("wrist", 0.1),)),
         ("a.txt", "0.1\n0.2  # thumb\n\n", (0.1, 0.2), ()),
         ("a.txt", "0.1, 0.2; 1e-1", (0.1, 0.2, 0.1), ()),
@@ -199,8 +207,6 @@ def test_forms_of_sigmas(tmp_path: Path, name: str, text: str, in_order: Any, by
         ('mirror = [["wrist", "thumb"], ["wrist", "index"]]', ["mirror: names wrist in two pairs"]),
         ('derived = { palm = ["wrist", "pinky"] }', ["derived.palm", "'pinky'"]),
         ('derived = { wrist = ["thumb"] }', ["skeleton.toml", "a name stands for two points"]),
-        ('keypoints = ["a", "b"]', ["keypoints: names 2, but the annotations have 4"]),
-        ('keypoints = ["a", "b", "b", "c"]', ["a name stands for two points"]),
         ("sigmas = [0.1, 0.2]", ["sigmas: there are 2, but 4 keypoints"]),
         ("sigmas = [0.1, 0.2, 0.3, 0]", ["skeleton.toml: sigmas.3", "above 0"]),
         ("sigmas = { pinky = 0.1 }", ["sigmas: there is no point 'pinky'"]),
@@ -223,6 +229,8 @@ def test_errors_name_file_field_and_remedy(tmp_path: Path, text: str, words: lis
         ("none.txt", None, "none.txt: cannot be read"),
         ("a.json", "[-1]", "a.json: sigmas.0"),
         ("a.json", "[NaN]", "a.json: sigmas.0"),
+        ("a.json", "[true]", "a.json: sigmas.0"),
+        ("a.toml", "wrist = true", "a.toml: sigmas.wrist"),
     ],
 )
 def test_unusable_files_of_sigmas(tmp_path: Path, name: str, text: str | None, words: str) -> None:

@@ -13,6 +13,7 @@ from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS
 from posemodel.synthetic import generate
 from tests.support.coco_builder import CocoBuilder, standing_keypoints
+from tests.support.keypoint_sets import write_set
 
 WIDTH, HEIGHT = 100, 80
 BOX = (20.0, 10.0, 40.0, 60.0)
@@ -183,3 +184,27 @@ def test_other_keypoints_are_counted_by_their_names_and_have_no_view() -> None:
     assert (counted.views == VIEWS.index("unknown")).all()
     assert counted.as_document()["parts"]["thumb"] == {"visible": 0, "occluded": 1, "unlabelled": 1}
     assert join([counted, counted]).keypoints == ("wrist", "thumb", "nose")
+
+
+def test_splits_may_list_their_keypoints_in_another_order_or_not_at_all(tmp_path) -> None:
+    builder = write_set(tmp_path, ["wrist", "thumb", "nose"])
+    for entry in builder.split("train")["annotations"]:
+        entry |= {"keypoints": [*entry["keypoints"][:6], 0, 0, 0], "num_keypoints": 2}
+    plain = folder_stats(builder.write())
+    assert plain["train"].joints.tolist() == [[0, 0, 9], [0, 0, 9], [9, 0, 0]]
+    category = builder.split("train")["categories"][0]
+    category["keypoints"] = ["thumb", "nose", "Wrist"]
+    found = folder_stats(builder.write())
+    assert found["train"].keypoints == found["val"].keypoints == ("thumb", "nose", "Wrist")
+    category["keypoints"] = ["wrist", "thumb", "nose"]
+    listed = builder.split("val")["categories"][0]
+    listed["keypoints"] = ["nose", "thumb", "wrist"]
+    for entry in builder.split("val")["annotations"]:
+        entry |= {"keypoints": [*entry["keypoints"][:6], 0, 0, 0], "num_keypoints": 2}
+    total = join(list(folder_stats(builder.write()).values()))
+    assert dict(total.parts) == {"wrist": [9, 0, 9], "thumb": [0, 0, 18], "nose": [9, 0, 9]}
+    del listed["keypoints"]
+    assert folder_stats(builder.write())["val"].joints.tolist() == [[0, 0, 9], [0, 0, 9], [9, 0, 0]]
+    listed["keypoints"] = ["nose", "thumb", "palm"]
+    with pytest.raises(DataError, match=r"val2017\.json: its keypoints are not those needed: it has 3 \(nose"):
+        folder_stats(builder.write())

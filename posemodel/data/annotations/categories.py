@@ -9,10 +9,11 @@ the user to choose one. Names are compared without case, spaces, hyphens and und
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from posemodel.data.annotations.listed_pairs import named_pairs
 from posemodel.data.annotations.values import as_whole_number, is_whole_number
 from posemodel.errors import did_you_mean
 from posemodel.skeleton import COCO_KEYPOINTS
@@ -38,11 +39,15 @@ class FoundCategories:
     orders: dict[int, tuple[int, ...] | None]
     """Category id -> for each keypoint, its index in the category's `keypoints`; None if it lists none."""
     keypoints: tuple[str, ...] = COCO_KEYPOINTS
-    """Names of the K keypoints, all different: COCO's 17 for people, else those of the first category, in its order."""
+    """Names of the K keypoints, all different: COCO's 17 for people, else those of the first category with annotations,
+    in its order."""
     name: str = _PERSON
     """Name of the objects: person for COCO's keypoints, else the category's name."""
     pairs: Any = None
-    """The first category's `skeleton`, as the file has it: pairs of its keypoints."""
+    """The first `skeleton` of a category that is not empty, as the file has it: pairs of ``keypoints``; it has names
+    instead of numbers if that category lists the keypoints in another order."""
+    pairs_differ: bool = False
+    """Whether another category's `skeleton` has other pairs."""
     differences: tuple[str, ...] = ()
     """Kinds of differences (see ``differences``) by which lists of names were read, one for each category concerned."""
     fault: str = ""
@@ -130,8 +135,9 @@ def find_categories(categories: Any, annotations: Any = (), choice: "SkeletonCho
     """Find the categories to read in a document that may be malformed; entries whose id is no integer are left out.
 
     ``choice``: the category that the user chose, by name or id, and K names of keypoints, for categories that list none
-    (or a number of names that their annotations do not have) and whose annotations have K. ``annotations`` serve to
-    tell categories that are used from others, and to count keypoints that have no names.
+    (or a number of names that their annotations do not have) and whose annotations have K. They do not rename: a
+    category that lists K names must list these, in this order. ``annotations`` serve to tell categories that are used
+    from others, and to count keypoints that have no names.
     """
     entries = [
         _listed(entry) for entry in _items(categories) if isinstance(entry, dict) and is_whole_number(entry.get("id"))
@@ -141,10 +147,12 @@ def find_categories(categories: Any, annotations: Any = (), choice: "SkeletonCho
         if not chosen:
             return FoundCategories({}, fault=_unknown(entries, choice.category))
         entries = chosen
-    if choice is not None and choice.keypoints is not None:
-        entries = _with_given_names(entries, annotations, choice.keypoints)
-    people = _find_people(entries, annotations)
-    return people if people is not None else _find_objects(entries, annotations)
+    if choice is None or choice.keypoints is None:
+        return _find_people(entries, annotations) or _find_objects(entries, annotations)
+    named = _with_given_names(entries, annotations, choice.keypoints)
+    found = _find_people(named, annotations) or _find_objects(named, annotations)
+    fault = _names_fault(entries, found, choice.keypoints)
+    return replace(found, fault=f"{choice.file}: keypoints: {fault}") if fault else found
 
 
 def find_in(document: dict[str, Any], choice: "SkeletonChoice | None" = None) -> FoundCategories:
@@ -189,13 +197,14 @@ def _find_people(entries: list[_Listed], annotations: Any) -> FoundCategories | 
         if bare or others:
             bare_used = _used_ids(annotations, bare)
             bare = [each for each in bare if each.id in bare_used]
-            if not _used_ids(annotations, listed) and _labelled_counts(others, annotations):
+            if _labelled_counts(others, annotations) and not _labelled_counts([*listed, *bare], annotations):
                 return None
     else:
         lengths = _lengths(bare, annotations)
         bare = [each for each in bare if _COCO_VALUES in lengths[each.id] or not lengths[each.id]]
-        unlabelled = others and not any(lengths.values())
-        if not bare or (unlabelled and (_labelled_counts(others, annotations) or not _used_ids(annotations, bare))):
+        if not bare or (others and not any(lengths.values()) and not _used_ids(annotations, bare)):
+            return None
+        if _labelled_counts(others, annotations) and not _labelled_counts(bare, annotations):
             return None
     for each in bare:
         orders.setdefault(each.id, None)
@@ -240,14 +249,41 @@ def _find_objects(entries: list[_Listed], annotations: Any) -> FoundCategories:
             )
         groups = used or groups
     members = groups[0]
+    used_ids = _used_ids(annotations, members) if len(members) > 1 else set()
+    members = sorted(members, key=lambda each: each.id not in used_ids)
     names = members[0].names
+    orders = {each.id: None if each.is_numbered else order_of(names, each.names) for each in members}
+    listed = [(each.entry["skeleton"], orders[each.id]) for each in members if each.entry.get("skeleton")]
+    by_name = [named_pairs(pairs, as_listed(names, order)) for pairs, order in listed]
+    in_order = not listed or listed[0][1] in (None, tuple(range(len(names))))
     return FoundCategories(
-        {each.id: None if each.is_numbered else order_of(names, each.names) for each in members},
+        orders,
         names,
-        _name_of(members),
-        members[0].entry.get("skeleton"),
-        tuple(each.difference for each in members if each.difference),
+        _name_of([each for each in members if each.id in used_ids] or members),
+        pairs=None if not listed else listed[0][0] if in_order else by_name[0],
+        pairs_differ=len({*map(_pairs_key, by_name)}) > 1,
+        differences=tuple(each.difference for each in members if each.difference),
     )
+
+
+def as_listed(names: Sequence[str], order: tuple[int, ...] | None) -> tuple[str, ...]:
+    """Return keypoints in the order in which a category lists them; ``order``: see ``FoundCategories.orders``."""
+    listed = [*names]
+    for name, index in zip(names, order or range(len(names)), strict=True):
+        listed[index] = name
+    return tuple(listed)
+
+
+def listed_names(category: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names in a category's `keypoints`, all different; none if it has no such list."""
+    return _listed(category).names
+
+
+def _pairs_key(pairs: Any) -> Any:
+    """Return pairs of names without their order and directions, to compare them."""
+    if not isinstance(pairs, list):
+        return repr(pairs)
+    return frozenset(repr(sorted(map(repr, pair)) if isinstance(pair, list) else pair) for pair in pairs)
 
 
 def _with_numbered_names(unnamed: list[_Listed], annotations: Any) -> list[_Listed]:
@@ -266,6 +302,28 @@ def _with_given_names(entries: list[_Listed], annotations: Any, names: tuple[str
         else each
         for each in entries
     ]
+
+
+def _names_fault(entries: list[_Listed], found: FoundCategories, names: tuple[str, ...]) -> str:
+    """Say why given names do not fit the categories that are read; an empty text if they do.
+
+    A file may list names in an order of its own, so that names by position would be wrong in the next one.
+    """
+    if not found.orders:
+        return ""
+    if len(names) != len(found.keypoints):
+        return (
+            f"names {len(names)}, but the annotations have {len(found.keypoints)} keypoints: name each, in the "
+            "annotations' order."
+        )
+    for each in entries:
+        is_listed = each.id in found.orders and len(each.names) == len(names)
+        if is_listed and order_of(names, each.names) != found.in_order:
+            return (
+                f"names other points than the file, or in another order: {describe_category(each.entry)}. The field is "
+                "for categories that list no names: remove it, or correct the category."
+            )
+    return ""
 
 
 def _points(lengths: Counter[int]) -> int:

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 from posemodel.data.annotations.categories import (
     FoundCategories,
+    as_listed,
     categories_fault,
     describe_category,
     find_categories,
     has_labelled_joint,
 )
 from posemodel.data.annotations.differences import DifferenceCounts
+from posemodel.data.annotations.listed_pairs import named_pairs
 from posemodel.data.annotations.person import read_person
 from posemodel.data.annotations.problems import Problem, annotation_problems, image_faults
 from posemodel.data.annotations.skeletons import SkeletonChoice
@@ -77,7 +79,7 @@ def read_entry_by_entry(
     annotations = _without_copies(annotations, "annotation-copies", differences)
     converted = document | {"categories": categories, "images": images, "annotations": annotations}
     found = find_categories(categories, annotations, choice)
-    fault = categories_fault(converted, found)
+    fault = categories_fault(converted, found) or _sigmas_fault(annotations, found, choice)
     if fault is not None:
         return Reading(converted, differences.notes(str(path), found), (Problem(str(path), None, fault),))
     for kind in found.differences:
@@ -97,6 +99,23 @@ def read_entry_by_entry(
     problems = annotation_problems(converted, path, segments=segments, found=found)
     converted["annotations"] = _with_unique_ids(annotations, differences)
     return Reading(converted, differences.notes(str(path), found), tuple(problems))
+
+
+def _sigmas_fault(annotations: list[Any], found: FoundCategories, choice: SkeletonChoice | None) -> str | None:
+    """Return an error text if sigmas without names are given, and annotations are to be put into another order."""
+    if choice is None or choice.sigmas is None:
+        return None
+    ids = {each["category_id"] for each in annotations if isinstance(each, dict) and _is_of(each, found)}
+    if all(found.orders[number] in (None, found.in_order) for number in ids):
+        return None
+    return (
+        f"{choice.sigmas_file}: sigmas: are without names, but this file's keypoints are not all listed in one order, "
+        "or not in COCO's: give a table of names and numbers."
+    )
+
+
+def _is_of(annotation: dict[str, Any], found: FoundCategories) -> bool:
+    return is_whole_number(annotation.get("category_id")) and annotation["category_id"] in found.orders
 
 
 def _without_unread_categories(
@@ -194,12 +213,10 @@ def _person_image_size(
     annotation: Any, found: FoundCategories, image_sizes: dict[int, tuple[int, int]]
 ) -> tuple[int, int] | None:
     """Return (width, height) of the image of an annotation that is read; None for any other annotation."""
-    if not isinstance(annotation, dict) or not is_whole_number(annotation.get("category_id")):
+    if not isinstance(annotation, dict) or not _is_of(annotation, found):
         return None
     image_id = annotation.get("image_id")
-    return (
-        image_sizes.get(image_id) if annotation["category_id"] in found.orders and is_whole_number(image_id) else None
-    )
+    return image_sizes.get(image_id) if is_whole_number(image_id) else None
 
 
 def _read_person_with_order(
@@ -220,15 +237,15 @@ def _read_person_with_order(
 def _with_found_keypoints(category: Any, found: FoundCategories) -> Any:
     """Return a category with the names of the keypoints as they are read: its annotations are already in that order.
 
-    A `skeleton` in another order is dropped, unless it is of people, whose limbs do not depend on it.
+    Numbers in a `skeleton` of another order are replaced by the names.
     """
     if not isinstance(category, dict) or not is_whole_number(category.get("id")) or category["id"] not in found.orders:
         return category
     order = found.orders[category["id"]]
     if order == found.in_order and not found.differences:
         return category
-    if found.keypoints != COCO_KEYPOINTS and order not in (None, found.in_order):
-        category = {key: value for key, value in category.items() if key != "skeleton"}
+    if order not in (None, found.in_order) and category.get("skeleton"):
+        category = category | {"skeleton": named_pairs(category["skeleton"], as_listed(found.keypoints, order))}
     return category | {"keypoints": list(found.keypoints)}
 
 

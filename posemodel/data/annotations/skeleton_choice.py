@@ -38,7 +38,7 @@ SIGMA_FORMS = (
 _BETWEEN = re.compile(r"\s*[\s,;:=]\s*")
 """What separates a name from its number, or numbers, in a text file of sigmas."""
 
-Sigma = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Sigma = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 Pair = tuple[str, str]
 
 
@@ -51,12 +51,12 @@ class SkeletonChoice:
     category: str | None = None
     """Name of the category whose annotations are read."""
     keypoints: tuple[str, ...] | None = None
-    """Names of the keypoints, in the annotations' order; they replace the file's, if it has any."""
+    """Names of the keypoints, in the annotations' order, for categories that do not list as many."""
     limbs: tuple[Pair, ...] | None = None
     mirror: tuple[Pair, ...] | None = None
     """Pairs of parts that a flip exchanges, the left one first; empty: pictures are not flipped."""
     sigmas: tuple[float, ...] | None = None
-    """OKS sigmas in the keypoints' order."""
+    """OKS sigmas in the annotations' order; they are refused where annotations are put into another one."""
     sigma_of: tuple[tuple[str, float], ...] = ()
     """OKS sigmas of some keypoints, by name."""
     derived: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -152,14 +152,15 @@ def _read_skeleton_file(path: Path) -> dict[str, Any]:
 def _read_sigmas_file(path: Path) -> dict[str, Any]:
     text = _text_of(path)
     if path.suffix.lower() == ".toml":
-        document = _toml(text, path)
-        return _checked_sigmas(document.get("sigmas", document), path)
-    if text.lstrip().startswith(("[", "{")):
+        document: Any = _toml(text, path)
+    elif text.lstrip().startswith(("[", "{")):
         try:
-            return _checked_sigmas(json.loads(text), path)
+            document = json.loads(text)
         except ValueError as error:
             raise DataError(f"{path}: is not valid JSON ({error}). It must be {SIGMA_FORMS}.") from error
-    return _checked_sigmas(_sigmas_of_lines(text, path), path)
+    else:
+        return _checked_sigmas(_sigmas_of_lines(text, path), path)
+    return _checked_sigmas(document.get("sigmas", document) if isinstance(document, dict) else document, path)
 
 
 def _sigmas_of_lines(text: str, path: Path) -> list[float] | dict[str, float]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posemodel.data.annotations.categories import plain_name
+from posemodel.data.annotations.listed_pairs import end_number, first_number, listed_numbers
 from posemodel.data.annotations.mirror_names import mirror_pairs
 from posemodel.data.annotations.skeleton_choice import NO_CHOICE, SkeletonChoice, read_choice
 from posemodel.data.annotations.spanning_limbs import (
@@ -57,7 +58,7 @@ def build_skeleton(
 
     Args:
         name: The category's name.
-        keypoints: Names of its K keypoints.
+        keypoints: Names of its K keypoints; those that the user gave are among them (see ``find_categories``).
         pairs: The category's `skeleton` as it is in the file: pairs of keypoints by number or name; anything that is
             no such list counts as missing, with a remark.
         labelled: Annotated objects (N, K, 3) of x, y and visibility, from which missing limbs are derived.
@@ -68,7 +69,6 @@ def build_skeleton(
     Example:
         build_skeleton("hand", ["wrist", "thumb", "index"], [[1, 2], [1, 3]]).limbs  # ((0, 1), (0, 2))
     """
-    keypoints = _keypoint_names(keypoints, choice)
     name = choice.name or name
     is_coco = [plain_name(each) for each in keypoints] == [plain_name(each) for each in COCO_KEYPOINTS]
     if is_coco and choice.limbs is None and not choice.derived:
@@ -110,17 +110,6 @@ def _coco_person(choice: SkeletonChoice) -> Skeleton:
     if choice.mirror is not None:
         person = replace(person, mirror=_named_pairs(person.parts, choice.mirror, "mirror", choice))
     return with_chosen_sigmas(person, choice)
-
-
-def _keypoint_names(keypoints: Sequence[str], choice: SkeletonChoice) -> tuple[str, ...]:
-    if choice.keypoints is None:
-        return tuple(keypoints)
-    if len(choice.keypoints) != len(keypoints):
-        raise DataError(
-            f"{choice.file}: keypoints: names {len(choice.keypoints)}, but the annotations have {len(keypoints)} "
-            "keypoints: name each, in the annotations' order."
-        )
-    return choice.keypoints
 
 
 def _sigmas(keypoints: Sequence[str], choice: SkeletonChoice) -> tuple[tuple[float, ...], tuple[str, ...]]:
@@ -209,8 +198,7 @@ def _file_limbs(pairs: Any, keypoints: Sequence[str]) -> tuple[Pairs, list[str]]
     if not isinstance(pairs, (list, tuple)):
         return [], ["limbs: the category's `skeleton` is no list of pairs: it is not used"]
     ends = [_ends(pair, keypoints) for pair in pairs]
-    numbers = {end for pair in ends if pair for end in pair if isinstance(end, int)}
-    first = 0 if 0 in numbers and len(keypoints) not in numbers else 1
+    first = first_number(pairs, len(keypoints))
     known = range(first, len(keypoints) + first)
     beyond = [pair for pair in ends if pair and any(isinstance(end, int) and end not in known for end in pair)]
     if len(beyond) > 1:
@@ -223,12 +211,17 @@ def _file_limbs(pairs: Any, keypoints: Sequence[str]) -> tuple[Pairs, list[str]]
     for pair in ends:
         if pair is not None and pair not in beyond:
             start, end = (place - first if isinstance(place, int) else keypoints.index(place) for place in pair)
-            if start != end:
+            if start != end:  # a number and a name can be the same point
                 limbs.append((start, end))
     limbs = _distinct(limbs)
     remarks = []
     if first == 0:
         remarks.append("limbs: the category's `skeleton` counts keypoints from 0, not from 1 as COCO does")
+    elif (numbers := listed_numbers(pairs)) and len(keypoints) not in numbers:
+        remarks.append(
+            f"limbs: the category's `skeleton` has neither 0 nor {len(keypoints)}: its numbers are taken as counted "
+            "from 1, as COCO does"
+        )
     if len(limbs) < len(pairs):
         left_out = len(pairs) - len(limbs)
         remarks.append(
@@ -244,13 +237,13 @@ def _ends(pair: Any, keypoints: Sequence[str]) -> tuple[int | str, int | str] | 
         return None
     ends: list[int | str] = []
     for end in pair:
-        if isinstance(end, (int, float)) and not isinstance(end, bool) and end == end // 1:
-            ends.append(int(end))
+        if (number := end_number(end)) is not None:
+            ends.append(number)
         elif isinstance(end, str) and (name := _found(keypoints, end)) is not None:
             ends.append(name)
         else:
             return None
-    return ends[0], ends[1]
+    return None if ends[0] == ends[1] else (ends[0], ends[1])
 
 
 def _distinct(limbs: Iterable[tuple[int, int]]) -> Pairs:
