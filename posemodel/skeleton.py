@@ -6,8 +6,6 @@ and 19 limbs of Cao et al., "Realtime Multi-Person 2D Pose Estimation using Part
 17 keypoints and OKS sigmas of the COCO keypoint task.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -203,12 +201,6 @@ class Skeleton:
             sigmas=tuple(map(float, document["sigmas"])),
             remarks=tuple(map(str, document.get("remarks", ()))),
         )
-
-    @property
-    def digest(self) -> str:
-        """Short digest of all that decides maps and scores; remarks are left out."""
-        content = self.as_document() | {"remarks": []}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 COCO_KEYPOINTS: tuple[str, ...] = (

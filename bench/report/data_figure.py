@@ -23,8 +23,10 @@ _MOST_NAMES, _NAME_CHARACTERS, _NAMES_POINTS = 40, 20, 187.0
 """
 
 
-def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: str) -> None:
+def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: str, objects: str = "people") -> None:
     """Draw each split (at most eight differ in colour) and, for the joints, all splits together, as a PNG.
+
+    ``objects``: word for what is annotated, people or objects.
 
     Raises DataError if ``path`` exists and was not drawn by this function.
     """
@@ -33,11 +35,11 @@ def draw_stats(tallies: dict[str, Tally], total: Tally, path: Path, *, title: st
     with plt.rc_context(RC):
         figure, axes = plt.subplots(2, 3, figsize=(14, 8))
         figure.suptitle(figure_text(title))
-        _people(axes[0, 0], tallies)
-        _heights(axes[0, 1], tallies)
-        _joints(axes[0, 2], total)
-        _views(axes[1, 0], tallies)
-        _shares(axes[1, 1], tallies)
+        _people(axes[0, 0], tallies, objects)
+        _heights(axes[0, 1], tallies, objects)
+        _joints(axes[0, 2], total, objects)
+        _views(axes[1, 0], tallies, objects)
+        _shares(axes[1, 1], tallies, objects)
         _sizes(axes[1, 2], tallies)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
@@ -71,7 +73,7 @@ def _fractions(counts: list[int], total: int) -> list[float]:
     return [count / total if total else 0.0 for count in counts]
 
 
-def _people(axis: Axes, tallies: dict[str, Tally]) -> None:
+def _people(axis: Axes, tallies: dict[str, Tally], objects: str) -> None:
     most = min(_MOST_PEOPLE, max(len(tally.people_histogram) - 1 for tally in tallies.values()))
     shares = {}
     for split, tally in tallies.items():
@@ -79,20 +81,26 @@ def _people(axis: Axes, tallies: dict[str, Tally]) -> None:
         shares[split] = _fractions([*counts[:most], sum(counts[most:])], len(tally.sizes))
     larger = any(len(tally.people_histogram) > most + 1 for tally in tallies.values())
     _grouped(axis, [*map(str, range(most)), f"{most}+" if larger else str(most)], shares)
-    axis.set(title="People in an image", xlabel="people with labelled keypoints", ylabel="share of images (%)")
+    axis.set(
+        title=f"{objects.capitalize()} in an image",
+        xlabel=f"{objects} with labelled keypoints",
+        ylabel="share of images (%)",
+    )
 
 
-def _heights(axis: Axes, tallies: dict[str, Tally]) -> None:
+def _heights(axis: Axes, tallies: dict[str, Tally], objects: str) -> None:
     for index, tally in enumerate(tallies.values()):
         counts = tally.height_histogram
         middles = 100 * HEIGHT_BIN * (np.arange(len(counts)) + 0.5)
         axis.plot(middles, 100 * np.array(_fractions(counts, len(tally.heights))), markersize=4, **series_style(index))
-    axis.set(title="Height of people", xlabel="height of the box (% of the image's)", ylabel="share of people (%)")
+    axis.set(
+        title=f"Height of {objects}", xlabel="height of the box (% of the image's)", ylabel=f"share of {objects} (%)"
+    )
     axis.set_xlim(0, 100)
     axis.set_ylim(bottom=0)
 
 
-def _joints(axis: Axes, total: Tally) -> None:
+def _joints(axis: Axes, total: Tally, objects: str) -> None:
     people = len(total.heights)
     count = len(total.keypoints)
     left = np.zeros(count)
@@ -110,11 +118,11 @@ def _joints(axis: Axes, total: Tally) -> None:
     axis.invert_yaxis()
     axis.grid(visible=False, axis="y")
     axis.set_xlim(0, 100)
-    axis.set(title="Joints, all splits", xlabel="share of people (%)")
+    axis.set(title="Joints, all splits", xlabel=f"share of {objects} (%)")
     axis.legend(loc="lower left", bbox_to_anchor=(0, -0.32), ncols=3)
 
 
-def _views(axis: Axes, tallies: dict[str, Tally]) -> None:
+def _views(axis: Axes, tallies: dict[str, Tally], objects: str) -> None:
     if all((tally.views == VIEWS.index("unknown")).all() for tally in tallies.values()):
         nothing_to_show(axis, "unknown: nobody has shoulders and hips of COCO's names that are all labelled")
         axis.set(title="Seen from")
@@ -124,11 +132,17 @@ def _views(axis: Axes, tallies: dict[str, Tally]) -> None:
         for split, tally in tallies.items()
     }
     _grouped(axis, list(VIEWS), shares)
-    axis.set(title="Seen from", xlabel="by the order of the shoulders", ylabel="share of people (%)")
+    axis.set(title="Seen from", xlabel="by the order of the shoulders", ylabel=f"share of {objects} (%)")
 
 
-def _shares(axis: Axes, tallies: dict[str, Tally]) -> None:
-    names = ["images of\n3 or more", "joints\noccluded", "people cut\nby border", "people w/o\nkeypoints", "crowds"]
+def _shares(axis: Axes, tallies: dict[str, Tally], objects: str) -> None:
+    names = [
+        "images of\n3 or more",
+        "joints\noccluded",
+        f"{objects} cut\nby border",
+        f"{objects} w/o\nkeypoints",
+        "crowds",
+    ]
     shares = {}
     for split, tally in tallies.items():
         joints, annotations = tally.joints.sum(0), len(tally.heights) + tally.unlabelled + tally.crowds

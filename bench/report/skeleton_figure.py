@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 
 from bench.report.style import RC, save, shortened
 from bench.report.text import figure_text
+from posemodel.inference import drawing
+from posemodel.inference.drawing import side_colours
 from posemodel.skeleton import Skeleton
 
 LEFT, RIGHT, MIDDLE = "#56B4E9", "#D55E00", "#F0E442"
 """Sky blue, vermilion and yellow of Okabe and Ito's palette, as in drawings of predictions."""
+_COLOURS = {drawing.LEFT: LEFT, drawing.RIGHT: RIGHT, drawing.MIDDLE: MIDDLE}
 LINE = 0.24
 """Height of a line of names in inches, and width of a character in a line of that height, as a share of it, below."""
 CHARACTER = 0.42
@@ -85,15 +88,12 @@ def part_numbers(skeleton: Skeleton) -> list[int]:
 
 def part_sides(skeleton: Skeleton) -> list[str]:
     """Return the colour of each part: ``LEFT``, ``RIGHT`` or ``MIDDLE``, by the mirror pairs."""
-    left, right = ({pair[side] for pair in skeleton.mirror} for side in (0, 1))
-    return [LEFT if name in left else RIGHT if name in right else MIDDLE for name in skeleton.parts]
+    return [_COLOURS[colour] for colour in side_colours(skeleton).parts]
 
 
 def limb_sides(skeleton: Skeleton) -> list[str]:
-    """Return the colour of each limb: the side of its ends, ``MIDDLE`` where they are on two sides or on none."""
-    sides = part_sides(skeleton)
-    ends = [{sides[start], sides[end]} - {MIDDLE} for start, end in skeleton.limbs]
-    return [each.pop() if len(each) == 1 else MIDDLE for each in ends]
+    """Return the colour of each limb, by the sides of its ends as in drawings of predictions."""
+    return [_COLOURS[colour] for colour in side_colours(skeleton).limbs]
 
 
 def _name(skeleton: Skeleton, part: int, person: NDArray[np.floating]) -> str:

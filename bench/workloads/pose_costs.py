@@ -60,7 +60,7 @@ def measure_costs(
     """Measure the costs of a study's runs, see `Workload.costs`; of all but the first only the optimizer's step."""
     deadline = time.perf_counter() + seconds
     name, run = next(iter(runs.items()))
-    if _is_slow(run):
+    if choose_device(run.device).type == "cpu" and _is_slow(run):
         on_costs(_one_image_costs(run, factories[name], [*runs]))
     opened: list[PackedSplit] = []
     trained = _training_costs(run, factories[name], [*runs], seconds, on_costs, opened.append)
@@ -87,10 +87,9 @@ def measure_costs(
 
 
 def _is_slow(run: TrainSettings) -> bool:
-    """Return whether a step may take longer than the measuring time, judged by the network's operations."""
-    if choose_device(run.device).type != "cpu":
-        return False
-    gmacs: float = network_cost(run.network, run.size)["gmacs"]
+    """Return whether a step on a CPU may take longer than the measuring time, judged by the network's operations."""
+    split = open_split(DataSet(run.data, run.files), run.train_split, skip_bad=run.skip_bad, look_at_images=False)
+    gmacs: float = network_cost(run.network, run.size, split.skeleton)["gmacs"]
     return run.loader.batch_size * FORWARD_AND_BACKWARD * gmacs > SLOW_GMACS
 
 
@@ -232,7 +231,10 @@ def _evaluation_costs(
     """
     geometry = input_geometry(settings.network, settings.size)
     data = DataSet(settings.data, settings.files)
-    splits = {name: open_split(data, name, skip_bad=settings.skip_bad, exif=settings.exif) for name in (SELECT, REPORT)}
+    splits = {
+        name: open_split(data, name, skip_bad=settings.skip_bad, exif=settings.exif, skeleton=network.skeleton)
+        for name in (SELECT, REPORT)
+    }
     split = splits[REPORT]
     device = choose_device(settings.device)
 

@@ -35,7 +35,7 @@ def find_data(settings: Mapping[str, Setting], make_data: MakeData | None, on_op
     """Find the data set of `data`, or the synthetic one of `synthetic_images`; open and fingerprint it.
 
     ``make_data`` makes an incomplete synthetic set; None (a dry run): it is made later. ``on_open`` gets the opened
-    splits. Raises DataError if a split has no labelled person.
+    splits. Raises DataError if a split has no labelled object, or other keypoints than `train`.
     """
     located = find_folder(settings, make_data)
     if located.awaited_images is not None:
@@ -83,12 +83,16 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _open_splits(data: DataSet, *, skip_bad: bool, exif: Exif) -> list[PackedSplit]:
-    """Open the splits of a study; DataError if one has no labelled person, since it would have no AP."""
-    splits = []
+    """Open the splits of a study, all with the skeleton of the first.
+
+    Raises DataError if one has no labelled object, since it would have no AP, or other keypoints.
+    """
+    splits: list[PackedSplit] = []
     for split in ROLES:
         packed = open_split(
             data,
             split,
+            skeleton=splits[0].skeleton if splits else None,
             hold_out_select=True,
             hold_out_val=is_derived(data, REPORT),
             skip_bad=skip_bad,
@@ -96,8 +100,8 @@ def _open_splits(data: DataSet, *, skip_bad: bool, exif: Exif) -> list[PackedSpl
         )
         if not len(packed.labelled_only()):
             raise DataError(
-                f"{packed.annotations}: the split `{split}` ({len(packed)} images) has no labelled person; a study "
-                "needs some in each of train, select and report."
+                f"{packed.annotations}: the split `{split}` ({len(packed)} images) has no labelled {packed.noun}; a "
+                "study needs some in each of train, select and report."
             )
         splits.append(packed)
     return splits

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from posemodel.atomic_write import TEMPORARY_SUFFIX
 from posemodel.config import CACHE_VARIABLE
 
-FORMAT = 6
+FORMAT = 7
 """Increase this whenever the arrays made from a file change, or the rules for a valid file: older files are ignored."""
 UNUSED_DAYS = 30
 LARGEST_CACHE_BYTES = 4 << 30

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from posemodel.config import DataFiles
-from posemodel.data.annotations.skeleton_choice import read_choice
+from posemodel.data.annotations.skeleton_choice import SKELETON_FILE, read_choice
 from posemodel.data.notes import Note
 from posemodel.errors import DataError
 
@@ -112,6 +112,16 @@ Data = Path | DataSet
 
 def _serves_as(name: str, *splits: str) -> bool:
     return any(name == split or name.lower() in (split, *SYNONYMS.get(split, ())) for split in splits)
+
+
+def folder_of(annotations: Path) -> Path:
+    """Return the folder of the data set that an annotation file is part of, by the layouts above.
+
+    It is the file's own folder in any layout, if that has a skeleton file.
+    """
+    folder = annotations.absolute().parent
+    is_below = folder.name == "annotations" or annotations.name == _BESIDE
+    return folder.parent if is_below and not (folder / SKELETON_FILE).is_file() else folder
 
 
 def _annotation_file(root: Path, folder_name: str) -> Path:

@@ -70,8 +70,6 @@ class PackedSplit:
     """The people that predictions are scored against, in all images, including those that ``subset`` leaves out."""
     skeleton: Skeleton
     """The keypoints of ``truth``, and the parts and limbs that are learned."""
-    category_name: str
-    """Name of the category with the id ``category``."""
     positions_kept: NDArray[np.int64] | None = None
     """Positions kept of the full split (see ``subset``); None keeps all."""
     left_out: LeftOut = NOTHING_LEFT_OUT
@@ -106,12 +104,10 @@ class PackedSplit:
     ) -> "PackedSplit":
         """Build a split from the arrays of ``packing.packed_arrays``."""
         split_arrays, truth = _split_and_truth(arrays)
-        description = json.loads(arrays[_SKELETON].tobytes())
         return cls(
             **split_arrays,
             truth=truth,
-            skeleton=Skeleton.from_document(description["skeleton"]),
-            category_name=description["category_name"],
+            skeleton=Skeleton.from_document(json.loads(arrays[_SKELETON].tobytes())),
             name=name,
             annotations=annotations,
             folder=folder,

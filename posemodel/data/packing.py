@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from posemodel.data.annotations.categories import FoundCategories, find_in
 from posemodel.data.annotations.segmentation import packed_segments, start_offsets
 from posemodel.data.annotations.skeletons import NO_CHOICE, SkeletonChoice, build_skeleton
+from posemodel.data.annotations.spanning_limbs import measured_objects
 from posemodel.data.truth import Truth
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, Skeleton
 
@@ -28,11 +29,12 @@ class _Ordered:
 def packed_arrays(document: dict[str, Any], choice: SkeletonChoice | None = None) -> dict[str, NDArray[Any]]:
     """Return the arrays of ``PackedSplit`` by name; those of its truth begin with `truth.`.
 
-    `skeleton` holds the skeleton and the category's name as JSON. ``choice``: the skeleton's fields that the user gave.
+    `skeleton` holds the skeleton as JSON. ``choice``: the skeleton's fields that the user gave.
     """
     ordered = _order_by_image(document, choice)
     images, people, image_of = ordered.images, ordered.people, ordered.image_of
     truth = _truth(ordered)
+    skeleton = skeleton_of(ordered.found, truth.keypoints, truth.crowd, choice)
     labelled = ~truth.crowd & _has_labelled_joint(truth.keypoints)
     sizes = [(image["width"], image["height"]) for image in images]
     names = [image["file_name"].encode() for image in images]
@@ -51,7 +53,7 @@ def packed_arrays(document: dict[str, Any], choice: SkeletonChoice | None = None
         "region_start": start_offsets(np.bincount(image_of[regions], minlength=len(images))),
         "region_ignored": ~labelled[regions],
         "categories": np.array(sorted(ordered.found.ids), np.int64),
-        "skeleton": _description(document, ordered.found, truth, choice),
+        "skeleton": np.frombuffer(json.dumps(skeleton.as_document()).encode(), np.uint8),
         **packed_segments(
             [people[row]["segmentation"] for row in regions], [sizes[image] for image in image_of[regions]]
         ),
@@ -72,23 +74,13 @@ def skeleton_of(
     ``keypoints`` (T, K, 3) and ``crowd`` (T,) are the truth's: limbs that the file leaves open are derived from them.
     """
     if found.keypoints == COCO_KEYPOINTS and (choice is None or not choice.digest):
-        return COCO_PERSON  # without a copy of the keypoints
-    skeleton = build_skeleton(found.name, found.keypoints, found.pairs, keypoints[~crowd], choice or NO_CHOICE)
+        return COCO_PERSON
+    measured = measured_objects((keypoints[..., 2] > 0) & ~crowd[:, None])
+    skeleton = build_skeleton(found.name, found.keypoints, found.pairs, keypoints[measured], choice or NO_CHOICE)
     if not found.pairs_differ:
         return skeleton
     remark = "limbs: the categories' `skeleton` differ: that of the first with annotations is used"
     return replace(skeleton, remarks=(remark, *skeleton.remarks))
-
-
-def _description(
-    document: dict[str, Any], found: FoundCategories, truth: Truth, choice: SkeletonChoice | None
-) -> NDArray[np.uint8]:
-    """Return the skeleton, and the name of the category of lowest id, as JSON bytes."""
-    skeleton = skeleton_of(found, truth.keypoints, truth.crowd, choice)
-    names = [c.get("name") for c in document["categories"] if isinstance(c, dict) and c.get("id") == min(found.ids)]
-    name = names[0] if isinstance(names[0], str) else found.name
-    content = {"category_name": name, "skeleton": skeleton.as_document()}
-    return np.frombuffer(json.dumps(content).encode(), np.uint8)
 
 
 def _order_by_image(document: dict[str, Any], choice: SkeletonChoice | None) -> _Ordered:

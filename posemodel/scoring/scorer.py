@@ -13,7 +13,7 @@ from posemodel.atomic_write import atomic_path
 from posemodel.data.truth import Truth
 from posemodel.inference.results import DECIMALS, PERSON_CATEGORY, coco_result, point_names
 from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
-from posemodel.skeleton import Skeleton
+from posemodel.skeleton import COCO_PERSON, Skeleton
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,16 @@ FIGURES = tuple(field.name for field in fields(Scores))[:10]
 """Names of COCO's ten keypoint metrics, in pycocotools' order."""
 
 
+BEST = 20
+"""Number of people of an image that COCO's metrics count, the best-scored ones: pycocotools' ``maxDets``."""
+
+
 class KeypointScorer:
-    """Accumulates the predicted people of a split's images and scores them."""
+    """Accumulates the predicted people of a split's images and scores them.
+
+    Of COCO's people all are kept for the results, of other objects the best ``BEST`` of each image: hundreds of false
+    objects with hundreds of points each would need too much memory. The metrics are the same.
+    """
 
     def __init__(
         self,
@@ -77,13 +85,16 @@ class KeypointScorer:
         """Add the people (N, P, 3) of one image, in its own pixels, with a score each (N,)."""
         if len(people) != len(scores):
             raise ValueError(f"{len(people)} people have {len(scores)} scores")
+        if len(people) > BEST and self.skeleton != COCO_PERSON:
+            best = np.sort(np.argsort(-np.asarray(scores), kind="stable")[:BEST])  # in the order in which ties count
+            people, scores = people[best], scores[best]
         self._image_ids.append(int(image_id))
         self._people.append(np.array(people, np.float64))
         self._scores.append(np.array(scores, np.float64))
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        """All people added so far, in COCO's results format."""
+        """All people kept so far, in COCO's results format."""
         predictions = self._predictions()
         return [
             coco_result(image, keypoints, score, category=self._category)

@@ -82,7 +82,7 @@ def test_a_set_is_opened_with_its_own_keypoints(tmp_path: Path, name: str) -> No
     assert split.notes == ()
     assert split.skeleton.keypoints == tuple(names)
     assert split.skeleton.name == (categories[0] if len(categories) == 1 else "thing")
-    assert (split.category, split.category_name, split.noun) == (3, categories[0], "object")
+    assert (split.category, split.noun) == (3, "object")
     assert split.categories.tolist() == [3 + number for number in range(len(categories))]
     assert result.skeletons["train"] == split.skeleton
     assert result.splits["train"] == {"images": 6, "people": 9, "crowds": 0, "unlabelled": 0}
@@ -345,11 +345,11 @@ def test_one_of_different_categories_is_chosen(rivals: CocoBuilder, monkeypatch:
     for name in ("dog", "Dog", "9"):
         choosing(monkeypatch, choose(name))
         split = open_split(rivals.root, "train")
-        assert (split.skeleton.keypoints, split.category, split.category_name) == (("nose", "tail"), 9, "dog")
+        assert (split.skeleton.keypoints, split.category) == (("nose", "tail"), 9)
         assert split.truth.keypoints.tolist() == [[[5, 6, 2], [7, 8, 1]]]
         assert [(note.kind, note.count) for note in split.notes] == [("other-category", 9)]
         assert check(rivals.root).splits["train"]["people"] == 1
-    assert "left out: the objects in them are taught as background" in split.notes[0].text
+    assert "left out: what they show is taught as background" in split.notes[0].text
     said = refusal(document, choose("hnad"))
     assert said == "there is no category 'hnad'. Did you mean hand? There are `hand` (id 3), `dog` (id 9)."
 
@@ -405,7 +405,7 @@ def test_people_come_first(rivals: CocoBuilder, monkeypatch: pytest.MonkeyPatch)
     rivals.person("train", 2)
     assert find_in(document).ids == {1}
     split = open_split(rivals.write(), "train")
-    assert (split.skeleton, split.category_name, split.noun) == (COCO_PERSON, "human", "person")
+    assert (split.skeleton, split.noun) == (COCO_PERSON, "person")
     assert [(note.kind, note.count) for note in split.notes] == [("other-category", 10)]
     choosing(monkeypatch, choose("hand"))
     assert open_split(rivals.root, "train").skeleton.keypoints == tuple(HAND)
@@ -457,7 +457,7 @@ def equal(one: PackedSplit, other: PackedSplit) -> bool:
     same = all(
         np.array_equal(getattr(one.truth, field.name), getattr(other.truth, field.name)) for field in fields(Truth)
     )
-    return same and (one.skeleton, one.category_name) == (other.skeleton, other.category_name)
+    return same and one.skeleton == other.skeleton
 
 
 def test_the_cache_keeps_skeletons_apart(rivals: CocoBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -485,7 +485,7 @@ def test_coco_s_people_need_no_limbs_derived(coco_builder: CocoBuilder, monkeypa
     split = open_split(coco_builder.write(), "train")
     assert split.skeleton == COCO_PERSON
     description = json.loads(packed_arrays(coco_builder.split("train"))["skeleton"].tobytes())
-    assert Skeleton.from_document(description["skeleton"]) == COCO_PERSON
+    assert Skeleton.from_document(description) == COCO_PERSON
     assert read(coco_builder.split("train"), FILE).notes == ()
 
 

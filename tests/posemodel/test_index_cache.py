@@ -397,4 +397,4 @@ def test_a_change_of_what_is_packed_needs_another_format(folder: Path) -> None:
         ],
     }
     index_cache.store(folder / "key.index", packed_arrays(document))
-    assert (index_cache.FORMAT, index_cache.digest_of_file(folder / "key.index")[:16]) == (6, "e681a6ec60890fbf")
+    assert (index_cache.FORMAT, index_cache.digest_of_file(folder / "key.index")[:16]) == (7, "9aa8692d03a6d722")

@@ -1,6 +1,7 @@
 """Every network that ships can be built, trained, saved and loaded for any skeleton, COCO's person unchanged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from posemodel.errors import CheckpointError, SettingsError
 from posemodel.network import NETWORKS, build_network
 from posemodel.network.cost import cost_of, network_cost
+from posemodel.network.small import Small
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 from posemodel.skeleton import COCO_PERSON, Skeleton
 from posemodel.training.initial_network import initial_network, origin_of
@@ -179,13 +181,54 @@ def test_another_skeleton_loads_what_fits_and_says_what_is_new(weights: Path, tm
     assert (network.skeleton, network.trained_size, network.training) == (FINGER, 96, True)
 
 
-def test_heads_of_the_same_width_are_loaded_and_the_note_says_so(weights: Path, tmp_path: Path) -> None:
-    renamed = COCO_PERSON.as_document()
-    renamed = json.loads(json.dumps(renamed).replace("nose", "snout"))
-    settings = settings_for(tmp_path, network="lightweight", weights=weights)
-    _, note = initial_network(settings, CPU, Skeleton.from_document(renamed | {"name": "horse"}))
+def changed_by_a_start(network: str, theirs: Skeleton, ours: Skeleton, tmp_path: Path) -> tuple[set[str], str]:
+    """Names of the entries that are new after a start from weights of another skeleton, and the note."""
+    file = tmp_path / "theirs.safetensors"
+    save_weights(file, build_network(network, skeleton=theirs, seed=5), CheckpointInfo(network, 64, {}))
+    started, note = initial_network(settings_for(tmp_path, network=network, weights=file, seed=3), CPU, ours)
+    loaded = build_network(network, skeleton=theirs, seed=5).state_dict()
     assert note is not None
-    assert "its heads were trained for other parts" in note.text
+    state = started.state_dict()
+    return {key for key in state if key not in loaded or not torch.equal(state[key], loaded[key])}, note.text
+
+
+def sized(network: str, skeleton: Skeleton) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in build_network(network, skeleton=skeleton, seed=0).state_dict().items()}
+
+
+@pytest.mark.parametrize("network", ["lightweight", "small", "openpose_2019"])
+def test_heads_of_other_points_are_new_even_if_as_wide(network: str, tmp_path: Path) -> None:
+    other = Skeleton("toe", ("heel", "ball", "tip"), FINGER.limbs, FINGER.sigmas)
+    new, text = changed_by_a_start(network, FINGER, other, tmp_path)
+    mine, wide = sized(network, FINGER), sized(network, WIDE)
+    assert new <= {key for key in mine if mine[key] != wide[key]}
+    assert {key for key in mine if mine[key] != wide[key] and key.endswith("weight")} <= new
+    assert text.endswith("finger (3 parts, 2 limbs) there, toe (3 parts, 2 limbs) here")
+    _, text = changed_by_a_start(network, FINGER, replace(other, name="finger"), tmp_path)
+    assert text.endswith("finger (3 parts, 2 limbs) there, finger (3 parts, 2 limbs) here, with other parts")
+
+
+def test_heatmaps_of_the_same_parts_are_loaded_where_the_limbs_are_others(tmp_path: Path) -> None:
+    other = replace(FINGER, limbs=((0, 1), (0, 2)))
+    new, text = changed_by_a_start("lightweight", FINGER, other, tmp_path)
+    assert {"initial_stage.pafs.2.weight", "refinement_stages.0.trunk.0.initial.0.weight"} <= new
+    assert not any("heatmaps" in key for key in new)
+    assert text.endswith("with other limbs")
+
+
+def test_of_a_class_for_some_skeletons_alone_the_backbone_is_loaded(tmp_path, monkeypatch) -> None:
+    class Picky(Small):
+        def __init__(self, skeleton: Skeleton = COCO_PERSON) -> None:
+            if skeleton.num_parts > 18:
+                raise ValueError("too many")
+            super().__init__(skeleton)
+
+    monkeypatch.setattr(Picky, "__module__", "mine")
+    monkeypatch.setitem(NETWORKS, "picky", Picky)
+    renamed = Skeleton.from_document(json.loads(json.dumps(COCO_PERSON.as_document()).replace("nose", "snout")))
+    new, _ = changed_by_a_start("picky", COCO_PERSON, renamed, tmp_path)
+    assert new
+    assert not any(key.startswith("backbone.") for key in new)
 
 
 def test_another_network_is_refused_as_before(weights: Path, tmp_path: Path) -> None:

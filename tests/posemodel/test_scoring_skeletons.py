@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import COCOeval, Params
 
 from posemodel.config import InputSettings, LoaderSettings
 from posemodel.data.open_split import open_split
@@ -25,7 +25,7 @@ from posemodel.scoring.evaluation import evaluate, predict_split, split_scorer
 from posemodel.scoring.figures import Predictions, keypoint_areas, keypoint_figures
 from posemodel.scoring.results_file import score_file
 from posemodel.scoring.samples import draw_samples, predict_samples
-from posemodel.scoring.scorer import KeypointScorer
+from posemodel.scoring.scorer import BEST, KeypointScorer
 from posemodel.skeleton import COCO_PERSON, Skeleton
 from tests.support.coco_builder import CocoBuilder
 from tests.support.keypoint_sets import write_set
@@ -164,6 +164,31 @@ def test_the_sigmas_decide() -> None:
     # OKS = exp(-(10 / 100)^2 / (2 (2 sigma)^2)): 0.61 at sigma 0.05, 0.04 at 0.02.
     assert ap50(0.05) == pytest.approx(1)
     assert ap50(0.02) == 0
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_of_many_objects_the_best_are_kept_and_score_the_same(ties: bool) -> None:
+    assert Params(iouType="keypoints").maxDets == [BEST]
+    rng, skeleton = np.random.default_rng(4), chain(21)
+    truth = truth_of(random_objects(rng, 21) + random_objects(rng, 21), 21)
+    scorer, every = KeypointScorer(truth, skeleton), []
+    for image_id, first, last in zip(truth.image_ids.tolist(), truth.start[:-1], truth.start[1:], strict=True):
+        people = np.round(rng.uniform(0, 900, (70, 21, 3)), 3)
+        people[rng.permutation(70)[: last - first]] = truth.keypoints[first:last]
+        scores = rng.choice([0.25, 0.5, 0.75], 70) if ties else rng.uniform(0, 1, 70)
+        scorer.add(image_id, people, scores)
+        every.append((np.full(70, image_id), people, scores))
+    found = Predictions(*map(np.concatenate, zip(*every, strict=True)), np.zeros(0))
+    found = found._replace(areas=keypoint_areas(found.keypoints))
+    figures = keypoint_figures(truth, np.arange(len(truth.image_ids)), found, skeleton)
+    assert [*scorer.stats().as_row().values()][:10] == figures
+    assert len(scorer.results) == BEST * len(truth.image_ids)
+
+
+def test_of_coco_s_people_all_are_kept() -> None:
+    scorer = KeypointScorer(truth_of([[]], 17), COCO_PERSON)
+    scorer.add(1, np.ones((70, 18, 3)), np.linspace(1, 0, 70))
+    assert len(scorer.results) == 70
 
 
 @pytest.mark.parametrize("block", [1, 68, 200])

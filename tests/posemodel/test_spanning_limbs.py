@@ -5,11 +5,13 @@ import pytest
 
 from posemodel.data.annotations.spanning_limbs import (
     CHUNK,
+    MOST_DISTANCES,
     MOST_OBJECTS,
+    OF_EACH_POINT,
     connected,
     connecting_limbs,
-    evenly,
     measure_distances,
+    measured_objects,
 )
 
 CHAIN = np.array([[0, 0, 2], [10, 0, 2], [19, 0, 2], [40, 0, 2]], float)
@@ -72,12 +74,39 @@ def test_connected(parts: int, limbs: list[tuple[int, int]], whole: bool) -> Non
     assert connected(parts, limbs) is whole
 
 
-@pytest.mark.parametrize("parts", [1, 17, 294])
+@pytest.mark.parametrize("parts", [2, 17, 294])
 def test_measured_objects_are_few_and_evenly_spread(parts: int) -> None:
-    objects = np.broadcast_to(np.arange(100_000, dtype=np.float32)[:, None, None], (100_000, parts, 3))
-    few = evenly(objects, parts)
-    assert len(few) <= MOST_OBJECTS
-    assert (few[0, 0, 0], few[-1, 0, 0]) == (0, 99_999)
-    assert np.ptp(np.diff(few[:, 0, 0])) <= 1
-    assert evenly(few[:5], parts) is not None
+    labelled = np.broadcast_to(np.arange(100_000)[:, None] % 2 == 1, (100_000, parts))
+    rows = measured_objects(labelled)
+    assert len(rows) == min(MOST_OBJECTS, MOST_DISTANCES // parts**2)
+    assert (rows % 2 == 1).all(), "those without two labelled points tell no distance"
+    assert (rows[0], rows[-1]) == (1, 99_999)
+    assert np.diff(rows).max() <= 1.2 * 100_000 / len(rows)
+    assert measured_objects(labelled[:5]).tolist() == [1, 3]
     assert CHUNK // parts**2 >= 1
+
+
+def test_points_of_one_object_have_no_distance() -> None:
+    assert measured_objects(np.ones((9, 1), bool)).tolist() == []
+
+
+def test_rarely_labelled_points_are_measured_and_joined_among_themselves() -> None:
+    """Clothes: each category has points of its own, and one of them is rare."""
+    rng = np.random.default_rng(0)
+    counts = {0: 12_000, 40: 8000, 80: 53, 100: 3}
+    ends = {0: 40, 40: 80, 80: 100, 100: 120}
+    places = rng.uniform(0, 100, (120, 2))
+    people = np.zeros((sum(counts.values()), 120, 3), np.float32)
+    kinds = rng.permutation(np.repeat([*counts], [*counts.values()]))
+    for first, last in ends.items():
+        rows = kinds == first
+        people[rows, first:last, :2] = places[first:last]
+        people[rows, first:last, 2] = 2 * (rng.random((rows.sum(), last - first)) < 0.7)
+    labelled = people[..., 2] > 0
+    rows = measured_objects(labelled)
+    assert len(rows) == MOST_DISTANCES // 120**2
+    assert (labelled[rows].sum(axis=0) >= np.minimum(OF_EACH_POINT, labelled.sum(axis=0))).all()
+    limbs = connecting_limbs([], measure_distances(people[rows]), itself(120))
+    for first, last in ends.items():
+        inside = [(a - first, b - first) for a, b in limbs if first <= a < last and first <= b < last]
+        assert connected(last - first, inside)

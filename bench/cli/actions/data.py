@@ -15,7 +15,7 @@ from posemodel.data.check import COUNTS
 from posemodel.data.check import check as find_problems
 from posemodel.data.labelled_counts import count_summary
 from posemodel.data.stats import QUANTILES, VIEWS, Tally, folder_stats, join
-from posemodel.skeleton import COCO_PERSON, Skeleton
+from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, Skeleton
 
 __all__ = ["check", "show_sample", "show_skeleton", "stats"]
 
@@ -96,20 +96,21 @@ def stats(directory: Path | None, named: Named, out: Path | None, *, skip_bad: b
         on_notes=log_notes,
     )
     total = join(list(tallies.values()))
-    title = f"{name}: {len(total.sizes)} images, {len(total.heights)} people with keypoints"
-    draw_stats(tallies, total, out, title=title)
+    objects = "people" if total.keypoints == COCO_KEYPOINTS else "objects"
+    title = f"{name}: {len(total.sizes)} images, {len(total.heights)} {objects} with keypoints"
+    draw_stats(tallies, total, out, title=title, objects=objects)
     if as_json:
         splits = {name: tally.as_document() for name, tally in tallies.items()}
         print_json({"splits": splits, "total": total.as_document(), "figure": str(out)})
         return
-    print_table(("", *tallies, "total"), _stats_rows([*tallies.values(), total]))
+    print_table(("", *tallies, "total"), _stats_rows([*tallies.values(), total], objects))
     parts = [[name.replace("_", " "), *(_percent(n, sum(row)) for n in row[::-1])] for name, row in total.parts]
-    print_table(("joint", "visible", "occluded", "not labelled"), parts, title="joints, all splits (% of people)")
+    print_table(("joint", "visible", "occluded", "not labelled"), parts, title=f"joints, all splits (% of {objects})")
     print_line(f"figure: {out}")
 
 
-def _stats_rows(tallies: list[Tally]) -> list[list[str]]:
-    """Return the rows of the printed table: a name, then a cell for each tally."""
+def _stats_rows(tallies: list[Tally], objects: str) -> list[list[str]]:
+    """Return the rows of the printed table: a name, then a cell for each tally; ``objects``: people or objects."""
     documents = [tally.as_document() for tally in tallies]
     most = max(len(tally.people_histogram) for tally in tallies)
 
@@ -124,17 +125,18 @@ def _stats_rows(tallies: list[Tally]) -> list[list[str]]:
         return [name, *cells]
 
     rows = [row(name, name) for name in ("images", "people", "unlabelled", "crowds")]
-    rows[2][0] = "people without keypoints"
-    rows += [row("  crowds as RLE", "crowds_rle"), row("images of 3 or more people", "share_images_with_3_or_more")]
+    rows[1][0], rows[2][0] = objects, f"{objects} without keypoints"
+    rows += [row("  crowds as RLE", "crowds_rle"), row(f"images of 3 or more {objects}", "share_images_with_3_or_more")]
     for count in range(most):
         counts = [tally.people_histogram for tally in tallies]
         cells = [_percent(have[count] if count < len(have) else 0, sum(have)) for have in counts]
         rows.append([f"  images of {count}", *cells])
-    rows += [row(f"height of people, {name}", "height_share", name) for name in QUANTILES]
+    rows += [row(f"height of {objects}, {name}", "height_share", name) for name in QUANTILES]
     rows += [row(f"joints {name}", "joints", name) for name in ("visible", "occluded", "unlabelled")]
     rows.append(row("occluded, of labelled joints", "share_joints_occluded"))
-    rows.append(row("people cut by the border", "share_cut_by_border"))
-    for name in VIEWS:
+    rows.append(row(f"{objects} cut by the border", "share_cut_by_border"))
+    has_views = objects == "people" or any(d["views"][name] for d in documents for name in VIEWS if name != "unknown")
+    for name in VIEWS if has_views else ():
         rows.append([f"seen from: {name}", *(_percent(d["views"][name], d["people"]) for d in documents)])
     rows.append(["image sizes (most common)", *(_most_common(document["image_sizes"]) for document in documents)])
     return rows

@@ -131,7 +131,8 @@ def _opened(
     if labelled_only:
         packed = packed.labelled_only()
     if index is not None and not 0 <= index < len(packed):
-        what = "images with labelled people" if labelled_only else "images"
+        objects = "people" if packed.noun == "person" else "objects"
+        what = f"images with labelled {objects}" if labelled_only else "images"
         there = f"from 0 to {len(packed) - 1}" if len(packed) else "none"
         raise SettingsError(f"--index {index}: {split} has {len(packed)} {what}; give {there}.")
     return packed

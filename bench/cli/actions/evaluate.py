@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from bench.cli.actions.data_sets import data_set
 from bench.cli.output import log, log_notes, log_opened, print_json, print_table
 from posemodel.config import DataFiles, Exif, InputSettings, LoaderSettings, first_problem
+from posemodel.data.annotations.categories import plain_name
 from posemodel.data.annotations.skeletons import read_choice
-from posemodel.data.layout import DataSet
+from posemodel.data.layout import DataSet, folder_of
 from posemodel.data.left_out import NOTHING_LEFT_OUT
 from posemodel.data.notes import NO_NOTES, Note
 from posemodel.data.open_split import PackedSplit, open_split
@@ -33,7 +34,7 @@ def score_predictions(
     scores = score_file(
         predictions,
         annotations,
-        choice=read_choice(DataSet(annotations.parent, DataFiles.model_validate(named))),
+        choice=read_choice(DataSet(folder_of(annotations), DataFiles.model_validate(named))),
         skip_bad=skip_bad,
         on_left_out=left_out.append,
         on_notes=notes.append,
@@ -83,6 +84,8 @@ def score_split(
         skeleton=None if loaded is None else loaded[0].skeleton,
     )
     log_opened([packed])
+    if loaded is not None:
+        _log_other_category(loaded[1], dataset)
     if labelled_only:
         packed = packed.labelled_only()
     if loaded is not None:
@@ -92,6 +95,15 @@ def score_split(
         assert size is not None
         scores, extra = _oracle_scores(packed, size, stride)
     _show(scores, {**extra, **packed.left_out.as_metrics()}, packed.notes, as_json)
+
+
+def _log_other_category(info: CheckpointInfo, data: DataSet) -> None:
+    """Log that a checkpoint was trained on another category (`--category`) than is scored, if so."""
+    files, scored = info.training.get("files"), read_choice(data).category
+    trained = files.get("category") if isinstance(files, dict) else None
+    if trained is not None and (scored is None or plain_name(scored) != plain_name(trained)):
+        what = "are all categories with its keypoints" if scored is None else f"is {scored}"
+        log(f"note: the checkpoint was trained with --category {trained}; scored {what}")
 
 
 def _checkpoint_scores(

@@ -100,7 +100,7 @@ def _source(path: str) -> bytes:
 
 
 def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_open: OnOpen | None) -> FoundData:
-    """Return the folder in COCO's layout, found or made. Raises DataError if the split has no labelled person.
+    """Return the folder in COCO's layout, found or made. Raises DataError if the split has no labelled object.
 
     Args:
         settings: The study's settings.
@@ -114,7 +114,7 @@ def coco_folder(settings: Mapping[str, Setting], make_data: MakeData | None, on_
     with errors_about(settings, "data", "split", *absolute_paths(settings)):
         split = open_split(data, name, exif=settings["exif"].value)
         if not len(split.labelled_only()):
-            raise DataError(f"{split.annotations}: no image of the split `{name}` has a labelled person to load.")
+            raise DataError(f"{split.annotations}: no image of the split `{name}` has a labelled {split.noun} to load.")
     check_networks(settings, split.skeleton)
     if on_open is not None:
         on_open([split])

@@ -59,11 +59,11 @@ class PoseWorkload:
     exif: Exif = "ignore"
 
     def open_loader(self, configuration: LoaderConfiguration, batches: int) -> OpenLoader:
-        """Open the loader, see `Workload`. Raises DataError if no image has a labelled person."""
+        """Open the loader, see `Workload`. Raises DataError if no image has a labelled object."""
         data = DataSet(self.data, self.files)
         split = open_split(data, self.split, skip_bad=self.skip_bad, exif=self.exif).labelled_only()
         if not len(split):
-            raise DataError(f"{split.annotations}: no image with a labelled person is left to load.")
+            raise DataError(f"{split.annotations}: no image with a labelled {split.noun} is left to load.")
         dataset = PoseDataset(
             split,
             input_geometry(self.network, self.size),

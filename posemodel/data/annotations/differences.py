@@ -63,7 +63,7 @@ KINDS = {
     "other-category": DifferenceKind(
         "annotation with keypoints of a category that is not read",
         "annotations with keypoints of categories that are not read",
-        "left out: the {many} in them are taught as background",
+        "left out: what they show is taught as background",
         acts=False,
     ),
     "no-keypoints": _people("without `keypoints`", "ignored, like {many} without a labelled joint"),

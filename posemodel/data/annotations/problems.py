@@ -115,7 +115,7 @@ def _document_problems(
             text = "`category_id` is not a whole number"
         elif category_id in found.orders:
             image = images[position]
-            text = "; ".join(_person_faults(annotation, found.values, image["width"], image["height"], segments))
+            text = "; ".join(_person_faults(annotation, found, image["width"], image["height"], segments))
         else:
             continue
         if text:
@@ -148,9 +148,11 @@ def is_inside_folder(name: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _person_faults(annotation: dict[str, Any], values: int, width: int, height: int, segments: bool) -> Iterator[str]:
-    """Yield what is wrong with an object of so many keypoint values in an image of ``width`` x ``height`` pixels."""
-    keypoints = annotation.get("keypoints")
+def _person_faults(
+    annotation: dict[str, Any], found: FoundCategories, width: int, height: int, segments: bool
+) -> Iterator[str]:
+    """Yield what is wrong with an object that is read, in an image of ``width`` x ``height`` pixels."""
+    keypoints, values = annotation.get("keypoints"), found.values
     if not isinstance(keypoints, list) or len(keypoints) != values:
         yield f"`keypoints` must hold {values} numbers, has {_length_fault(keypoints, values)}"
     elif not all_finite(keypoints):
@@ -176,7 +178,7 @@ def _person_faults(annotation: dict[str, Any], values: int, width: int, height: 
         mask_faults = list(segmentation_faults(annotation.get("segmentation"), width, height))
         yield from mask_faults
         if mask_faults and box_fault is not None:
-            yield "so neither box nor mask says where this person is, whose region must be ignored in training"
+            yield f"so neither box nor mask says where this {found.noun} is, whose region must be ignored in training"
 
 
 def _length_fault(keypoints: Any, values: int) -> str:

@@ -21,8 +21,8 @@ from posemodel.data.annotations.spanning_limbs import (
     Distances,
     connected,
     connecting_limbs,
-    evenly,
     measure_distances,
+    measured_objects,
 )
 from posemodel.errors import DataError, did_you_mean
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, Skeleton
@@ -254,7 +254,7 @@ def _distinct(limbs: Iterable[tuple[int, int]]) -> Pairs:
 def _distances(skeleton: Skeleton, labelled: NDArray[np.floating] | None) -> Distances:
     if labelled is None:
         labelled = np.zeros((0, skeleton.num_keypoints, 3), np.float32)
-    return measure_distances(skeleton.to_parts(evenly(labelled, skeleton.num_parts)))
+    return measure_distances(skeleton.to_parts(labelled[measured_objects(labelled[..., 2] > 0)]))
 
 
 def _named_sources(

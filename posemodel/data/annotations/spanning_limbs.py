@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_OBJECTS = 4000
-"""Maximum number of objects that distances are measured in; they are spread evenly over the data."""
+"""Maximum number of objects that distances are measured in; more only where rarely labelled points need them."""
 MOST_DISTANCES = 50_000_000
 """Maximum number of distances that are measured: objects x parts squared."""
+OF_EACH_POINT = 50
+"""Number of objects in which the distances of each point are measured at least, if it is labelled in so many: the
+points of a rare category are then connected among themselves."""
 CHUNK = 2_000_000
 """Maximum number of distances in memory at once."""
 
@@ -31,16 +34,34 @@ class Distances:
     """Number of measured objects."""
 
 
-def evenly(objects: NDArray[np.floating], parts: int) -> NDArray[np.floating]:
-    """Return at most as many objects (N, ...) as distances between so many parts are measured in, evenly spread."""
-    most = max(1, min(MOST_OBJECTS, MOST_DISTANCES // parts**2))
-    if len(objects) <= most:
-        return objects
-    return objects[np.linspace(0, len(objects) - 1, most).astype(np.int64)]
+def measured_objects(labelled: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the ascending indices of the objects that distances are measured in, by their labelled points (N, K).
+
+    These are objects with two labelled points or more: all, or if they are too many, ``OF_EACH_POINT`` of each point,
+    and others up to the maximum, evenly spread over the data.
+    """
+    usable = np.flatnonzero(np.count_nonzero(labelled, axis=1) > 1)
+    most = max(1, min(MOST_OBJECTS, MOST_DISTANCES // labelled.shape[1] ** 2))
+    if len(usable) <= most:
+        return usable
+    chosen = np.zeros(len(labelled), bool)
+    points = np.ascontiguousarray(labelled[usable].T)
+    for point in np.argsort(points.sum(axis=1), kind="stable").tolist():  # objects of rare points also have common ones
+        having = usable[points[point]]
+        missing = OF_EACH_POINT - int(chosen[having].sum())
+        chosen[_spread(having[~chosen[having]], missing)] = True
+    rest = usable[~chosen[usable]]
+    chosen[_spread(rest, most - int(chosen.sum()))] = True
+    return np.flatnonzero(chosen)
+
+
+def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return at most so many of some rows, evenly spread."""
+    return rows if len(rows) <= count else rows[np.linspace(0, len(rows) - 1, max(count, 0)).astype(np.int64)]
 
 
 def measure_distances(people: NDArray[np.floating]) -> Distances:
-    """Measure the distances between the parts of objects (N, P, 3) of x, y and visibility; see ``evenly``."""
+    """Measure the distances between the parts of objects (N, P, 3); see ``measured_objects``."""
     parts = people.shape[1]
     people = people[(people[..., 2] > 0).sum(axis=1) > 1].astype(np.float32)
     total, weights = np.zeros((parts, parts)), np.zeros((parts, parts))
