@@ -157,7 +157,7 @@ def show(
         typer.Option("--skip-bad", help="Leave out bad images and annotations, and count them, instead of stopping."),
     ] = False,
 ) -> None:
-    """Draw a sample as the network gets it, or the keypoints of a data set.
+    """Draw a sample as the network gets it, or the keypoints to learn.
 
     The figure shows the input, the people, ignored regions, heatmaps and part affinity fields: a sample with its
     target maps. With --skeleton, it shows the keypoints by number and name, in colours for left and right.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from bench.settings.declarations import Declaration, alternatives
-from bench.workloads.of_study import NAME
+from bench.workloads import NAME
 from posemodel.errors import SettingsError, did_you_mean
 
 NUMBERS = {int: "INTEGER", float: "NUMBER"}

@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from functools import partial
 from typing import Any
 
@@ -93,7 +94,8 @@ def class_at(path: str) -> type[Optimizer]:
     """Import the optimizer class at a dotted path, e.g. `my_package.Lion`; SettingsError says what is wrong."""
     module_name, name = split_dotted_path(path)
     try:
-        module = importlib.import_module(module_name)
+        with redirect_stdout(sys.stderr):  # stdout is reserved for JSON
+            module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise _import_failed(path, module_name, error) from error  # a module that it imports is missing

@@ -30,6 +30,8 @@ REMEDIES = {
     "pruned": "Without a pruner, trials run to their end.",
     "skipped": "Take a smaller batch_size, or fewer workers.",
 }
+OWN_REMEDIES = REMEDIES | {"out_of_memory": REMEDIES["skipped"]}
+"""Remedies for a workload other than pose networks, which has no setting `size` or `network`."""
 RESULTS = (Status.DIVERGED, Status.PRUNED)
 """Statuses of incomplete trials that are a result of their settings; all other incomplete trials have failed."""
 REASONS_NAMED = 3

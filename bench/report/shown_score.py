@@ -10,9 +10,9 @@ import pandas as pd
 from bench.report.cells import interval_cell, number_cell
 from bench.statistics.intervals import Interval
 from bench.trials.columns import numbers
-from bench.trials.scores import COLLAPSE_SHARE, SELECT_SUFFIX
+from bench.trials.scores import SELECT_SUFFIX
 from bench.trials.status import Status
-from bench.workloads.score import Score
+from bench.workloads.score import COLLAPSE_SHARE, Score
 
 AP_NAME = "ap"
 """Name of the score that is written in capitals."""
@@ -28,10 +28,12 @@ class ShownScore:
     score: Score
     samples: str
     """What is trained on, plural."""
+    of_pose: bool = False
+    """Whether it is that of pose networks, whose size is in pixels."""
 
     @property
     def is_ap(self) -> bool:
-        """Whether it is COCO's AP."""
+        """Whether it is called AP: COCO's, or that of a workload whose score has this name too."""
         return self.score.name == AP_NAME
 
     @property
@@ -160,7 +162,7 @@ class ShownScore:
         return {"name": self.score.name, "direction": self.score.direction}
 
 
-AP = ShownScore(Score(AP_NAME), "images")
+AP = ShownScore(Score(AP_NAME), "images", of_pose=True)
 """The measure of pose networks."""
 UNKNOWN = ShownScore(Score("score"), "samples")
 """The measure of a workload that cannot be loaded here."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.report.shown_score import UNKNOWN, ShownScore
-from bench.workloads import workload
+from bench.workloads import POSE, workload
 from bench.workloads.of_study import name_of
 from bench.workloads.protocol import Workload
 from posemodel.errors import SettingsError
@@ -12,7 +12,7 @@ from posemodel.errors import SettingsError
 
 def shown_score_of(task: Workload) -> ShownScore:
     """Return the score of a workload as reports show it."""
-    return ShownScore(task.score, task.sample_name)
+    return ShownScore(task.score, task.sample_name, of_pose=task.name == POSE)
 
 
 def stored_score(table: Mapping[str, Any] | None) -> ShownScore:

@@ -58,10 +58,6 @@ class Interval:
     level: float
     method: Literal["bootstrap_t", "student_t", "welch_t", "equal", "none"]
 
-    def clipped_to_ap(self) -> "Interval":
-        """Return the interval with its ends clipped to 0..1, the range of AP."""
-        return self.clipped(0.0, 1.0)
-
     def clipped(self, lowest: float, highest: float) -> "Interval":
         """Return the interval with its ends clipped to the range of the score."""
         if self.low is None or self.high is None:

@@ -18,7 +18,8 @@ from bench.records.reader import StudyRuns
 from bench.report.command_output import CommandOutput, OutputTable
 from bench.report.findings import Findings, Section, Table
 from bench.report.findings_result import FindingsResult
-from bench.report.no_result import failures, no_result_text, trouble_sentences
+from bench.report.no_result import OWN_REMEDIES, REMEDIES, failures, no_result_text, trouble_sentences
+from bench.report.stored_score import stored_score
 from bench.report.study_info import StudyInfo
 from bench.study import ledger_runner
 from bench.study.kind import StudyKind
@@ -29,7 +30,7 @@ from bench.study.store_paths import StorePaths
 from bench.trials.spec import Planned, Slot
 from bench.trials.status import Status
 from bench.trials.study_base import SAME_SETTINGS_REMEDY, StudyBase
-from bench.workloads.of_study import as_study_file
+from bench.workloads.of_study import TABLE, as_study_file
 from posemodel.errors import SettingsError
 
 S = TypeVar("S", bound=StudyBase)
@@ -170,10 +171,13 @@ class FindingsKind(LedgerKind[S]):
 
         In that case the kind's analysis may raise, and the report is written without it.
         """
-        reason = no_result_text(records, remaining=remaining)
+        shown = stored_score(getattr(spec, TABLE, None))
+        reason = no_result_text(records, remaining=remaining, remedies=REMEDIES if shown.of_pose else OWN_REMEDIES)
         if not reason:
             findings = self.findings(spec, records, runs)
-            return _with_preface(findings, " ".join(trouble_sentences(records, remaining=remaining)))
+            counts_as = f"{shown.name} of {shown.score.failure:g}"
+            troubles = trouble_sentences(records, remaining=remaining, measure=counts_as)
+            return _with_preface(findings, " ".join(troubles))
         try:
             findings = self.findings(spec, records, runs)
         except Exception as error:

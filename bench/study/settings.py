@@ -13,8 +13,8 @@ from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, as_list, check
 from bench.settings.presets import FULL, preset_path, presets
 from bench.study.machine_settings import default_preset
 from bench.trials.study_base import StudyBase
-from bench.workloads import POSE
-from bench.workloads.of_study import NAME, TABLE, name_of
+from bench.workloads import NAME, POSE
+from bench.workloads.of_study import TABLE, name_of
 from posemodel.dotted_paths import with_colon
 from posemodel.errors import SettingsError
 

@@ -12,7 +12,7 @@ from bench.trials.columns import numbers, study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.status import Status
-from bench.workloads.score import Score
+from bench.workloads.score import COLLAPSE_SHARE, Score
 
 REFERENCE_LOSS = "reference_loss"
 """Metric: the validation loss of detecting nobody, on the same split as `val_loss`."""
@@ -24,8 +24,8 @@ MEASURED_AP = "measured_ap"
 WORST_SCORE = 0.0
 """Score of a trial that diverged, failed, ran out of memory or timed out: the lowest AP, never a missing value."""
 
-COLLAPSE_SHARE = 0.02
-"""Share of a score's range above chance level; a run that scores below that has learned nothing."""
+SKILL_SCORE = Score("skill", failure=0.0)
+"""The score of a study that is judged by validation loss, see `skill`."""
 
 AP_FLOOR = 0.02
 """`collapse_floor` of AP."""

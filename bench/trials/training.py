@@ -21,7 +21,7 @@ from bench.trials.record import CurvePoint, make_record, now_ms
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 from bench.workloads import workload
-from bench.workloads.protocol import Trained
+from bench.workloads.protocol import Trained, Workload
 from posemodel.data.worker_faults import explain_loader_error, one_line
 from posemodel.errors import PosemodelError
 
@@ -74,6 +74,7 @@ def run_trial(
                 {WEIGHT_DECAY: spec.weight_decay, **spec.hyperparameters}  # a tuned weight decay overrides the first
             )
             trained = task.train(run, make_and_name, on_metrics=on_metrics, should_prune=should_prune)
+            _require_score(task, trained)
             if on_trained is not None and Status(trained.status) is Status.COMPLETE:
                 trained.metrics.update(on_trained(trained))
         except PosemodelError:
@@ -105,6 +106,18 @@ def run_trial(
             log(f"posebench: no sample images of trial {spec.id} ({type(error).__name__}: {error})")
         metrics["samples_seconds"] = time.perf_counter() - began
     return Outcome(make_record(spec, status, steps_done=trained.step, metrics=metrics, **environment), curve, samples)
+
+
+def _require_score(task: Workload, trained: Trained) -> None:
+    """Raise ValueError, which fails the trial, if a run that was scored has no score within the workload's range."""
+    score, status = task.score, Status(trained.status)
+    value = trained.metrics.get(score.name)
+    if status in (Status.COMPLETE, Status.PRUNED) and (value is None or not score.in_range(value)):
+        got = "lacks it" if value is None else f"has {value:g}"
+        raise ValueError(
+            f"workload {task.name}: the score of a run that ended as {status} must be a number from {score.low:g} to "
+            f"{score.high:g}, in its metrics as {score.name!r}; this run {got}."
+        )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -13,6 +13,8 @@ All that a workload of one's own needs is imported from here:
 """
 
 import importlib
+import sys
+from contextlib import redirect_stdout
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +66,8 @@ __all__ = [
     "workload",
 ]
 
+NAME = "name"
+"""Key of the workload's name in the table `[workload]` of a study file, beside its own settings."""
 POSE = "pose"
 """Name of the workload that ships, a pose network of `posemodel`, and the default of studies."""
 WORKLOADS = {POSE: "bench.workloads.pose:POSE"}
@@ -87,10 +91,11 @@ def workload(name: str) -> Workload:
         )
     module, attribute = split_dotted_path(WORKLOADS.get(name, name))
     try:
-        loaded: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            loaded = getattr(loaded, part)
-        instance: Workload = loaded() if isinstance(loaded, type) else loaded
+        with redirect_stdout(sys.stderr):  # stdout is reserved for JSON
+            loaded: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                loaded = getattr(loaded, part)
+            instance: Workload = loaded() if isinstance(loaded, type) else loaded
     except (Exception, SystemExit) as error:  # somebody's module may raise anything
         raise SettingsError(f"workload {name!r}: cannot be loaded here ({type(error).__name__}: {error}).") from error
     missing = sorted(each for each in PROTOCOL if not hasattr(instance, each))
@@ -100,6 +105,12 @@ def workload(name: str) -> Workload:
         )
     if faults := instance.score.faults():
         raise SettingsError(f"workload {name!r}: its score cannot be used: {'; '.join(faults)}.")
+    taken = sorted({*instance.settings.model_fields} & {NAME, *WorkloadRun.model_fields})
+    if taken and name not in WORKLOADS:
+        raise SettingsError(
+            f"workload {name!r}: its settings may not be called {', '.join(taken)}: these are the suite's fields of a "
+            "run. Rename them."
+        )
     if with_colon(instance.name) != name:
         raise SettingsError(
             f"workload {name!r}: has the name {instance.name!r}, which workers would look for. Set it to its path."
@@ -110,7 +121,5 @@ def workload(name: str) -> Workload:
 def __getattr__(name: str) -> Any:
     """Import `train_steps` when it is used, since it imports PyTorch, which settings, plans and records do not need."""
     if name == "train_steps":
-        from bench.workloads.loop import train_steps  # PyTorch: seconds that --help must not take
-
-        return train_steps
+        return importlib.import_module("bench.workloads.loop").train_steps
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 `WorkloadRun` with the fields of a resolved run."""
 
 import hashlib
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -219,6 +220,5 @@ def _evaluation_s(trained: Trained) -> dict[Split, float]:
 
 def _gpu_memory() -> int:
     """Return the peak bytes allocated on the GPU; 0 without one."""
-    import torch  # settings and plans do not need it
-
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    torch = sys.modules.get("torch")  # imported by what trained; settings and plans do not need it
+    return torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_available() else 0

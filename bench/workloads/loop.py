@@ -70,7 +70,7 @@ class _Loop:
         self.run, self.network, self.score, self.loss, self.score_on = run, network, score, loss, score_on
         self.on_metrics = on_metrics
         self.optimizer = make_optimizer(network.parameters())
-        self.step, self.train_s, self.eval_s, self.optimizer_s = 0, 0.0, 0.0, 0.0
+        self.step, self.first_s, self.train_s, self.eval_s, self.optimizer_s = 0, 0.0, 0.0, 0.0, 0.0
         self.metrics: dict[str, float] = {}
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate_factor)
         self.state = None if folder is None else folder / STATE_FILE
@@ -138,6 +138,8 @@ class _Loop:
         self.step += 1
         now = time.perf_counter()
         self.train_s, self.optimizer_s = self.train_s + now - began, self.optimizer_s + now - mark
+        if self.step == 1:
+            self.first_s = self.train_s
         self.scheduler.step()
         return value
 
@@ -154,8 +156,9 @@ class _Loop:
         return score
 
     def _speed(self) -> dict[str, float]:
-        speed = self.step * self.run.loader.batch_size / max(self.train_s, 1e-9)
-        return {"images_per_s": speed, "data_wait_share": 0.0}
+        """Return the speed without the first step, which warms up caches and kernels, if there are more."""
+        steps, seconds = (self.step - 1, self.train_s - self.first_s) if self.step > 1 else (self.step, self.train_s)
+        return {"images_per_s": steps * self.run.loader.batch_size / max(seconds, 1e-9)}
 
     def totals(self) -> dict[str, float]:
         """Metrics of the whole run."""
@@ -180,7 +183,7 @@ class _Loop:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
-            "numbers": [self.step, self.train_s, self.eval_s, self.optimizer_s],
+            "numbers": [self.step, self.first_s, self.train_s, self.eval_s, self.optimizer_s],
             "metrics": self.metrics,
         }
         torch.save(document, self.state)
@@ -190,5 +193,5 @@ class _Loop:
         self.network.load_state_dict(document["network"])
         self.optimizer.load_state_dict(document["optimizer"])
         self.scheduler.load_state_dict(document["scheduler"])
-        self.step, self.train_s, self.eval_s, self.optimizer_s = document["numbers"]
+        self.step, self.first_s, self.train_s, self.eval_s, self.optimizer_s = document["numbers"]
         self.metrics = document["metrics"]

@@ -12,15 +12,13 @@ from pydantic import ValidationError
 
 from bench.settings.layers import DEFAULT, Setting, build_model, errors_about, value_error
 from bench.settings.value_errors import first_fault
-from bench.workloads import POSE, workload
+from bench.workloads import NAME, POSE, workload
 from bench.workloads.pose import PoseSettings, settled_by_weights
 from bench.workloads.protocol import Workload
 from posemodel.config import Settings
 from posemodel.errors import SettingsError, did_you_mean
 
 TABLE = "workload"
-NAME = "name"
-"""Key of the workload's name in the table."""
 ONLY_POSE = (*PoseSettings.model_fields, "synthetic_images")
 """Settings at the top level of a study that only `pose` has."""
 

@@ -13,6 +13,23 @@ DIGITS = 13
 """Digits before and after the point in which `Score.at` returns a score that was a gain."""
 _N = TypeVar("_N", float, "np.ndarray")
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*")
+COLLAPSE_SHARE = 0.02
+"""Share of a score's range above chance level; a run that scores below that has learned nothing."""
+RANGE_TOLERANCE = 1e-9
+"""Share of its range by which a measured score may lie outside, through rounding."""
+TAKEN_NAMES = frozenset(
+    (
+        *("trial_id", "phase", "index", "optimizer", "hyperparameters", "at_border", "weight_decay", "seed", "status"),
+        *("steps_done", "network", "size", "batch_size", "num_workers", "pin_memory", "effective_pin_memory", "device"),
+        *("torch_threads", "concurrent_trials", "data_digest", "error", "implementation", "control_of", "tuning"),
+        *("round", "metrics", "run_id", "started_ms", "ended_ms", "study", "step", "time_ms", "number", "score"),
+        *("loss", "val_loss", "reference_loss", "lr", "images_per_s", "data_wait_share", "train_seconds"),
+        *("eval_seconds", "samples_seconds", "seconds", "optimizer_step_ms", "optimizer_state_bytes", "measured_ap"),
+        *("memory", "shared_memory", "skipped_images", "skipped_annotations"),
+        *("ap_best", "ap_best_step", "ap_select", "ap_when_pruned"),
+    )
+)
+"""Names of the suite's own metrics and columns of records and curves, which no score may have; `gpu_...` neither."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +95,37 @@ class Score:
         score: _N = np.round(self.failure + self.sign * gain, digits)
         return score
 
+    def in_range(self, value: float) -> bool:
+        """Return whether a measured value can be a score: a finite number from low to high, except for rounding."""
+        tolerance = RANGE_TOLERANCE * self.scale
+        return math.isfinite(value) and self.low - tolerance <= value <= self.high + tolerance
+
     def faults(self) -> list[str]:
         """Return what is wrong with it, in words; empty if it can be used."""
         worst, inside = ("low", "high")[self.sign < 0], f"from low ({self.low:g}) to high ({self.high:g})"
+        is_finite = math.isfinite(self.failure) and math.isfinite(self.margin)  # else that is the fault
+        floor = self.chance + self.sign * COLLAPSE_SHARE * self.scale
         checks = (
             (METRIC_NAME.fullmatch(self.name), f"name {self.name!r} must be a word such as `accuracy`"),
+            (
+                self.name not in TAKEN_NAMES and not self.name.startswith("gpu_"),
+                f"name {self.name!r} is that of a column of the suite's own: take another, such as `val_error`",
+            ),
             (
                 self.direction in ("maximize", "minimize"),
                 f"direction {self.direction!r} must be `maximize` or `minimize`",
             ),
             (self.low < self.high, f"low ({self.low:g}) must be below high ({self.high:g})"),
             (self.low <= self.chance <= self.high, f"chance ({self.chance:g}) must be {inside}"),
+            (
+                not is_finite or not self.low <= self.chance <= self.high or self.low <= floor <= self.high,
+                f"chance ({self.chance:g}) must leave room for better scores: a run has learned something from "
+                f"{floor:g} on, which is outside {self.low:g} to {self.high:g}",
+            ),
+            (
+                not is_finite or self.sign * (self.chance - self.failure) >= 0,
+                f"failure ({self.failure:g}) must not be better than chance ({self.chance:g})",
+            ),
             (
                 math.isfinite(self.failure) and self.low <= self.failure <= self.high,
                 f"failure ({self.failure:g}) must be a finite score {inside}; give one, as {worst} is not finite"

@@ -143,6 +143,8 @@ def check_output(network: PoseNetwork, size: int, name: str) -> None:
     cells = size // network.stride
     channels = {"heatmaps": skeleton.num_heatmaps, "pafs": skeleton.num_pafs}
     for number, maps in enumerate(stages, start=1):
+        if maps.heatmaps is None and maps.pafs is None:
+            raise SettingsError(f"network: {name}: stage {number} of {len(stages)}: has no maps; leave this stage out.")
         for field, count in channels.items():
             value = getattr(maps, field)
             if value is None and number < len(stages):

@@ -10,8 +10,8 @@ from bench.kinds.joint.analysis import BEST_AP, FASTEST, NEAR_BEST, configuratio
 from bench.kinds.joint.analysis.picks import confirmed, difference, picks_by_role
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
 from bench.report.shown_score import AP, ShownScore
-from bench.trials.scores import COLLAPSE_SHARE
 from bench.workloads import Score
+from bench.workloads.score import COLLAPSE_SHARE
 from tests.support.joint_records import frame, made_up, trial, with_fresh_seeds
 
 NAN = math.nan

@@ -3,8 +3,10 @@
 import csv
 import json
 import math
-from dataclasses import replace
+import time
+from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,20 +16,35 @@ from optuna.trial import TrialState, create_trial
 
 from bench.kinds.optimizers import trial as optimizers_trial
 from bench.kinds.optimizers.analysis.measure import AP, measure_of
+from bench.kinds.optimizers.kind import target_fault
 from bench.kinds.optimizers.plan import outcomes_of
 from bench.kinds.optimizers.report.file_names import finalist_with_file_names, with_file_names
 from bench.kinds.optimizers.search import Search, TrialOutcome, finalist, next_points
+from bench.kinds.optimizers.size import Size
 from bench.records.mlflow_views import SavedView, saved_views
+from bench.records.reader import CURVE_METRICS, EXPECTED_METRICS, RUN_COLUMNS
+from bench.study.progress import Progress
+from bench.trials.progress import EndedTrial
+from bench.trials.record import Record
 from bench.trials.scores import as_gains, collapse_floor
 from bench.trials.spec import TrialSpec
-from bench.workloads import SELECT, Assignment, Budget, Score, workload
+from bench.trials.status import Status
+from bench.trials.training import run_trial
+from bench.workloads import SELECT, Assignment, Budget, Score, train_steps, workload
+from bench.workloads.score import TAKEN_NAMES
 from posemodel.config import LoaderSettings
 from tests.support.kept import described_figures
-from tests.support.scored_valleys import FAILURE, LOSS_VALLEY, PERCENT_VALLEY
+from tests.support.scored_valleys import FAILURE, LOSS_VALLEY, PERCENT_VALLEY, LossValley
 
 LOSS = workload(LOSS_VALLEY).score
 MEASURE = measure_of("ap", workload(LOSS_VALLEY))
 NAN = float("nan")
+SCORES = (
+    Score("share"),
+    Score("accuracy", high=100, chance=8.002),
+    Score("val_error", "minimize", chance=0.143),
+)
+"""Scores of which a fiftieth of the range above chance is 0.02, 10.002 and 0.123."""
 
 
 # --- the score ------------------------------------------------------------------------------------------------------
@@ -35,10 +52,74 @@ NAN = float("nan")
 
 def test_what_a_score_leaves_open_follows_from_its_range():
     assert Score("accuracy", high=100.0) == Score("accuracy", "maximize", 0.0, 100.0, 0.0, 0.0, 0.5)
-    error = Score("error", "minimize")
+    error = Score("val_error", "minimize")
     assert (error.chance, error.failure, error.margin, error.faults()) == (1.0, 1.0, 0.005, [])
-    unbounded = Score("loss", "minimize", high=math.inf, failure=20.0, margin=0.01)
+    unbounded = Score("cross_entropy", "minimize", high=math.inf, failure=20.0, margin=0.01)
     assert (unbounded.chance, unbounded.scale, unbounded.faults()) == (20.0, 2.0, [])
+
+
+@pytest.mark.parametrize(
+    ("score", "fault"),
+    [
+        (Score("error"), "name 'error' is that of a column of the suite's own: take another, such as `val_error`"),
+        (Score("gpu_memory_bytes"), "is that of a column"),
+        (Score("accuracy", high=100, chance=10, failure=20), "failure (20) must not be better than chance (10)"),
+        (Score("val_error", "minimize", chance=0.5, failure=0.2), "failure (0.2) must not be better than chance (0.5)"),
+        (Score("accuracy", high=100, chance=99), "chance (99) must leave room for better scores: a run has learned"),
+        (Score("val_error", "minimize", chance=0.01), "from -0.01 on, which is outside 0 to 1"),
+    ],
+)
+def test_a_score_that_cannot_judge_runs_has_a_fault(score, fault):
+    (found,) = score.faults()
+    assert fault in found
+
+
+def test_no_score_has_the_name_of_a_column_of_the_suite():
+    columns = {*(field.name for field in fields(Record)), *EXPECTED_METRICS, *CURVE_METRICS, *RUN_COLUMNS}
+    assert columns - {"ap"} <= TAKEN_NAMES
+    measured = {*train().metrics} - workload(LOSS_VALLEY).final_metrics
+    assert measured <= TAKEN_NAMES
+
+
+def test_a_score_is_within_its_range_up_to_rounding():
+    percent = Score("accuracy", high=100)
+    assert percent.in_range(100 + 1e-8) and percent.in_range(-1e-8)
+    assert not any(map(percent.in_range, (100.1, -0.1, NAN, math.inf)))
+    assert LOSS.in_range(1e9) and not LOSS.in_range(-0.1)
+
+
+def test_an_ap_of_another_workload_has_that_one_s_samples():
+    measure = measure_of("ap", SimpleNamespace(score=AP.own, sample_name="dogs"))
+    assert (measure.name, measure.samples, measure.is_ap, measure.is_own) == ("AP", "dogs", True, False)
+
+
+def test_the_floor_is_shown_as_it_is():
+    of = {score: measure_of("ap", SimpleNamespace(score=score, sample_name="dogs")).floor_text for score in SCORES}
+    assert list(of.values()) == ["0.02", "10.002", "0.123"]
+
+
+def test_a_study_whose_class_cannot_be_imported_shows_a_plain_score(make_spec):
+    size = Size.of(make_spec().identity() | {"workload": {"name": "nowhere:Own"}})
+    assert size.columns == ("tune", "best score", "confirm", "mean score", "samples/s")
+    failed = EndedTrial("a", "confirm", size.optimizers[0], Status.FAILED)
+    row = size.rows(Progress(size, {"a": failed}))[0]
+    assert (row.confirm_done, row.best_tune_score, row.mean_confirm_score) == (1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("score", "target", "words"),
+    [
+        (AP.own, 0, "must be more than 0"),
+        (AP.own, 0.3, ""),
+        (AP.own, 3, "must be 1 or less"),
+        (LOSS, 1, "must be less than 1"),
+        (LOSS, 0.2, ""),
+        (LOSS, -1, "must be 0 or more"),
+        (Score("log_likelihood", low=-math.inf, high=0, chance=-9, failure=-20, margin=0.1), -3, ""),
+    ],
+)
+def test_a_target_is_better_than_chance_and_within_the_range(score, target, words):
+    assert target_fault(target, score) == words
 
 
 def test_a_gain_is_higher_the_better_and_0_for_a_failed_run():
@@ -222,6 +303,47 @@ def test_the_loop_ends_runs_that_are_lost_late_or_hopeless():
     assert timed.status == "complete" and timed.metrics["train_seconds"] >= 0.02
 
 
+def test_the_speed_leaves_the_first_step_out(monkeypatch):
+    network = torch.nn.Linear(1, 1)
+
+    def loss(step):
+        time.sleep(0.2 if step == 1 else 0.0)
+        return network.weight.sum()
+
+    def speed_of(steps):
+        run, rate = run_of(LOSS_VALLEY, budget=Budget(steps=steps, evaluations=1)), 0.1
+        calls = {"loss": loss, "score_on": lambda _split: 0.5}
+        return train_steps(run, network, lambda weights: torch.optim.SGD(weights, lr=rate), LOSS, **calls).metrics
+
+    assert speed_of(4)["images_per_s"] > 2 * 4 / 0.2 > 2 / 0.2 > speed_of(1)["images_per_s"]
+    assert "data_wait_share" not in speed_of(1)
+
+
+class Misjudged(LossValley):
+    """A valley that says 2 where at most 1 is possible, or nothing."""
+
+    score = Score("share", high=1)
+    said: float | None = 2.0
+
+    def train(self, run, make_optimizer, **calls):
+        """Descend, and say something else."""
+        trained = super().train(run, make_optimizer, **calls)
+        trained.metrics.pop("share")
+        trained.metrics.update({} if self.said is None else {"share": self.said})
+        return trained
+
+
+@pytest.mark.parametrize(("said", "words"), [(2.0, "has 2"), (None, "lacks it"), (NAN, "has nan")])
+def test_a_run_without_a_possible_score_has_failed(said, words, monkeypatch):
+    monkeypatch.setattr(Misjudged, "said", said)
+    record = run_trial(trial_of(f"{__name__}:Misjudged")).record
+    assert record.status == Status.FAILED
+    assert f"workload {__name__}:Misjudged: the score of a run that ended as complete must be" in record.error
+    assert f"a number from 0 to 1, in its metrics as 'share'; this run {words}." in record.error
+    monkeypatch.setattr(Misjudged, "said", 1 + 1e-12)
+    assert run_trial(trial_of(f"{__name__}:Misjudged")).record.status == Status.COMPLETE
+
+
 def test_costs_are_measured_by_the_base_class():
     its, heard = workload(LOSS_VALLEY), []
     runs = dict.fromkeys(("one", "other"), run_of(LOSS_VALLEY))
@@ -299,8 +421,8 @@ def test_a_study_of_a_score_that_is_minimized(study, posebench):
     assert pair["difference"] == pytest.approx(rows["adam"]["score_mean"] - rows["sgd"]["score_mean"], abs=1e-9)
     assert pair["better"] == "b" and pair["low"] < pair["difference"] < pair["high"]
 
-    assert "Use sgd: remaining_loss 0.0" in pages
-    assert "remaining_loss: lower is better; a run that failed counts as 1000." in pages
+    assert "Use sgd: remaining_loss 0.0" in pages and ", less than each of the others" in pages
+    assert "For remaining_loss, lower is better; a run that failed counts as 1000." in pages
     assert "| sgd - adam | -0." in pages
     assert "1000.000" in pages and "samples/s" in pages and "time to remaining_loss 0.2" in pages
     assert "images" not in pages.replace("sample images", "") and " AP " not in pages
@@ -343,7 +465,7 @@ def test_a_study_of_a_score_in_percent(study):
     assert 90 < rows["sgd"]["score_mean"] <= rows["sgd"]["score_learned_high"] <= 100
     assert rows["rmsprop"]["score_mean"] == 0
     assert (rows["sgd"]["targets_reached"], rows["adam"]["targets_reached"]) == (3, 0)
-    assert "accuracy: higher is better; a run that failed counts as 0." in pages
+    assert "For accuracy, higher is better; a run that failed counts as 0." in pages
     assert "exceeds 0.5, by which equally good optimizers may differ" in pages
     assert "digits/s" in pages and "Use sgd: accuracy 100.0, more than each of the others" in pages
     assert "accuracy (report split)" in figures["learning-curves.png"]

@@ -14,7 +14,7 @@ from bench.cli.setting_flags import parse_workload_options
 from bench.kinds.joint.analysis import BEST_AP, FASTEST, picks
 from bench.kinds.joint.objectives import AP_AND_SPEED
 from bench.report.shown_score import AP, UNKNOWN, ShownScore
-from bench.workloads import Score
+from bench.workloads import Score, workload
 from posemodel.errors import SettingsError
 from tests.conftest import REPOSITORY
 from tests.support.joint_records import findings_of, made_up, trial, with_fresh_seeds
@@ -111,7 +111,36 @@ def test_what_is_wrong_is_refused_before_anything_runs(posebench, hermetic, flag
     assert not list(hermetic.glob("*.db"))
 
 
-def test_a_minimizing_valley_is_searched_for_the_lowest_score(posebench, hermetic):
+class Renamed(LossValley):
+    """A valley with a setting that is called like a field of every run."""
+
+    name = f"{__name__}:Renamed"
+
+    class settings(LossValley.settings):  # noqa: N801
+        """Its settings."""
+
+        steps: int = 3
+        network: str = "valley"
+
+
+def test_settings_named_like_fields_of_a_run_are_refused():
+    with pytest.raises(SettingsError, match="its settings may not be called network, steps: these are the suite's"):
+        workload(Renamed.name)
+
+
+def test_what_a_module_prints_as_it_is_imported_goes_to_stderr(tmp_path, monkeypatch, capsys):
+    (tmp_path / "printing.py").write_text(
+        "from tests.support.scored_valleys import LossValley\nprint('hello')\nclass Own(LossValley):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "printing", raising=False)
+    assert workload("printing:Own").name == "printing:Own"
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\n")
+
+
+def test_a_minimizing_valley_is_searched_for_the_lowest_score(posebench, hermetic, monkeypatch, tracking_uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
     joint = ("study", "joint", *SMALL, "--workload", LOSS_VALLEY, "--name", "down", "--optimizers", "sgd")
     code, out, err = posebench(*joint, "--num-workers", 0, "--batch-size", "2,4", "--workload-setting", "sleep_ms=0.5")
     assert code == 0, err

@@ -162,7 +162,6 @@ def test_an_identity_is_plain_json(make_spec):
         ("trials", 101),
         ("tunings", 0),
         ("tunings", 11),
-        ("target", 0),
         ("max_tunings", 2),
         ("max_tunings", 7),
     ],

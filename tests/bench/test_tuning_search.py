@@ -109,6 +109,13 @@ def test_where_nothing_has_learned_the_edge_is_looked_for_above_the_best():
     assert [point[0] for point in found] == pytest.approx((0.5 + 0.2 / 3, 0.5 + 0.4 / 3))
 
 
+def test_without_losses_the_edge_is_looked_for_below_the_rates_that_broke():
+    points = [[(x,) for x in (0.1, 0.3, 0.5, 0.7, 0.9)]]
+    seen = [[TrialOutcome(0.0), TrialOutcome(0.0), TrialOutcome(0.0), BROKE, BROKE]]
+    found = next_points(search(), points, seen)
+    assert [point[0] for point in found] == pytest.approx((0.5 + 0.2 / 3, 0.5 + 0.4 / 3))
+
+
 def test_the_others_are_varied_at_the_best_rate_over_all_of_their_ranges():
     own = search(defaults=(0.5, 0.4, 0.0), choices=(0, 0, 2))
     points, seen, _ = tuned(own, lambda point, _round: TrialOutcome(0.3 - abs(point[0] - 0.41) + 0.1 * point[1]))

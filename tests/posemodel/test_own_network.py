@@ -290,6 +290,14 @@ def test_a_checkpoint_of_a_class_that_has_changed_is_refused(here, tiny: str, tm
         load_network(file, CPU)
 
 
+def test_a_stage_without_maps_is_refused(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_network(tiny, skeleton=FINGER)
+    whole = type(network).stages
+    monkeypatch.setattr(type(network), "stages", lambda self, images: [Maps(None, None), *whole(self, images)])
+    with pytest.raises(SettingsError, match=r"mine:Tiny: stage 1 of 2: has no maps; leave this stage out\."):
+        check_output(network, 64, tiny)
+
+
 def test_construct_takes_keyword_arguments() -> None:
     class Loose(PoseNetwork):
         stride = size_multiple = default_size = 32

@@ -74,7 +74,7 @@ def compare(a: str, b: str, tracking_uri: str) -> StudyComparison:
     optimizer_names = [set(records["optimizer"]) for records in study_records]
     escaped_records = [records.assign(optimizer=records["optimizer"].map(literal)) for records in study_records]
     escaped_table = table.assign(name=table["name"].map(literal))
-    no_result = neither_has_result_text(*escaped_records)
+    no_result = neither_has_result_text(*escaped_records, measure=measure)
     return StudyComparison(
         a=first.side,
         b=second.side,

@@ -8,7 +8,8 @@ from bench.kinds.optimizers.study_score import margin_scale
 from bench.report.wording import counted, duration_text
 from bench.statistics.looks import LOOK_MARGIN, LOOKS, detectable_gap, level_after
 from bench.statistics.nested import MARGIN
-from bench.workloads.of_study import workload_of
+from bench.workloads import POSE
+from bench.workloads.of_study import name_of, workload_of
 
 MEASURED_SPREAD = {"small": 0.012}
 """Standard deviation of one tuning's mean AP by preset, pooled over its optimizers; measured in reports/optimizers-cpu.
@@ -66,7 +67,7 @@ def gap_forecast(spec: StudySpec, tunings: int | None = None) -> GapForecast | N
     level, margin = (LOOKS[tunings], LOOK_MARGIN) if spec.until_decided else (level_after(len(spec.looks)), MARGIN)
     measure = measure_of(spec.score, workload_of(spec))
     margin *= margin_scale(measure.own)
-    measured = MEASURED_SPREAD.get(spec.preset) if measure.is_ap else None
+    measured = MEASURED_SPREAD.get(spec.preset) if measure.is_ap and name_of(spec.workload) == POSE else None
     spread = spec.assume_spread or measured
     return GapForecast(tunings, detectable_gap(tunings, len(spec.optimizers), alpha=level), margin, spread, measure)
 

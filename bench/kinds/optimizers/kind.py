@@ -27,7 +27,8 @@ from bench.records.reader import StudyRuns
 from bench.report.command_output import CommandOutput
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_pages, write_parts
-from bench.settings.layers import Setting, errors_about, space_key
+from bench.settings.layers import Setting, errors_about, space_key, value_error
+from bench.settings.value_errors import Fault
 from bench.study.kind import Settings, require_optimizers
 from bench.study.ledger_kind import LedgerKind
 from bench.study.prepared import Prepared
@@ -38,6 +39,7 @@ from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.spec import TrialSpec
 from bench.workloads import workload
 from bench.workloads.of_study import TABLE, name_of, workload_of
+from bench.workloads.score import Score
 from posemodel.errors import SettingsError
 
 UNSCORED_PRESET = "smoke"
@@ -68,7 +70,8 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return [view.of_score(score.name, lower_is_better=score.sign < 0) for view in self.views]
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:
-        """Also refuse a space of an optimizer that is not compared, and validation loss where there is no reference."""
+        """Also refuse a space of an optimizer that is not compared, validation loss where there is no reference, and a
+        target that no run can reach or every run has."""
         require_optimizers(settings)
         _refuse_idle_spaces(settings["optimizers"].value, command_line.get("spaces") or {})
         super().refuse(settings, command_line)
@@ -79,6 +82,11 @@ class OptimizersKind(LedgerKind[StudySpec]):
                     f"score val_loss: the workload {own_workload.name} does not measure `reference_loss`, with "
                     "which a validation loss is compared; give score ap."
                 )
+        target = settings["target"]
+        if settings["score"].value != LOSS_SCORE and target.value is not None:
+            fault = target_fault(target.value, own_workload.score)
+            if fault:
+                raise value_error(Fault(("target",), fault, target.value), target.origin)
 
     def series(self, settings: Settings) -> Mapping[str, Settings]:
         """Return one study for each schedule in a list, by suffix of its name."""
@@ -176,6 +184,15 @@ class OptimizersKind(LedgerKind[StudySpec]):
         update_session()
         findings = optimizer_findings(replace(result, time_use=time_use(result.records, runs.sessions())))
         return FindingsResult(findings, info), write_pages(findings, info, folder, images)
+
+
+def target_fault(target: float, score: Score) -> str:
+    """Return what is wrong with a target for a score: not better than chance, or out of its range; empty if nothing."""
+    if score.sign * (target - score.chance) <= 0:
+        return f"must be {'more' if score.sign > 0 else 'less'} than {score.chance:g}"
+    if score.in_range(target):
+        return ""
+    return f"must be {score.high:g} or less" if score.sign > 0 else f"must be {score.low:g} or more"
 
 
 def _refuse_idle_spaces(optimizers: Sequence[str], typed: Mapping[str, Any]) -> None:

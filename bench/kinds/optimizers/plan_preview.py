@@ -17,7 +17,7 @@ from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError
 from bench.study.series import series_document
 from bench.trials.phases import CONFIRM, TUNE
-from bench.workloads.of_study import trained_text
+from bench.workloads.of_study import trained_text, workload_of
 
 
 def plan_output(prepared: Prepared[StudySpec]) -> CommandOutput:
@@ -74,7 +74,7 @@ def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], study_estimat
 
 
 def _training_images(spec: StudySpec) -> int | None:
-    """Return the number of images that all trials train on; None for a budget in seconds."""
+    """Return the number of images, or other samples, that all trials train on; None for a budget in seconds."""
     if spec.tune_steps is None or spec.steps is None:
         return None
     each = spec.tunings * len(spec.optimizers)
@@ -90,7 +90,7 @@ def _plan_blocks(
         [t.id, t.optimizer, str((t.tuning or 0) + 1), settings_text(json.dumps(t.hyperparameters), ())] for t in tune
     ]
     images = _training_images(spec)
-    images_text = "" if images is None else f", {images:,} training images"
+    images_text = "" if images is None else f", {images:,} training {workload_of(spec).sample_name}"
     return [
         OutputTable(spec.name, ("tune trial", "optimizer", "tuning", "settings"), rows),
         _later_text(spec, len(tune)),

@@ -180,6 +180,8 @@ def _halved_rates(search: Search, points: Sequence[Point], outcomes: Sequence[Tr
             (loss for rate, loss in zip(rates, losses, strict=True) if rate <= best), default=0.0
         )
         broke = [rate for rate, loss in zip(rates, losses, strict=True) if loss > untrained]
+        if not any(map(math.isfinite, losses)) and outcomes[best_index].score is not None:  # without validation losses
+            broke = [rate for rate, outcome in zip(rates, outcomes, strict=True) if outcome.score is None]
         if above in broke:
             return [best + (above - best) * part for part in (1 / 3, 2 / 3)]
     gap = best - below if below is not None else above - best if above is not None else 1.0

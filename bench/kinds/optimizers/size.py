@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cached_property
 from statistics import fmean, median
 from typing import Any, ClassVar
 
-from bench.kinds.optimizers.analysis.measure import AP, Measure, measure_of
+from bench.kinds.optimizers.analysis.measure import UNKNOWN, Measure, measure_of
 from bench.kinds.optimizers.controls import control_name, controlled
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.report.wording import loss_text
@@ -186,12 +187,12 @@ class Size:
         """Whether the number of trials is known before any has run."""
         return not self.until_decided
 
-    @property
+    @cached_property
     def measure(self) -> Measure:
-        """The measure of the study; AP if its workload cannot be loaded here."""
+        """The measure of the study; `UNKNOWN` if its workload cannot be loaded here."""
         with suppress(SettingsError):
             return measure_of(self.score, workload_of(self))
-        return AP
+        return UNKNOWN
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -324,7 +325,9 @@ def _gain(trial: EndedTrial, measure: Measure) -> float | None:
 def _own_scores(
     tune: Sequence[EndedTrial], confirm: Sequence[EndedTrial], measure: Measure
 ) -> tuple[float | None, float | None]:
-    """Return the best score of the tune trials and the mean of the confirm trials."""
+    """Return the best score of the tune trials and the mean of the confirm trials; None where they are not known."""
+    if measure == UNKNOWN:
+        return None, None
     own = measure.own
     complete = (trial.measured(own.name) for trial in tune if trial.status == Status.COMPLETE)
     tuned = [score for score in complete if score is not None]

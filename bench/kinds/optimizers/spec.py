@@ -1,7 +1,6 @@
 """Specification of an optimizers study: StudySpec, its settings fully resolved, and their checks."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -14,7 +13,7 @@ from bench.settings.shared_settings import NETWORK_FLAG, SPACES_SETTING, WORKLOA
 from bench.trials.phases import SECOND, TUNE, Phase
 from bench.trials.score_names import LOSS_SCORE, ScoreName
 from bench.trials.study_base import TrainingStudy
-from bench.workloads import POSE, workload
+from bench.workloads import POSE
 from bench.workloads.of_study import TABLE, name_of, workload_of
 from posemodel.config import MIN_SIZE, Precision, Schedule
 from posemodel.errors import SettingsError
@@ -71,8 +70,8 @@ class StudySpec(TrainingStudy):
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[240.0])
     """Training time of a confirm trial in seconds, instead of steps; evaluation is not counted."""
     evaluations: int = Field(default=8, ge=1)
-    """Number of AP evaluations in a confirm trial: the points of its learning curve, also for the time to `target`."""
-    target: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.2])
+    """Number of score evaluations in a confirm trial: points of its learning curve, also for the time to `target`."""
+    target: float | None = Field(default=None, allow_inf_nan=False, examples=[0.2])
     """Score to reach, an AP for pose networks; the report says how long each optimizer takes to reach it."""
     score: ScoreName = "ap"
     """Score by which optimizers are compared: ap (of another workload: its own score), or val_loss (validation loss)
@@ -80,7 +79,7 @@ class StudySpec(TrainingStudy):
     pruner: PrunerName = "none"
     """Optuna pruner that stops hopeless tune trials early; it favours settings that learn fast at the start."""
     tune_evaluations: int = Field(default=5, ge=1)
-    """Number of AP evaluations in a tune trial with a pruner; without a pruner there is one, at the end."""
+    """Number of score evaluations in a tune trial with a pruner; without a pruner there is one, at the end."""
     confirm_unscored: bool = False
     """Train finalists even if no tune trial has scored; for a test that everything runs, not for a comparison."""
     controls: bool = False
@@ -118,7 +117,7 @@ class StudySpec(TrainingStudy):
     added: int = Field(default=0, ge=0)
     """Number of optimizers at the end of `optimizers` that were added later; their trials come after all others."""
     assume_spread: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.02], exclude=True)
-    """Assumed standard deviation of the mean AP between tunings; only used to predict which gaps the study can find."""
+    """Assumed standard deviation of the mean score between tunings; only used to predict which gaps a study finds."""
     workload: Annotated[dict[str, Any], WORKLOAD_FLAG] = Field(default={})
     """Something to train instead of a pose network: `name` of the workload, and its own settings."""
 
@@ -160,9 +159,7 @@ class StudySpec(TrainingStudy):
     def settle_layers(cls, settings: dict[str, Setting], layers: Sequence[Mapping[str, Setting]]) -> None:
         """Keep the highest layer's kind of budget (steps or seconds); drop a preset's target if AP is not the score."""
         settle_budget(settings, layers)
-        is_ap = settings["score"].value != LOSS_SCORE
-        with suppress(SettingsError):  # a workload that cannot be loaded is refused later, with its line
-            is_ap &= workload(name_of(settings[TABLE].value)).score == workload(POSE).score
+        is_ap = settings["score"].value != LOSS_SCORE and name_of(settings[TABLE].value) == POSE
         if not is_ap and settings["target"].origin.startswith("preset"):
             settings["target"] = Setting(None, DEFAULT)
 

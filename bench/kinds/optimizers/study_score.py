@@ -8,13 +8,10 @@ from typing import Protocol
 import pandas as pd
 
 from bench.trials.score_names import LOSS_SCORE, ScoreName
-from bench.trials.scores import REFERENCE_LOSS, as_gains, as_skill, curves_as_skill
+from bench.trials.scores import REFERENCE_LOSS, SKILL_SCORE, as_gains, as_skill, curves_as_skill
 from bench.workloads.of_study import TrainsWorkload, workload_of
 from bench.workloads.protocol import Workload
 from bench.workloads.score import MARGIN_SHARE, Score
-
-SKILL = Score("skill", failure=0.0)
-"""The score of a study that is judged by validation loss, see `bench.trials.scores.skill`."""
 
 
 class ScoredStudy(TrainsWorkload, Protocol):
@@ -27,7 +24,7 @@ class ScoredStudy(TrainsWorkload, Protocol):
 
 def score_of(study: ScoredStudy) -> Score:
     """Return the score that judges a study's trials."""
-    return SKILL if study.score == LOSS_SCORE else workload_of(study).score
+    return SKILL_SCORE if study.score == LOSS_SCORE else workload_of(study).score
 
 
 def margin_scale(score: Score) -> float:

@@ -23,8 +23,8 @@ def fresh_chart(results: JointResults) -> Chart:
     searched = Interval(pick.score, None, None, 1, 0.95, "none")
     rows = {
         f"search, best of {len(results.complete)}": searched,
-        f"{seeds}, same images": fresh.score_select,
-        f"{seeds}, other images": fresh.score,
+        f"{seeds}, same {measure.samples}": fresh.score_select,
+        f"{seeds}, other {measure.samples}": fresh.score,
     }
     values = [*rows.values()]
     named = optimizer_text(pick.settings, results.names)

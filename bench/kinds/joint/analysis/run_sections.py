@@ -1,7 +1,5 @@
 """Sections on the trials of a joint study, the failed ones with reasons, and the questions it cannot answer."""
 
-import pandas as pd
-
 from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import CHOSEN, UNEQUAL
 from bench.report.findings import Bullets, Section, Table
@@ -19,7 +17,8 @@ def failure_section(results: JointResults) -> list[Section]:
     broken = records[records["status"] != Status.COMPLETE] if len(records) else records
     if not len(broken):
         return []
-    why = broken["error"].fillna("").astype(str) if "error" in broken else pd.Series("", index=broken.index)
+    errors = broken["error"] if "error" in broken else [""] * len(broken)
+    why = [error if isinstance(error, str) else "" for error in errors]  # NaN: a trial without an error
     rows = [
         [
             str(phase),
@@ -45,7 +44,7 @@ def run_section(results: JointResults) -> Section:
         return Section("What was run", [f"{_plan(results)} {results.data[0].upper()}{results.data[1:]}."])
     first = rows.iloc[0]
     network, size, device = (first.get(name, "-") for name in ("network", "size", "device"))
-    trained = f"Network {literal(str(network))} at {size} px" if results.measure.is_ap else f"{literal(str(network))}"
+    trained = f"Network {literal(str(network))} at {size} px" if results.measure.of_pose else literal(str(network))
     where = f"{trained}, {results.data}, on {device}."
     return Section("What was run", [f"{_plan(results)} {where}{_at_once(results)}"])
 

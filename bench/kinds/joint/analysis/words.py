@@ -33,7 +33,7 @@ RATES = ("lr", "effective_lr")
 
 def score_label(measure: ShownScore) -> str:
     """Return the score's label in figures."""
-    return f"{measure.name} (select split)"
+    return f"{measure.name} (select split{'' if measure.score.sign > 0 else ', lower is better'})"
 
 
 def speed_label(measure: ShownScore) -> str:

@@ -100,12 +100,10 @@ def _best(tuned: pd.DataFrame, compared: Comparison) -> str:
         return f"{equal}: {_names(candidates, last='and')} reached {_scores(candidates, measure)}{highest}."
     if len(candidates) == 1:
         others = {*tuned["name"]} - {*candidates["name"]}
-        reason = (
-            "more than each of the others" if _beaten_by(str(candidates["name"].iloc[0]), compared) == others else ""
-        )
-        return (
-            f"Use {_names(candidates)}: {_scores(candidates, measure)}, {reason or 'the only one that no other beats'}."
-        )
+        more = "more" if measure.own.sign > 0 else "less"
+        beats_all = _beaten_by(str(candidates["name"].iloc[0]), compared) == others
+        reason = f"{more} than each of the others" if beats_all else "the only one that no other beats"
+        return f"Use {_names(candidates)}: {_scores(candidates, measure)}, {reason}."
     return f"Use {_names(candidates)}: {_scores(candidates, measure)}, with no difference shown between them."
 
 

@@ -5,7 +5,7 @@ An analysis reads gains (`Score.gain`), of which higher is better; a `Measure` t
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.report.cells import interval_cell, known, number_cell
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
-from bench.trials.scores import collapse_floor
+from bench.trials.scores import SKILL_SCORE, collapse_floor
 from bench.workloads.score import Score
 
 DECIMALS = 3
@@ -75,8 +75,8 @@ class Measure:
 
     @property
     def is_ap(self) -> bool:
-        """Whether it is AP."""
-        return self == AP
+        """Whether it is AP, or the score of a workload that has AP's name and range."""
+        return self.score == AP_SCORE and self.own == AP.own
 
     @property
     def is_own(self) -> bool:
@@ -101,11 +101,7 @@ class Measure:
     @property
     def floor_text(self) -> str:
         """The score at which a run has learned nothing."""
-        return (
-            f"{self.shown(collapse_floor(self.own)):.2g}"
-            if self.own.scale == 1
-            else self.text(collapse_floor(self.own))
-        )
+        return f"{self.shown(collapse_floor(self.own)):g}"
 
     @property
     def failure_text(self) -> str:
@@ -178,9 +174,9 @@ class Measure:
 
 
 AP = Measure(AP_SCORE, "AP", "AP", Score(AP_SCORE, failure=0.0))
-SKILL = Measure(
-    LOSS_SCORE, "skill", "in skill", Score("skill", failure=0.0), defined=SKILL_DEFINITION, limits=SKILL_LIMITS
-)
+SKILL = Measure(LOSS_SCORE, "skill", "in skill", SKILL_SCORE, defined=SKILL_DEFINITION, limits=SKILL_LIMITS)
+UNKNOWN = Measure(AP_SCORE, "score", "in score", Score("score", failure=0.0), "samples")
+"""The measure of a workload that cannot be loaded here."""
 
 
 class Scored(Protocol):
@@ -206,7 +202,7 @@ def measure_of(score: ScoreName, workload: Scored) -> Measure:
         return SKILL
     own = workload.score
     if own == AP.own:
-        return AP
+        return replace(AP, samples=workload.sample_name)
     better = "higher" if own.sign > 0 else "lower"
-    defined = f"{own.name}: {better} is better; a run that failed counts as {own.failure:g}."
+    defined = f"For {own.name}, {better} is better; a run that failed counts as {own.failure:g}."
     return Measure(score, own.name, f"in {own.name}", own, workload.sample_name, defined)

@@ -21,7 +21,7 @@ from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_
 from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
 from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed, verdict
 from bench.report.names import short_names
-from bench.report.no_result import no_result_text, trouble_sentences
+from bench.report.no_result import OWN_REMEDIES, REMEDIES, no_result_text, trouble_sentences
 from bench.report.text import literal
 from bench.statistics.p_values import ALPHA
 from bench.trials.columns import split_controls
@@ -145,8 +145,9 @@ class StudyAnalysis:
         named = self.records.assign(optimizer=[literal(self.names[name]) for name in self.records["optimizer"]])
         confirmed = named[named["phase"] == CONFIRM]
         trials_left = self.trials_left
-        why = no_result_text(named, remaining=trials_left) or no_result_text(
-            confirmed, noun="confirm trial", remaining=trials_left
+        remedies = OWN_REMEDIES if self.measure.is_own else REMEDIES
+        why = no_result_text(named, remaining=trials_left, remedies=remedies) or no_result_text(
+            confirmed, noun="confirm trial", remaining=trials_left, remedies=remedies
         )
         return (
             [why]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED
-from bench.report.no_result import all_in_trouble, no_result_text, trouble_sentences
+from bench.report.no_result import OWN_REMEDIES, REMEDIES, all_in_trouble, no_result_text, trouble_sentences
 from bench.report.wording import enumerate_items, p_text
 from bench.statistics.p_values import ALPHA
 
@@ -42,7 +42,7 @@ def comparison_verdict(table: pd.DataFrame, *, alpha: float = ALPHA, measure: Me
     )
 
 
-def neither_has_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
+def neither_has_result_text(a: pd.DataFrame, b: pd.DataFrame, *, measure: Measure = AP) -> str:
     """Say which of two studies, A and B, has no result, and why; empty where both have one.
 
     If no trial of a study completed, diverged or was pruned, its AP of 0 cannot be compared with another study's.
@@ -50,9 +50,11 @@ def neither_has_result_text(a: pd.DataFrame, b: pd.DataFrame) -> str:
     Args:
         a: Records of the first study, one row a trial, without controls.
         b: Records of the second.
+        measure: The measure of both.
     """
+    remedies = OWN_REMEDIES if measure.is_own else REMEDIES
     sentences = [
-        f"{letter} has no result. {no_result_text(records)}"
+        f"{letter} has no result. {no_result_text(records, remedies=remedies)}"
         for letter, records in (("A", a), ("B", b))
         if all_in_trouble(records)
     ]

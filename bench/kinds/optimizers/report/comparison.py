@@ -242,8 +242,9 @@ def _side(side: StudySide) -> str:
     where = "" if side.source == side.study else f" ({code(side.source)})"
     gpu = side.machine.get("gpu", "none")
     device = gpu if gpu != "none" else side.machine.get("cpu", side.spec.get("device", "an unknown machine"))
-    network = literal(str(side.spec.get("network")))
-    return f"{code(side.study)}{where}{progress}; {network} at {side.spec.get('size')} px, on {literal(str(device))}"
+    size = side.spec.get("size")
+    network = f"{literal(str(side.spec.get('network')))}{'' if size is None else f' at {size} px'}"
+    return f"{code(side.study)}{where}{progress}; {network}, on {literal(str(device))}"
 
 
 def _list(title: str, lines: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from bench.trials.phases import CONFIRM
 from bench.trials.scores import REFERENCE_LOSS
 from bench.trials.status import Status
 from bench.workloads import POSE
-from bench.workloads.of_study import name_of
+from bench.workloads.of_study import name_of, workload_of
 from bench.workloads.protocol import Samples
 
 SAME_REFERENCE = 1e-3
@@ -86,6 +86,11 @@ class StudyResult:
     def is_pose(self) -> bool:
         """Whether its trials train pose networks."""
         return name_of(self.spec.workload) == POSE
+
+    @property
+    def step_unit(self) -> str:
+        """The unit of a budget in steps, plural."""
+        return f"{workload_of(self.spec).budget_unit}s"
 
     @property
     def measure(self) -> Measure:

@@ -205,7 +205,8 @@ def view_columns(result: StudyResult) -> tuple[str, ...]:
     """Return the headings of the table of scores at equal budgets, with these budgets."""
     views = result.analysis.views
     name = result.measure.name
-    columns = ["optimizer", f"{name} at {number_cell(views['equal_steps'].max(), '.0f')} steps [95 %]"]
+    steps = number_cell(views["equal_steps"].max(), ".0f")
+    columns = ["optimizer", f"{name} at {steps} {result.step_unit} [95 %]"]
     if "equal_seconds" in views:
         seconds = views["equal_seconds"].max()
         columns.append(f"{name} at {number_cell(seconds, '.3g' if seconds < 100 else '.0f')} s of training [95 %]")

@@ -61,7 +61,7 @@ def _panels(result: StudyResult, value: str) -> Figure:
         figure, panels = panel_grid(
             [visible(analysis.names[name]) for name in names],
             [_left_out_text(analysis.seeds[analysis.seeds["optimizer"] == name], runs) for name in names],
-            x_label="training time (s)" if analysis.timed else "training steps",
+            x_label="training time (s)" if analysis.timed else f"training {result.step_unit}",
             y_label=result.measure.axis_label("report") if value == AP else loss_label,
         )
         for axis, name in zip(panels, names, strict=True):

@@ -14,7 +14,8 @@ from bench.report.wording import counted
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.status import FAULTS
-from bench.workloads.of_study import NAME, name_of, trained_text
+from bench.workloads import NAME
+from bench.workloads.of_study import name_of, trained_text
 
 
 def samples(result: StudyResult) -> list[Section]:

@@ -146,7 +146,8 @@ def details(result: StudyResult) -> list[Section]:
         if _has_target(result)
         else ""
     )
-    subject = "*AP*: COCO keypoint AP" if measure.is_ap else f"*{measure.name}*{_better_text(result)}:"
+    is_cocos = measure.is_ap and result.is_pose
+    subject = "*AP*: COCO keypoint AP" if is_cocos else f"*{measure.name}*{_better_text(result)}:"
     if measure.is_loss:
         subject = "*Validation loss* and *skill*:"
     text = (
