@@ -104,7 +104,8 @@ def shared_ap(data, coco, seed, out):
             np.array([each["score"] for each in results]),
             keypoint_areas(keypoints),
         ),
-        skeleton=SHARED_SKELETON,
+        np.arange(len(truth.image_ids)),
+        SHARED_SKELETON,
     ).ap
 
 
