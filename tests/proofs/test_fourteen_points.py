@@ -92,7 +92,7 @@ def shared_ap(data, coco, seed, out):
     names = [*OWN_NAMES] if split.skeleton.keypoints[0] == "head" else [*OWN_NAMES.values()]
     order = [split.skeleton.keypoints.index(name) for name in names]
     results = scorer.results
-    keypoints = np.array([each["keypoints"] for each in results]).reshape(len(results), -1, 3)[:, order]
+    keypoints = np.array([each["keypoints"] for each in results]).reshape(-1, split.skeleton.num_keypoints, 3)[:, order]
     truth = open_split(coco, "val").truth
     shared = truth.keypoints[:, SHARED]
     unseen = ~(shared[..., 2] > 0).any(axis=1)
