@@ -30,7 +30,7 @@ COVERS = (
     "posemodel/inference/decoder/grouping.py",
     "posemodel/scoring/figures.py",
 )
-IMAGES, STEPS, SIZE, BATCH_SIZE = 1800, 1000, 128, 16
+IMAGES, STEPS, SIZE, BATCH_SIZE = 1800, 700, 128, 16
 SEEDS = (0, 1)
 WITHIN = 0.03
 """Largest difference of AP that was asked for."""
