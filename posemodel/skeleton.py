@@ -301,3 +301,11 @@ COCO_PERSON = Skeleton(
     ),
 )
 """COCO's people: the parts and limbs of the 2017 network; the neck is the midpoint of the shoulders."""
+
+DEFAULT_SIGMA = 0.05
+"""OKS sigma of keypoints for which none is known.
+
+OpenPifPaf's for the 24 and 66 keypoints of cars (`CAR_SIGMAS` of its plugin apollocar3d; Kreiss, Bertoni and Alahi,
+"OpenPifPaf: Composite Fields for Semantic Keypoint Detection and Spatio-Temporal Association", 2021). COCO's own are
+0.025 (eyes) to 0.107 (hips).
+"""

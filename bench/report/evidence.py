@@ -6,8 +6,18 @@ import pandas as pd
 
 from posemodel.data.labelled_counts import count_summary, few_images_warnings
 from posemodel.data.notes import METRIC
+from posemodel.skeleton import DEFAULT_SIGMA
 
 _TRAINED, _SCORED = "labelled_train_images", "labelled_val_images"
+DERIVED = {
+    "skeleton-limbs": "limbs were derived, or read in another way than COCO's",
+    "skeleton-mirror": "pictures are not flipped, or not by the names",
+    "skeleton-sigmas": (
+        f"OKS sigmas, on which AP depends, are COCO's for points with its names and {DEFAULT_SIGMA} (OpenPifPaf's for "
+        "cars) for all others"
+    ),
+}
+"""Kind of a note on a skeleton -> what it says, for reports."""
 _CONFIRM = "confirm"
 """Phase whose trials are scored on `report`; all others are scored on `select`."""
 
@@ -56,7 +66,11 @@ def evidence_lines(records: pd.DataFrame) -> list[str]:
     if not images:
         return []
     lines = [" ".join([f"Labelled data: {count_summary(images)}.", few_images(records)]).strip()]
-    if read := read_differently(records):
+    read = read_differently(records)
+    derived = [text for kind, text in DERIVED.items() if read.pop(kind, 0)]
+    if derived:
+        lines.append(f"The data set leaves its skeleton open: {'; '.join(derived)}. `posebench data check` shows it.")
+    if read:
         kinds = ", ".join(f"{kind} {count}" for kind, count in read.items())
         lines.append(f"Annotations read differently than written: {kinds}. `posebench data check` explains each.")
     return lines

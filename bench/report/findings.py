@@ -57,6 +57,9 @@ class Draw(StrEnum):
     """Steps: each y holds until the next x, and beyond the last one."""
     FRONT = "front"
     """Pareto front of two maximised values: a horizontal line to the left of each point, a vertical one below it."""
+    LOW_FRONT = "low front"
+    """Pareto front of a maximised x and a minimised y: a horizontal line to the left of each point, a vertical one
+    above it."""
     RINGS = "rings"
     """Circles that highlight points of other series."""
 

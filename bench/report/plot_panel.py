@@ -103,24 +103,24 @@ def _draw_series(axis: Axes, series: Series) -> None:
         case Draw.STEPS:
             end = max(axis.get_xlim()[1], x[-1])
             axis.step([*x, end], [*y, y[-1]], where="post", color=style["color"], zorder=2)
-        case Draw.FRONT:
-            _draw_front(axis, x, y, style["color"])
+        case Draw.FRONT | Draw.LOW_FRONT:
+            _draw_front(axis, series, style["color"])
 
 
-def _draw_front(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
-    """Draw the front's edge down to both axes, and shade the area under it."""
-    across, up = _edge(axis, x, y)
-    bottom = axis.get_ylim()[0]
+def _draw_front(axis: Axes, series: Series, colour: str) -> None:
+    """Draw the front's edge to both axes, and shade the area of what is worse than it."""
+    across, up = _edge(axis, series)
     axis.step(across, up, where="pre", color=colour, linewidth=1.4, zorder=2)
-    axis.fill_between(across, bottom, up, step="pre", color=QUIET, alpha=RANGE_ALPHA, linewidth=0, zorder=0)
+    axis.fill_between(across, up[-1], up, step="pre", color=QUIET, alpha=RANGE_ALPHA, linewidth=0, zorder=0)
 
 
-def _edge(axis: Axes, x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return the front's points from the left axis to the bottom, each reached from above at its own x."""
-    order = np.lexsort((-y, x))
+def _edge(axis: Axes, series: Series) -> tuple[list[float], list[float]]:
+    """Return the front's points from the left axis to the worst end of y, each reached at its own x."""
+    x, y = np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float)
+    is_low = series.draw is Draw.LOW_FRONT
+    order = np.lexsort((y if is_low else -y, x))
     x, y = x[order], y[order]
-    left, bottom = axis.get_xlim()[0], axis.get_ylim()[0]
-    return [left, *x, x[-1]], [y[0], *y, bottom]
+    return [axis.get_xlim()[0], *x, x[-1]], [y[0], *y, axis.get_ylim()[1 if is_low else 0]]
 
 
 def _handle(series: Series) -> Line2D:
@@ -140,6 +140,7 @@ def _handle(series: Series) -> Line2D:
         Draw.LINE: {**style},
         Draw.STEPS: {"color": style["color"]},
         Draw.FRONT: {"color": style["color"], "linewidth": 1.4},
+        Draw.LOW_FRONT: {"color": style["color"], "linewidth": 1.4},
     }
     return Line2D([], [], label=series.label, **styles[series.draw])
 
@@ -155,9 +156,9 @@ def name_plot_points(axis: Axes, panel: Plot) -> None:
 
 def _covered(axis: Axes, series: Series) -> Sequence[tuple[float, float]]:
     """Return the points that names should not cover: those of the series, and points along a front."""
-    if series.draw is not Draw.FRONT:
+    if series.draw not in (Draw.FRONT, Draw.LOW_FRONT):
         return list(zip(series.x, series.y, strict=True))
-    across, up = _edge(axis, np.asarray(series.x, dtype=float), np.asarray(series.y, dtype=float))
+    across, up = _edge(axis, series)
     corners = [
         corner for (x, y), (right, above) in pairwise(zip(across, up, strict=True)) for corner in ((x, y), (x, above))
     ]

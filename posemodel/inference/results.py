@@ -12,7 +12,7 @@ from posemodel.inference.decoder import Detections
 from posemodel.skeleton import COCO_PERSON, Skeleton
 
 PERSON_CATEGORY = 1
-"""COCO's id of the person category; predictions without an annotation file have it, whatever they show."""
+"""COCO's id of the person category; predictions have it if neither annotations nor checkpoint say another."""
 DECIMALS = 3
 """Decimals of the coordinates in a results file; people are scored with these rounded values."""
 LARGEST_ID = 2**53
@@ -37,16 +37,21 @@ def image_ids(files: Sequence[Path]) -> list[int]:
 
 
 def results_of(
-    image_id: int, file: Path, detections: Detections, *, skeleton: Skeleton = COCO_PERSON
+    image_id: int,
+    file: Path,
+    detections: Detections,
+    *,
+    skeleton: Skeleton = COCO_PERSON,
+    category: int = PERSON_CATEGORY,
 ) -> list[dict[str, Any]]:
     """Return the people of a picture in COCO's results format, the best first, with its ``file_name``.
 
-    ``skeleton``: the network's; each entry has its ``point_names``.
+    ``skeleton``: the network's; each entry has its ``point_names``. ``category``: id of the category in the results.
     """
     keypoints = np.round(skeleton.to_keypoints(detections.people), DECIMALS)
     named = {"file_name": file.as_posix(), **point_names(skeleton)}
     return [
-        {**coco_result(image_id, person, score), **named}
+        {**coco_result(image_id, person, score, category=category), **named}
         for person, score in zip(keypoints, detections.scores.tolist(), strict=True)
     ]
 

@@ -23,6 +23,9 @@ from posemodel.skeleton import COCO_PERSON, Skeleton
 _METADATA = "posebench"
 """Key of the JSON document in a checkpoint's metadata."""
 
+CATEGORY_ID = "category_id"
+"""Key in the record of a training on another skeleton than COCO's person: the category's id, for results files."""
+
 
 @dataclass(frozen=True)
 class CheckpointInfo:

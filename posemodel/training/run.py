@@ -18,7 +18,8 @@ from posemodel.data.notes import Note, as_metrics, digest_entries
 from posemodel.data.open_split import PackedSplit
 from posemodel.errors import SettingsError
 from posemodel.network import PoseNetwork, network_class, network_geometry
-from posemodel.network.weights import CheckpointInfo, save_weights
+from posemodel.network.weights import CATEGORY_ID, CheckpointInfo, save_weights
+from posemodel.skeleton import COCO_PERSON
 from posemodel.training.averages import WeightAverage
 from posemodel.training.data import TrainingData, open_training_data, open_training_splits
 from posemodel.training.initial_network import initial_network, origin_of
@@ -171,6 +172,9 @@ class Run:
         """Return the training's description for its checkpoints."""
         saved = "as trained" if self.average is None else "exponential moving average"
         settings = self.settings.model_dump(mode="json")
+        split = self.data.train_split
+        if split.skeleton != COCO_PERSON:
+            settings[CATEGORY_ID] = split.category
         return {**settings, "processes": self.team.size, "saved_weights": saved, **record}
 
     def ended_before(self) -> bool:

@@ -17,6 +17,7 @@ import pytest
 from matplotlib.text import Text
 
 from bench.cli.print_output import print_output
+from bench.report import plot_panel
 from bench.report.findings import (
     Bars,
     BarSeries,
@@ -413,6 +414,18 @@ def test_a_failure_leaves_the_old_page(tmp_path):
     with pytest.raises(TypeError):
         write_findings_report(Findings("New.", [], document={"odd": object()}), study(), tmp_path)
     assert (tmp_path / "report.md").read_bytes() == before
+
+
+@pytest.mark.parametrize("draw, y, worst", [(Draw.FRONT, [0.3, 0.2, 0.1], 0), (Draw.LOW_FRONT, [0.1, 0.2, 0.3], 1)])
+def test_a_front_is_shaded_on_the_side_of_what_is_worse(draw, y, worst):
+    """Of a score that is minimised, what lies above the front is worse."""
+    figure, axis = plt.subplots()
+    axis.set_xlim(0, 40)
+    axis.set_ylim(0, 1)
+    across, up = plot_panel._edge(axis, Series("front", [10, 20, 30], y, draw))
+    plt.close(figure)
+    assert across == [0, 10, 20, 30, 30]
+    assert up == [y[0], *y, worst]
 
 
 def dark(path):

@@ -57,6 +57,7 @@ def test_a_set_of_own_points_trains_resumes_scores_and_predicts(made):
     assert cv2.imread(str(drawing)).shape == (SIDE, SIDE, 3)
     found = json.loads((place.folder / "found.json").read_text())
     assert all(len(result["keypoints"]) == 3 * points for result in found)
+    assert {result["category_id"] for result in found} <= {KINDS[kind].categories[0]["id"]}
 
 
 def test_perfect_maps_of_own_points_reach_the_ceiling(made):

@@ -256,3 +256,17 @@ def test_unused_settings_are_not_stored() -> None:
     assert [*DataFiles().model_dump()] == ["train_annotations", "train_images", "val_annotations", "val_images"]
     stored = DataFiles(category="dog", sigmas=Path("s.json")).model_dump_json(exclude_none=True)
     assert json.loads(stored) == {"category": "dog", "sigmas": "s.json"}
+
+
+def test_given_mirror_pairs_that_the_names_contradict_are_said() -> None:
+    names = ["nose", "L_eye", "R_eye", "L_ear", "R_ear"]
+
+    def remarks(*mirror: tuple[str, str]) -> str:
+        choice = SkeletonChoice(mirror=mirror)
+        return " ".join(each for each in build_skeleton("dog", names, choice=choice).remarks if "mirror" in each)
+
+    said = remarks(("R_eye", "L_eye"))
+    assert "the first is the right one of L_eye/R_eye" in said
+    assert "lack L_ear/R_ear" in said
+    assert remarks(("L_eye", "R_eye"), ("L_ear", "R_ear")) == ""
+    assert remarks() == ""

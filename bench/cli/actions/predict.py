@@ -12,8 +12,9 @@ from bench.cli.predict import MIN_PARTS
 from posemodel.atomic_write import atomic_path
 from posemodel.errors import DataError, SettingsError
 from posemodel.inference.prediction import iter_predictions
-from posemodel.inference.results import image_ids, results_of
+from posemodel.inference.results import PERSON_CATEGORY, image_ids, results_of
 from posemodel.network.prepare import prepare_network
+from posemodel.network.weights import CATEGORY_ID, checkpoint_info
 from posemodel.skeleton import COCO_PERSON
 
 STDOUT = "-"
@@ -68,6 +69,7 @@ def _predict(
     files = [each.file for each in requested]
     network, geometry = prepare_network(checkpoint, size=options.pop("size"), device=options.pop("device"))
     skeleton = network.skeleton
+    category = int(checkpoint_info(checkpoint).training.get(CATEGORY_ID, PERSON_CATEGORY))
     if min_parts is not None and min_parts > skeleton.num_parts:
         raise SettingsError(
             f"--min-parts {min_parts}: the skeleton of {checkpoint} ({skeleton.name}) has {skeleton.num_parts} parts; "
@@ -90,7 +92,7 @@ def _predict(
                 continue
             counts["images"] += 1
             counts["people"] += len(prediction.scores)
-            results += results_of(image_id, file, prediction, skeleton=skeleton)
+            results += results_of(image_id, file, prediction, skeleton=skeleton, category=category)
             if drawing_files is not None:
                 drawing.put(file, drawing_files[index], prediction)
     counts["drawn"] = drawing.people

@@ -25,17 +25,10 @@ from posemodel.data.annotations.spanning_limbs import (
     measured_objects,
 )
 from posemodel.errors import DataError, did_you_mean
-from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, Skeleton
+from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, DEFAULT_SIGMA, Skeleton
 
 __all__ = ["NO_CHOICE", "SkeletonChoice", "build_skeleton", "read_choice", "with_chosen_sigmas"]
 
-DEFAULT_SIGMA = 0.05
-"""OKS sigma of keypoints for which none is known.
-
-OpenPifPaf's for the 24 and 66 keypoints of cars (`CAR_SIGMAS` of its plugin apollocar3d; Kreiss, Bertoni and Alahi,
-"OpenPifPaf: Composite Fields for Semantic Keypoint Detection and Spatio-Temporal Association", 2021). COCO's own are
-0.025 (eyes) to 0.107 (hips).
-"""
 OFF_CENTRE = 1 / 3
 """Difference of a point's mean distances to a left and a right point, relative to their sum, from which it counts as
 lying on one side: the point on the cheek of a face has 0.7, a nose or a tail about 0."""
@@ -139,7 +132,8 @@ def _mirror(
 ) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Return the mirror pairs, with remarks on why there are none or on doubtful names."""
     if choice.mirror is not None:
-        return _named_pairs(skeleton.parts, choice.mirror, "mirror", choice), ()
+        given = _named_pairs(skeleton.parts, choice.mirror, "mirror", choice)
+        return given, _missing_pairs(skeleton, given)
     pairs, remarks = mirror_pairs(skeleton.parts)
     if not pairs:
         return (), (*remarks, "no mirror pairs in the names: pictures are not flipped")
@@ -151,6 +145,21 @@ def _mirror(
         )
         return (), (*remarks, text)
     return pairs, remarks
+
+
+def _missing_pairs(skeleton: Skeleton, given: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return a remark on pairs that the names say and the given ones lack or turn round."""
+    said = mirror_pairs(skeleton.parts)[0] if given else ()
+    turned = [f"{left}/{right}" for left, right in said if (right, left) in given]
+    lacking = [f"{left}/{right}" for left, right in said if not {(left, right), (right, left)} & {*given}]
+    remarks = []
+    if turned:
+        remarks.append(f"mirror: the names say that the first is the right one of {_listed(turned)}")
+    if lacking:
+        remarks.append(
+            f"mirror: the given pairs lack {_listed(lacking)}, which the names say: a flip does not exchange them"
+        )
+    return tuple(remarks)
 
 
 def _one_sided(skeleton: Skeleton, distances: Distances) -> list[str]:

@@ -44,7 +44,8 @@ def front_chart(results: JointResults) -> Chart | None:
         ),
     ]
     if len(results.front) and not results.single:
-        series.append(Series("front of the search", *_coordinates(results, results.front), Draw.FRONT))
+        draw = Draw.FRONT if results.measure.score.sign > 0 else Draw.LOW_FRONT
+        series.append(Series("front of the search", *_coordinates(results, results.front), draw))
     series += _rings(results)
     labels = speed_label(results.measure), score_label(results.measure)
     plot = Plot(*labels, series, zero="y" if results.measure.is_ap else "")

@@ -34,9 +34,10 @@ def forest_panel(result: StudyResult) -> Intervals | None:
     name = analysis.names[reference["name"]]
     worse = "left" if measure.own.sign > 0 else "right"
     shown = [measure.turned_ends(each["mean"], each["low"], each["high"]) for each in differences]
+    apart = "\n" if measure.is_own else "; "  # its name may be long
     ends = ", 95 % intervals" if _steady(reference) else " (it collapsed or failed in a tuning: no intervals)"
     return Intervals(
-        x_label=f"{measure.name} difference to {name}{ends}; {worse} of the band: worse",
+        x_label=f"{measure.name} difference to {name}{ends}{apart}{worse} of the band: worse",
         names=[analysis.names[row["name"]] for row in rows],
         middle=[middle for middle, _, _ in shown],
         low=[low for _, low, _ in shown],

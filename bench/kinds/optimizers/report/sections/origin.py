@@ -1,5 +1,8 @@
 """Sections on the origin of the numbers: sample images, what was run, and the MLflow runs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from bench.kinds.optimizers.report.files import SAMPLES, SHEET
@@ -35,10 +38,20 @@ def samples(result: StudyResult) -> list[Section]:
         f"({result.measure.name} {result.measure.text(leader.gain)}, MLflow run `{run_cell(leader.run_id)}`), on "
         "images spread evenly "
         "over the labelled ones of the report split. White lines: annotated people, rimmed in a colour if found and "
-        "in black if missed. Coloured lines: predicted people; left side blue, right side vermilion, neck to nose "
-        f"yellow. Predicted people of one or two points are not drawn. Points: {linked(SAMPLES)}."
+        f"in black if missed. {_colours(leader.samples.document)} Points: {linked(SAMPLES)}."
     )
     return [Section("Sample images", [Picture(SHEET, "True and predicted skeletons on sample images", sheet), text])]
+
+
+def _colours(document: Mapping[str, Any]) -> str:
+    """Explain the colours of predicted people, or of other objects."""
+    if "skeleton" not in document:
+        return (
+            "Coloured lines: predicted people; left side blue, right side vermilion, neck to nose yellow. Predicted "
+            "people of one or two points are not drawn."
+        )
+    sides = "left side blue, right side vermilion, all else yellow" if document["skeleton"]["mirror"] else "yellow"
+    return f"Coloured lines: predicted objects; {sides}."
 
 
 def what_was_run(result: StudyResult) -> list[Section]:
