@@ -4,6 +4,7 @@
 import hashlib
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -74,7 +75,7 @@ class WorkloadRun(Settings):
     """Seconds after which the run ends as `timed_out`; None: no limit."""
 
 
-class WorkloadBase:
+class WorkloadBase(ABC):
     """Base class of a workload: write `settings`, `run`, `score` and `train`; the rest has defaults.
 
     Example (in full: `examples/own_workload.py`):
@@ -111,7 +112,7 @@ class WorkloadBase:
             score = cls.score.name
             cls.final_metrics = frozenset({score, f"{score}_best", f"{score}_best_step"})
 
-    def check(self, own: Any, settings: Mapping[str, Setting]) -> None:
+    def check(self, own: Any, settings: Mapping[str, Setting]) -> None:  # noqa: B027 (nothing to check is usual)
         """Raise SettingsError for settings that cannot be trained; by default all can."""
 
     def find_data(
@@ -149,6 +150,7 @@ class WorkloadBase:
             time_limit=assignment.time_limit,
         )
 
+    @abstractmethod
     def train(
         self,
         run: Any,
@@ -160,7 +162,6 @@ class WorkloadBase:
         folder: Path | None = None,
     ) -> Trained:
         """Train once: `Workload.train`. `bench.workloads.train_steps` is a loop that does what it asks."""
-        raise NotImplementedError(f"{self.name}: a workload needs the method `train`")
 
     def loading(self, run: Any) -> Any:  # noqa: ARG002
         """Return None: the study does not measure its data loader apart."""

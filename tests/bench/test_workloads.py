@@ -445,3 +445,13 @@ def test_samplers_are_compared_on_searches_of_a_valley(valley_file, hermetic):
     assert list(runs["sampler"]) == ["random"] * 4 + ["quasi-random"] * 4
     assert (runs["hypervolume"] > 0).any()
     assert run_all(found, 1, ("random", "quasi-random")).equals(runs)
+
+
+def test_a_workload_without_training_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    (tmp_path / "idle_workload.py").write_text(
+        "from bench.workloads import Score, Settings, WorkloadBase, WorkloadRun\n"
+        "class Idle(WorkloadBase):\n    settings, run, score = Settings, WorkloadRun, Score('accuracy')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingsError, match=r"idle_workload:Idle.*cannot be loaded here .*abstract method '?train"):
+        workload("idle_workload:Idle")
