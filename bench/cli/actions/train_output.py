@@ -1,24 +1,27 @@
 """Output of `posebench train`: metrics.jsonl, progress lines and the commands to try next; its stop on Ctrl-C."""
 
 import json
+import os
 import shlex
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.cli.output import log
 from posemodel.atomic_write import atomic_path
 from posemodel.config import DataFiles, TrainSettings
 from posemodel.launch import is_rank_zero
+
+STOPPING = b"stopping after this step; --resume goes on (Ctrl-C again to stop at once)\n"
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Yield a function that returns True once Ctrl-C or SIGTERM asked the loop to save its state and stop.
 
-    A second Ctrl-C ends the process (`bench.engines.interruption.handle_signals`).
+    A second Ctrl-C ends the process (`bench.engines.interruption.handle_signals`). The handler writes past Python's
+    streams, which refuse a call within another (RuntimeError) when the signal arrives during a print.
     """
     requests: list[bool] = []
 
@@ -27,7 +30,8 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
             return
         requests.append(True)
         if is_rank_zero():
-            log("stopping after this step; --resume goes on (Ctrl-C again to stop at once)")
+            with suppress(OSError):  # a stderr that is closed
+                os.write(2, STOPPING)
 
     caught = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     previous_handlers = {number: signal.signal(number, request_stop) for number in caught}
