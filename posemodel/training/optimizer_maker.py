@@ -1,0 +1,80 @@
+"""What a training run and the factory of its optimizer tell each other: the run's numbers, and how to drive the result.
+
+Unlike `driving.py`, this module does not import PyTorch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from posemodel.training.parameter_groups import Parameters
+
+ClosureUse = Literal["unused", "after_gradients", "only"]
+
+
+@dataclass(frozen=True)
+class Driving:
+    """What an optimizer needs of the loop; the default is an ordinary `step()` after the backward pass."""
+
+    closure: ClosureUse = "unused"
+    """`after_gradients`: gradients first, then `step(closure)`, which calls it at other weights (SAM). `only`:
+    `step(closure)` calls it for the first gradients too (LBFGS)."""
+    graph: bool = False
+    """Gradients keep their graph (`backward(create_graph=True)`), for products of the Hessian with vectors."""
+    modes: bool = False
+    """`train()` and `eval()` switch the weights between those that are trained and those that are judged."""
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether a step is the ordinary one; the weights may still have two modes."""
+        return self.closure == "unused" and not self.graph
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a run knows when it makes its optimizer."""
+
+    parameters: "Parameters"
+    """The parameters to train, plain or in groups."""
+    network: "nn.Module | None" = None
+    """The network; None where only parameters are known."""
+    steps: int | None = None
+    """Length of the run in gradient evaluations; None if its budget is a time."""
+    samples: int | None = None
+    """Number of training samples."""
+
+
+@dataclass(frozen=True)
+class OptimizerMaker:
+    """A factory of optimizers that says how they are driven.
+
+    Example:
+        maker = OptimizerMaker(lambda training: Adahessian(training.parameters, lr=0.1), Driving(graph=True))
+        train(settings, maker)
+    """
+
+    build: "Callable[[Training], Optimizer]"
+    driving: Driving = Driving()
+    on_made: "Callable[[Optimizer], object] | None" = None
+    """Called with each optimizer that is made."""
+
+    def __call__(self, parameters: "Parameters") -> "Optimizer":
+        """Make the optimizer from parameters alone, for loops that have no more to say."""
+        return self.make(Training(parameters))
+
+    def make(self, training: Training) -> "Optimizer":
+        """Make the optimizer of a run, in training mode if it has modes."""
+        optimizer = self.build(training)
+        if self.driving.modes:
+            optimizer.train()  # type: ignore[attr-defined]
+        if self.on_made is not None:
+            self.on_made(optimizer)
+        return optimizer
+
+    def noting(self, on_made: "Callable[[Optimizer], object]") -> "OptimizerMaker":
+        """Return the same factory with a function that is called with each optimizer that it makes."""
+        return replace(self, on_made=on_made)
