@@ -6,6 +6,7 @@ Records and ids hold one spelling per setting, so that changing the spelling doe
 """
 
 import importlib
+import re
 import sys
 from contextlib import redirect_stdout, suppress
 
@@ -18,7 +19,13 @@ def is_dotted_path(text: str) -> bool:
 
 
 def with_dots(text: str) -> str:
-    """Return a path in the spelling `my_package.Class`; any other text unchanged."""
+    """Return a path in the spelling `my_package.Class`; any other text unchanged.
+
+    In a name made of several, `my_package:SAM(my_package:Lion)` or `muon + adamw`, each is spelled so, without spaces.
+    """
+    parts = [part.strip() for part in re.split(r"([()+])", text)]
+    if len(parts) > 1 and all(is_dotted_path(part) or part.isidentifier() for part in parts[::2] if part):
+        return "".join(part.replace(":", ".") for part in parts)
     return text.replace(":", ".") if is_dotted_path(text) else text
 
 

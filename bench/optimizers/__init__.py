@@ -4,10 +4,9 @@ In: a name; search spaces as text or data. Out: an `OptimizerEntry` with hyperpa
 Never: a training; `unfit.py` only tries steps on small random weights.
 """
 
-from bench.optimizers.entry import OptimizerEntry, did_you_mean
+from bench.optimizers.entry import OptimizerEntry
 from bench.optimizers.registry import OPTIMIZERS
-from posemodel.dotted_paths import is_dotted_path, with_dots
-from posemodel.errors import SettingsError
+from posemodel.dotted_paths import with_dots
 
 __all__ = ["OPTIMIZERS", "OptimizerEntry", "optimizer_entry"]
 
@@ -16,8 +15,9 @@ def optimizer_entry(name: str) -> OptimizerEntry:
     """Return the entry of an optimizer by name.
 
     Args:
-        name: one of the registry or of `torch.optim`, in upper or lower case, or the path of a class,
-            `my_package.Lion` or `my_package:Lion`.
+        name: one of the registry or of `torch.optim`, in upper or lower case; the path of a class, `my_package.Lion`
+            or `my_package:Lion`; a wrapper over another, `my_package.SAM(adamw)`; or one for matrices with one for
+            the rest, `muon+adamw`.
 
     Raises SettingsError, which suggests the nearest name or says why the class cannot be imported.
 
@@ -29,14 +29,6 @@ def optimizer_entry(name: str) -> OptimizerEntry:
     registered = OPTIMIZERS.get(name) or OPTIMIZERS.get(name.lower())
     if registered is not None:
         return registered
-    from bench.optimizers.classes import TORCH_CLASSES, class_at, class_entry  # imports PyTorch, which is slow
+    from bench.optimizers.finding import found  # imports PyTorch, which is slow
 
-    if is_dotted_path(name):
-        return class_entry(name, class_at(name))
-    if name.lower() in TORCH_CLASSES:
-        return class_entry(name, TORCH_CLASSES[name.lower()])
-    names = list(dict.fromkeys((*OPTIMIZERS, *sorted(TORCH_CLASSES))))
-    raise SettingsError(
-        f"optimizers: no optimizer is called {name!r}{did_you_mean(name, names)} There are: "
-        f"{', '.join(names)}; and any class by its path, my_package.Lion or my_package:Lion."
-    )
+    return found(name)

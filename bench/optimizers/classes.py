@@ -6,17 +6,23 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
-from bench.optimizers.entry import EFFECTIVE_RATE, MOMENTUM, RATE, OptimizerEntry, did_you_mean, hyperparameters_of
-from bench.optimizers.implementation import build_fastest, is_of_torch
+from bench.optimizers import optimizer_entry
+from bench.optimizers.building import Construction
+from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE, OptimizerEntry, did_you_mean
+from bench.optimizers.implementation import is_of_torch
+from bench.optimizers.line import constructor_line
+from bench.optimizers.recognition import driven
 from bench.optimizers.registry import ADAM_RATES
+from bench.optimizers.signatures import Signature, signature_of
 from bench.optimizers.space import Log, Space
-from bench.optimizers.unfit import WRAPPER, wraps
+from bench.optimizers.unfit import own_backward
 from posemodel.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
 
@@ -25,6 +31,8 @@ DECADES_EITHER_WAY = 100.0
 factor."""
 RANGE_WITHOUT_DEFAULT = (1e-5, 1.0)
 """The range of a learning rate for classes without a default."""
+DEFAULT_INSIDE = "sgd"
+"""The optimizer inside a wrapper that names none, as in the papers on SAM and Lookahead: SGD with momentum."""
 
 TORCH_CLASSES: dict[str, type[Optimizer]] = {
     name.lower(): value
@@ -34,41 +42,89 @@ TORCH_CLASSES: dict[str, type[Optimizer]] = {
 """Lower-case name -> class, for all optimizers of `torch.optim`."""
 
 
-def class_entry(name: str, optimizer_class: type[Optimizer]) -> OptimizerEntry:
+def class_entry(name: str, optimizer_class: type[Any], inside: str | None = None) -> OptimizerEntry:
     """Make the entry of a class: hyperparameters from its signature, and a learning rate range around its default.
 
-    Raises SettingsError if the arguments of the class cannot be read.
+    Args:
+        name: The name in studies.
+        optimizer_class: The class; a wrapper is made over the optimizer that ``inside`` names, or over `DEFAULT_INSIDE`
+            unless a space names another.
+        inside: Name of the optimizer inside, for a wrapper.
+
+    Raises SettingsError if the arguments of the class cannot be read, or it computes its own backward pass.
     """
+    path = f"{optimizer_class.__module__}.{optimizer_class.__qualname__}"
     try:
-        accepted = inspect.signature(optimizer_class).parameters
-        parameters = _hyperparameters(optimizer_class)
+        signature = signature_of(optimizer_class)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"optimizer {name}: the arguments of the class cannot be read ({error}).") from error
-    path = f"{optimizer_class.__module__}.{optimizer_class.__qualname__}"
-    if not accepted:
-        raise SettingsError(f"optimizer {name}: {path} takes no parameters to optimize.")
-    space = _torch_space(parameters) if is_of_torch(optimizer_class) else _space(parameters)
-    return OptimizerEntry(name, partial(build_fastest, optimizer_class), space, path, path, parameters)
+    if reason := own_backward(optimizer_class):
+        raise SettingsError(f"optimizer {name}: is not supported: {reason}.")
+    if signature.base is not None:
+        return _wrapper_entry(name, optimizer_class, signature, path, inside)
+    if inside is not None:
+        raise SettingsError(f"optimizer {name}: {path} is no wrapper: it takes no other optimizer.")
+    construction = Construction(name, optimizer_class, signature)
+    accepted = signature.hyperparameters
+    space = _torch_space(accepted) if is_of_torch(optimizer_class) else _space(accepted)
+    return OptimizerEntry(
+        name,
+        construction.build,
+        space,
+        path,
+        path,
+        accepted,
+        from_training=True,
+        fillable=signature.fillable,
+        recognise=None if is_ordinary(optimizer_class) else driven,
+        line=partial(constructor_line, construction),
+    )
 
 
-def _hyperparameters(optimizer_class: type[Optimizer]) -> dict[str, inspect.Parameter]:
-    """Return the hyperparameters of a class; `**kwargs` stands for those of the next base class with an `__init__`."""
-    parameters: dict[str, inspect.Parameter] = {}
-    for kind in optimizer_class.__mro__[: optimizer_class.__mro__.index(Optimizer)]:
-        init = vars(kind).get("__init__")
-        if init is None:
-            continue
-        (_, *arguments) = inspect.signature(init).parameters.values()
-        parameters = hyperparameters_of(arguments) | parameters
-        if all(each.kind is not each.VAR_KEYWORD for each in arguments):
-            break
-    return parameters
+def _wrapper_entry(
+    name: str, optimizer_class: type[Any], signature: Signature, path: str, inside: str | None
+) -> OptimizerEntry:
+    """Make the entry of a wrapper: its own hyperparameters, and those of the optimizer inside."""
+    from_name = inside is not None
+    inner = optimizer_entry(inside or DEFAULT_INSIDE)
+    construction = Construction(name, optimizer_class, signature, inner)
+    names = {own: here for here, own in construction.names_inside().items()}
+    base = signature.base or ""
+    accepted = construction.accepts()
+    if not from_name:
+        accepted[base] = inspect.Parameter(base, inspect.Parameter.KEYWORD_ONLY, default=DEFAULT_INSIDE)
+
+    def over(other: str) -> OptimizerEntry:
+        entry = class_entry(name, optimizer_class, other)
+        return replace(entry, accepts={**(entry.accepts or {}), base: accepted[base]})
+
+    return OptimizerEntry(
+        name,
+        construction.build,
+        {_renamed(each, names): dimension for each, dimension in inner.space.items()},
+        path,
+        f"{path}({inner.kind})",
+        accepted,
+        from_training=True,
+        fillable=signature.fillable | {names[each] for each in inner.fillable},
+        recognise=driven,
+        over=None if from_name else (base, over),
+        line=partial(constructor_line, construction),
+    )
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    """Return a hyperparameter of the optimizer inside by its name here, also as a complement or a component."""
+    plain = name.removeprefix(COMPLEMENT)
+    return name.removesuffix(plain) + names.get(plain, plain)
 
 
 def _space(accepted: Mapping[str, inspect.Parameter]) -> Space:
     if RATE not in accepted:
         return {}
     default = accepted[RATE].default
+    if isinstance(default, torch.Tensor) and default.numel() == 1:
+        default = default.item()
     return {
         RATE: _around(default) if isinstance(default, (int, float)) and default > 0 else Log(*RANGE_WITHOUT_DEFAULT)
     }
@@ -90,7 +146,7 @@ def _around(default: float) -> Log:
     return Log(default / DECADES_EITHER_WAY, default * DECADES_EITHER_WAY)
 
 
-def class_at(path: str) -> type[Optimizer]:
+def class_at(path: str) -> type[Any]:
     """Import the optimizer class at a dotted path, e.g. `my_package.Lion`; SettingsError says what is wrong."""
     module_name, name = split_dotted_path(path)
     try:
@@ -113,15 +169,23 @@ def class_at(path: str) -> type[Optimizer]:
     if optimizer_class is None or inspect.ismodule(optimizer_class):  # torch.optim.adamw is the module of AdamW
         near = did_you_mean(name, [n for n, value in vars(module).items() if inspect.isclass(value)])
         raise SettingsError(f"optimizer {path}: the module {module_name} has no class {name!r}{near}")
-    if inspect.isclass(optimizer_class) and wraps(optimizer_class):
-        raise SettingsError(f"optimizer {path}: {WRAPPER}.")
-    if (
-        not inspect.isclass(optimizer_class)
-        or not issubclass(optimizer_class, Optimizer)
-        or optimizer_class is Optimizer
-    ):
+    if not is_optimizer_class(optimizer_class):
         raise SettingsError(f"optimizer {path}: is not a class derived from torch.optim.Optimizer.")
-    return optimizer_class
+    chosen: type[Any] = optimizer_class
+    return chosen
+
+
+def is_optimizer_class(value: object) -> bool:
+    """Return whether a value is an optimizer class: derived from PyTorch's, or with an optimizer's methods."""
+    if not inspect.isclass(value) or value is Optimizer:
+        return False
+    acts_like_one = all(callable(getattr(value, name, None)) for name in ("step", "zero_grad", "state_dict"))
+    return issubclass(value, Optimizer) or (acts_like_one and hasattr(value, "param_groups"))
+
+
+def is_ordinary(optimizer_class: type[Any]) -> bool:
+    """Return whether a class needs no probe: PyTorch's own, but for those that need a closure or are refused."""
+    return is_of_torch(optimizer_class) and optimizer_class.__name__ not in ("LBFGS", "SparseAdam", "Muon")
 
 
 def _import_failed(path: str, module_name: str, error: BaseException) -> SettingsError:

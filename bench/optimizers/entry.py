@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.optimizers.space import Space, Value
 from posemodel.errors import SettingsError
+from posemodel.training.optimizer_maker import OptimizerMaker, Training
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
-
-    from posemodel.training.parameter_groups import Parameters
 
 COMPLEMENT = "one_minus_"
 WEIGHT_DECAY = "weight_decay"
@@ -47,11 +46,26 @@ class OptimizerEntry:
     """Dotted path of the class that is built, with its fixed arguments; entries of one kind are the same optimizer."""
     accepts: Mapping[str, inspect.Parameter] | None = None
     """Hyperparameters of the class, for optimizers outside the registry; None: the arguments of ``build``."""
+    from_training: bool = False
+    """Whether ``build`` gets all that the training knows (`Training`) instead of the parameters alone."""
+    fillable: frozenset[str] = frozenset()
+    """Required hyperparameters that the training fills in if they are left out: the length of the run, say."""
+    recognise: Callable[[OptimizerMaker], OptimizerMaker] | None = None
+    """Finds out how the optimizer is driven; None: it is an ordinary one."""
+    over: "tuple[str, Callable[[str], OptimizerEntry]] | None" = None
+    """For a wrapper: the hyperparameter that names the optimizer inside, and the entry over another one."""
+    line: "Callable[[Mapping[str, Any]], str] | None" = None
+    """Writes the line of Python that builds it, for entries outside the registry; see `line.py`."""
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """Accepted names with their defaults (``inspect.Parameter.empty`` if a value is required)."""
         return {name: parameter.default for name, parameter in self._accepted().items()}
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """Accepted names with their parameters of a signature."""
+        return self._accepted()
 
     @property
     def components(self) -> dict[str, tuple[str, int]]:
@@ -65,6 +79,16 @@ class OptimizerEntry:
             if (component := f"{name.removesuffix('s')}{index + 1}") not in accepted
         }
 
+    def at(self, hyperparameters: Mapping[str, Any]) -> "OptimizerEntry":
+        """Return the entry for these hyperparameters: of a wrapper, over the optimizer that they name."""
+        name, over = self.over or ("", None)
+        inside = hyperparameters.get(name)
+        if over is None or inside is None:
+            return self
+        if not isinstance(inside, str):
+            raise SettingsError(f"optimizer {self.name}: {name} must be the name of an optimizer, got {inside!r}.")
+        return over(inside)
+
     def resolve(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments for ``build``: complements, components and the effective rate converted.
 
@@ -75,6 +99,10 @@ class OptimizerEntry:
             optimizer_entry("sgd").resolve({"effective_lr": 1.0, "one_minus_momentum": 0.1})
             # {"momentum": 0.9, "lr": 0.1}, but for rounding
         """
+        entry = self.at(hyperparameters)
+        return entry._resolve(hyperparameters)
+
+    def _resolve(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         accepted, components = self._accepted(), self.components
         resolved: dict[str, Any] = {}
         parts: dict[str, dict[int, float]] = {}
@@ -107,22 +135,28 @@ class OptimizerEntry:
             if RATE in resolved:
                 raise SettingsError(f"optimizer {self.name}: {RATE} is given twice, as itself and by {EFFECTIVE_RATE}.")
             resolved[RATE] = effective * self._one_minus_momentum(resolved)
-        missing = [n for n, p in accepted.items() if p.default is inspect.Parameter.empty and n not in resolved]
+        missing = [
+            name
+            for name, parameter in accepted.items()
+            if parameter.default is parameter.empty and name not in resolved and name not in self.fillable
+        ]
         if missing:
             raise SettingsError(f"optimizer {self.name}: {', '.join(missing)} must be given.")
         return resolved
 
-    def factory(self, hyperparameters: Mapping[str, Any]) -> Callable[["Parameters"], "Optimizer"]:
-        """Return a function from parameters to the optimizer; SettingsError as `resolve` raises it.
+    def factory(self, hyperparameters: Mapping[str, Any]) -> OptimizerMaker:
+        """Return the factory of the optimizer, which says how it is driven; SettingsError as `resolve` raises it.
 
-        An error of the class itself is raised unchanged by that function; `unfit.check_trains` explains it.
+        An error of the class itself is raised unchanged by that factory; `unfit.check_trains` explains it.
         """
-        arguments = self.resolve(hyperparameters)
+        entry = self.at(hyperparameters)
+        arguments = entry.resolve(hyperparameters)
 
-        def make(parameters: "Parameters") -> "Optimizer":
-            return self.build(parameters, **arguments)
+        def build(training: Training) -> "Optimizer":
+            return entry.build(training if entry.from_training else training.parameters, **arguments)
 
-        return make
+        maker = OptimizerMaker(build)
+        return maker if entry.recognise is None else entry.recognise(maker)
 
     def takes_number(self, name: str) -> bool:
         """Return whether a hyperparameter is one number, judged by its default; False if it does not exist."""

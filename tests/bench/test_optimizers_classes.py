@@ -75,7 +75,6 @@ def test_names_of_classes_are_taken_in_any_case_and_by_path():
     [
         ("muon", "Muon only supports 2D parameters"),
         ("sparseadam", "SparseAdam does not support dense gradients"),
-        ("lbfgs", "missing 1 required positional argument: 'closure'"),
     ],
 )
 def test_a_class_that_cannot_train_a_network_is_refused_before_the_study_with_the_reason(name, why):
@@ -203,15 +202,18 @@ def test_keywords_that_a_class_passes_on_are_those_of_its_bases(module):
         optimizer_entry("own_keywords.Plain").resolve({"momentun": 0.5})
 
 
-def test_a_class_whose_groups_have_no_rate_is_refused(module):
+def test_a_class_without_a_rate_is_searched_over_what_it_has(module):
     module(
         "rateless",
         HEAD + "class Lion(Optimizer):\n"
         " def __init__(self, params, rate=1.0): super().__init__(params, {'rate': rate})\n"
-        " def step(self): pass",
+        " @torch.no_grad()\n"
+        " def step(self):\n"
+        "  for group in self.param_groups:\n"
+        "   for p in group['params']: p.sub_(p.grad, alpha=group['rate'])",
     )
-    message = refused(["rateless.Lion"], {"rateless.Lion": {"rate": {"log": [0.1, 1]}}})
-    assert "its param_groups have no `lr`" in message
+    space = {"rate": {"log": [0.1, 1]}}
+    assert spaces_of(["rateless.Lion"], {"rateless.Lion": space}, {"rateless.Lion": "here"}) == {"rateless.Lion": space}
 
 
 def test_a_required_rate_is_searched_over_the_whole_range(module):

@@ -1,0 +1,388 @@
+"""Optimizers of each convention of the field are recognised, built as they ask and driven: a class of each."""
+
+import pytest
+import torch
+
+from bench.optimizers import optimizer_entry
+from bench.optimizers.line import optimizer_line
+from bench.optimizers.recognition import Probe, recognise
+from bench.optimizers.space import Log
+from bench.optimizers.unfit import check_trains
+from posemodel.errors import SettingsError
+from posemodel.training.driving import Driver
+from posemodel.training.optimizer_maker import Driving, Training
+
+KINDS = """
+import torch
+from torch.optim import SGD, Optimizer
+
+
+class Closing(SGD):
+    '''Needs a closure, which gives the gradients.'''
+    def step(self, closure=None):
+        if closure is None: raise RuntimeError("not without the loss")
+        with torch.enable_grad(): loss = closure()
+        super().step()
+        return loss
+
+
+class Loss(SGD):
+    '''Needs only the value of the loss, and calls the closure without gradients.'''
+    @torch.no_grad()
+    def step(self, closure):
+        for group in self.param_groups: group["seen"] = float(closure())
+        super().step()
+
+
+class Sharp(Optimizer):
+    '''Sharpness-aware minimisation (Foret et al., ICLR 2021), over any optimizer.'''
+    def __init__(self, params, base_optimizer, rho=0.05, **kwargs):
+        super().__init__(params, {"rho": rho})
+        self.base_optimizer = base_optimizer(self.param_groups, **kwargs)
+        self.param_groups = self.base_optimizer.param_groups
+
+    @torch.no_grad()
+    def first_step(self):
+        self.away = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                away = group["rho"] * p.grad / (p.grad.norm() + 1e-12)
+                p.add_(away)
+                self.away.append((p, away))
+
+    @torch.no_grad()
+    def second_step(self):
+        for p, away in self.away: p.sub_(away)
+        self.base_optimizer.step()
+
+    def step(self, closure=None):
+        if closure is None: raise RuntimeError("a closure, please")
+        self.first_step()
+        closure()
+        self.second_step()
+
+
+class Curved(SGD):
+    '''A step scaled by an estimate of the Hessian's diagonal.'''
+    def step(self, closure=None):
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            grads = [p.grad for p in params]
+            signs = [torch.ones_like(p) for p in params]
+            products = torch.autograd.grad(grads, params, grad_outputs=signs)
+            with torch.no_grad():
+                for p, g, h in zip(params, grads, products): p.sub_(group["lr"] * g / (1 + h.abs()))
+
+
+class Averaged(SGD):
+    '''Two sets of weights: eval() shows the mean of those of all steps.'''
+    on = False
+    def train(self):
+        if not self.on:
+            for p, s in self.state.items():
+                if "kept" in s: p.data.copy_(s["kept"])
+        self.on = True
+    def eval(self):
+        if self.on:
+            for p, s in self.state.items():
+                if "mean" in s:
+                    s["kept"] = p.detach().clone()
+                    p.data.copy_(s["mean"])
+        self.on = False
+    def step(self, closure=None):
+        if not self.on: raise Exception("Optimizer was not in train mode")
+        super().step()
+        for group in self.param_groups:
+            for p in group["params"]:
+                s = self.state[p]
+                s["count"] = s.get("count", 0) + 1
+                mean = s.setdefault("mean", torch.zeros_like(p))
+                mean.add_((p.detach() - mean) / s["count"])
+
+
+class OfNames(SGD):
+    def __init__(self, named_parameters, lr=0.01):
+        named = list(named_parameters)
+        self.names = [name for name, _ in named]
+        super().__init__([p for _, p in named], lr=lr)
+
+
+class OfNetwork(SGD):
+    def __init__(self, model, lr=0.01, **kwargs):
+        self.model = model
+        super().__init__(model.parameters(), lr=lr)
+
+
+class Planned(SGD):
+    '''Has a schedule of its own, over a length that it must be told.'''
+    def __init__(self, params, num_iterations, num_data, lr=0.01):
+        self.planned = (num_iterations, num_data)
+        super().__init__(params, lr=lr)
+
+
+class Around:
+    '''A wrapper that is not derived from PyTorch's class.'''
+    count = 0
+    def __init__(self, base, every=2, momentum=0.5): self.base, self.every, self.momentum = base, every, momentum
+    param_groups = property(lambda self: self.base.param_groups)
+    state = property(lambda self: self.base.state)
+    def zero_grad(self, set_to_none=True): self.base.zero_grad(set_to_none)
+    def state_dict(self): return self.base.state_dict()
+    def load_state_dict(self, state): self.base.load_state_dict(state)
+    def step(self, closure=None):
+        self.count += 1
+        if self.count % self.every == 0: self.base.step()
+
+
+class OnlyMatrices(SGD):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, lr=lr)
+        if any(p.ndim != 2 for group in self.param_groups for p in group["params"]):
+            raise ValueError("only matrices")
+
+
+class Flagged(SGD):
+    '''Wants groups that say which are matrices.'''
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, lr=lr)
+        self.flags = {tuple(p.shape): group["use_muon"] for group in self.param_groups for p in group["params"]}
+
+
+class Flattening(SGD):
+    '''Cannot flatten weights that are channels_last.'''
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None: p.data.view(-1).sub_(group["lr"] * p.grad.view(-1))
+
+
+class Passing(Optimizer):
+    '''**kwargs are for whoever knows them; the base class takes none by name.'''
+    def __init__(self, params, lr=0.01, **kwargs): super().__init__(params, {"lr": lr, **kwargs})
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]: p.sub_(group["lr"] * p.grad)
+
+
+class Base(Optimizer):
+    def __init__(self, params, defaults, scale=1.0): super().__init__(params, defaults)
+
+
+class OverBase(Base):
+    def __init__(self, params, lr=0.01, **kwargs): super().__init__(params, {"lr": lr}, **kwargs)
+    step = Passing.step
+"""
+
+
+@pytest.fixture
+def kinds(hermetic, monkeypatch):
+    (hermetic / "own_kinds.py").write_text(KINDS)
+    monkeypatch.syspath_prepend(str(hermetic))
+    monkeypatch.delitem(__import__("sys").modules, "own_kinds", raising=False)
+    return "own_kinds"
+
+
+def checked(name, **given):
+    return check_trains(optimizer_entry(name), {"lr": 0.01, **given})
+
+
+@pytest.mark.parametrize(
+    ("name", "driving", "evaluations"),
+    [
+        ("Closing", Driving(closure="only"), 1),
+        ("Loss", Driving(closure="only"), 1),
+        ("Sharp", Driving(closure="after_gradients"), 2),
+        ("Sharp(adamw)", Driving(closure="after_gradients"), 2),
+        ("Sharp(own_kinds.Averaged)", Driving(closure="after_gradients", modes=True), 2),
+        ("Curved", Driving(graph=True), 2),
+        ("Averaged", Driving(modes=True), 1),
+        ("OfNames", Driving(), 1),
+        ("OfNetwork", Driving(), 1),
+        ("Planned", Driving(), 1),
+        ("Around", Driving(), 1),
+        ("Around(own_kinds.Averaged)", Driving(modes=True), 1),
+        ("Flagged", Driving(), 1),
+        ("Flattening", Driving(), 1),
+        ("OnlyMatrices+adamw", Driving(), 1),
+        ("OnlyMatrices + own_kinds.Averaged", Driving(modes=True), 1),
+        ("Passing", Driving(), 1),
+        ("OverBase", Driving(), 1),
+    ],
+)
+def test_each_kind_is_recognised_and_driven(kinds, name, driving, evaluations):
+    result = checked(f"{kinds}.{name}", **({"rest_lr": 0.01} if "+" in name else {}))
+    assert result.maker.driving == driving
+    assert result.evaluations == evaluations
+
+
+def test_lbfgs_of_pytorch():
+    result = check_trains(optimizer_entry("lbfgs"), {"lr": 0.1})
+    assert result.maker.driving == Driving(closure="only")
+    assert result.evaluations > 5
+
+
+@pytest.mark.parametrize("name", ["Closing", "OfNames", "OfNetwork", "Flagged", "Flattening", "Passing", "Planned"])
+def test_a_step_is_that_of_sgd(kinds, name):
+    """What needs another way of driving still computes what it says: these are SGD."""
+    plain, own = Probe(), Probe()
+    sgd = torch.optim.SGD(plain.network.parameters(), lr=0.25)
+    maker = optimizer_entry(f"{kinds}.{name}").factory({"lr": 0.25})
+    driver = Driver(maker.make(own.training()), maker.driving, own.network)
+    for _ in range(3):
+        plain.evaluate()
+        sgd.step()
+        driver.step(own.evaluate)
+    assert all(torch.equal(one, other) for one, other in zip(plain.weights(), own.weights(), strict=True))
+
+
+def test_one_for_matrices_and_one_for_the_rest_train_their_own_weights(kinds):
+    both, first, rest = Probe(), Probe(), Probe()
+    maker = optimizer_entry(f"{kinds}.OnlyMatrices+adamw").factory({"lr": 0.25, "rest_lr": 0.5})
+    driver = Driver(maker.make(both.training()), maker.driving, both.network)
+    sgd = torch.optim.SGD([each for each in first.network.parameters() if each.ndim > 1], lr=0.25)
+    driver.step(both.evaluate)
+    first.evaluate()
+    sgd.step()
+    rest.evaluate()
+    torch.optim.AdamW([each for each in rest.network.parameters() if each.ndim < 2], lr=0.5).step()
+    for got, one, other in zip(both.weights(), first.weights(), rest.weights(), strict=True):
+        assert torch.allclose(got, one if got.ndim > 1 else other, rtol=1e-5)  # AdamW's own step is the fused one
+
+
+def test_what_a_wrapper_and_a_pair_take(kinds):
+    sharp = optimizer_entry(f"{kinds}.Sharp")
+    assert sharp.hyperparameters == {
+        "rho": 0.05,
+        "base_optimizer": "sgd",
+        "lr": 1e-3,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+    }
+    assert sharp.space == optimizer_entry("sgd").space
+    over_adamw = optimizer_entry(f"{kinds}.Sharp(adamw)")
+    assert "base_optimizer" not in over_adamw.hyperparameters
+    assert over_adamw.components["beta1"] == ("betas", 0)
+    assert over_adamw.space == optimizer_entry("adamw").space
+    around = optimizer_entry(f"{kinds}.Around")
+    assert (around.hyperparameters["momentum"], around.hyperparameters["base_momentum"]) == (0.5, 0.9)
+    pair = optimizer_entry(f"{kinds}.OnlyMatrices+adam")
+    assert {"lr", "rest_lr", "rest_betas"} <= {*pair.hyperparameters}
+    assert pair.components["rest_beta2"] == ("rest_betas", 1)
+    assert [*pair.space][:2] == ["lr", "rest_lr"]
+
+
+def test_a_space_names_the_optimizer_inside(kinds):
+    maker = optimizer_entry(f"{kinds}.Sharp").factory({"base_optimizer": "adam", "lr": 0.1, "beta1": 0.5, "rho": 0.1})
+    made = maker.make(Probe().training())
+    assert type(made.base_optimizer) is torch.optim.Adam
+    assert made.param_groups[0]["betas"] == (0.5, 0.999)
+    assert made.param_groups[0]["rho"] == 0.1
+    with pytest.raises(SettingsError, match="base_optimizer must be the name of an optimizer, got 3"):
+        optimizer_entry(f"{kinds}.Sharp").resolve({"base_optimizer": 3})
+    with pytest.raises(SettingsError, match="no hyperparameter 'momentum'"):
+        optimizer_entry(f"{kinds}.Sharp").resolve({"base_optimizer": "adam", "momentum": 0.9})
+
+
+def test_numbers_of_the_training_are_filled_in_or_given(kinds):
+    entry = optimizer_entry(f"{kinds}.Planned")
+    network = torch.nn.Linear(2, 2)
+    training = Training(list(network.parameters()), network, steps=70, samples=12)
+    assert entry.factory({}).make(training).planned == (70, 12)
+    assert entry.factory({"num_iterations": 5.0}).make(training).planned == (5, 12)
+    with pytest.raises(SettingsError, match="num_iterations is the number of steps of the training, which a budget in"):
+        entry.factory({}).make(Training(list(network.parameters()), network, samples=12))
+
+
+def test_what_is_made_from_the_network_takes_no_groups(kinds):
+    network = torch.nn.Linear(2, 2)
+    groups = [{"params": [network.weight]}, {"params": [network.bias], "lr": 0.5}]
+    maker = optimizer_entry(f"{kinds}.OfNetwork").factory({})
+    assert maker.make(Training(list(network.parameters()), network)).model is network
+    with pytest.raises(SettingsError, match=r"groups: optimizer own_kinds\.OfNetwork is made from the network"):
+        maker.make(Training(groups, network))
+    with pytest.raises(SettingsError, match="is made from the network, and only its parameters are known here"):
+        maker([network.weight])
+
+
+def test_keywords_of_a_base_with_required_arguments_are_not_this_class_s(kinds):
+    assert optimizer_entry(f"{kinds}.Passing").hyperparameters == {"lr": 0.01}
+    assert optimizer_entry(f"{kinds}.OverBase").hyperparameters == {"lr": 0.01, "scale": 1.0}
+
+
+def test_a_learning_rate_that_is_a_tensor_by_default(hermetic, monkeypatch):
+    (hermetic / "own_tensor.py").write_text(
+        "import torch\nclass Adam(torch.optim.Adam):\n"
+        " def __init__(self, params, lr=torch.tensor(0.01)): super().__init__(params, lr=lr, foreach=False)"
+    )
+    monkeypatch.syspath_prepend(str(hermetic))
+    entry = optimizer_entry("own_tensor.Adam")
+    assert entry.hyperparameters == {"lr": pytest.approx(0.01)}
+    assert entry.space == {"lr": Log(pytest.approx(1e-4), pytest.approx(1.0))}
+    check_trains(entry, {})
+    assert optimizer_line(entry, {}, 0.0) == "own_tensor.Adam(model.parameters(), lr=0.01)"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sgd+adam+adamw", "it joins more than two optimizers"),
+        ("+adam", "must name an optimizer for matrices + one for the rest"),
+        ("own_kinds.Sharp(adam", "its parentheses do not match"),
+        ("own_kinds.Sharp()", "it must be a wrapper and the optimizer inside"),
+        ("own_kinds.Passing(adam)", "own_kinds.Passing is no wrapper: it takes no other optimizer"),
+        ("adam(sgd)", "adam must be the dotted path of a wrapper"),
+        ("own_kinds.Sharp(adamm)", "no optimizer is called 'adamm', did you mean adam?"),
+    ],
+)
+def test_names_that_cannot_be(kinds, name, message):
+    with pytest.raises(SettingsError) as caught:
+        optimizer_entry(name)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "line"),
+    [
+        (
+            "own_kinds.Sharp",
+            {"effective_lr": 1.0, "one_minus_momentum": 0.5, "rho": 0.1},
+            "own_kinds.Sharp(model.parameters(), base_optimizer=functools.partial(torch.optim.SGD, lr=0.5, "
+            "momentum=0.5), rho=0.1)",
+        ),
+        (
+            "own_kinds.Around",
+            {"lr": 0.5},
+            "own_kinds.Around(torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9))",
+        ),
+        ("own_kinds.OfNames", {"lr": 0.5}, "own_kinds.OfNames(model.named_parameters(), lr=0.5)"),
+        ("own_kinds.OfNetwork", {}, "own_kinds.OfNetwork(model, lr=0.01)"),
+        (
+            "own_kinds.Planned",
+            {"num_data": 7},
+            "own_kinds.Planned(model.parameters(), lr=0.01, num_iterations=num_iterations, num_data=7)",
+        ),
+        (
+            "own_kinds.Flagged",
+            {},
+            'own_kinds.Flagged([{"params": [p for p in model.parameters() if p.ndim > 1], "use_muon": True}, '
+            '{"params": [p for p in model.parameters() if p.ndim < 2], "use_muon": False}], lr=0.01)',
+        ),
+        (
+            "own_kinds.OnlyMatrices+sgd",
+            {"rest_lr": 0.5},
+            "own_kinds.OnlyMatrices([p for p in model.parameters() if p.ndim > 1], lr=0.01) with "
+            "torch.optim.SGD([p for p in model.parameters() if p.ndim < 2], lr=0.5, momentum=0.9)",
+        ),
+    ],
+)
+def test_the_line_to_paste(kinds, name, given, line):
+    assert optimizer_line(optimizer_entry(name), given, 0.0) == line
+
+
+def test_a_probe_leaves_the_random_numbers_alone(kinds):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    recognise(optimizer_entry(f"{kinds}.Sharp").factory({}))
+    assert torch.equal(torch.rand(3), expected)
