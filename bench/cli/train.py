@@ -46,8 +46,8 @@ def train(
         str,
         typer.Option(
             "--optimizer",
-            help="Optimizer: sgd, nesterov, adagrad, adadelta, adam, adabound, amsbound, a class of torch.optim "
-            "(adamw) or any class by its dotted path (my_package.Lion).",
+            help="Optimizer: sgd, nesterov, adagrad, adadelta, adam, adabound, amsbound, adaboundw, a class of "
+            "torch.optim (adamw) or any class by its dotted path (my_package.Lion).",
         ),
     ] = "adam",
     lr: Annotated[

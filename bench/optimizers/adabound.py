@@ -1,4 +1,4 @@
-"""AdaBound and AMSBound (Luo et al., ICLR 2019), with the update rule of the `adabound` package.
+"""AdaBound, AMSBound (Luo et al., ICLR 2019) and AdaBoundW, with the update rule of the `adabound` package.
 
 For a weight w with gradient g at step t, where m and v are Adam's moments:
 
@@ -9,12 +9,21 @@ For a weight w with gradient g at step t, where m and v are Adam's moments:
 AMSBound uses the running maximum of v. Both bounds converge to ``final``: the limit is SGD with momentum beta1. The
 bounds and s are the same for all elements of a tensor, so the denominator is clipped instead of the quotient, which
 saves a pass.
+
+Weight decay is added to g (an L2 penalty), as in the package, or decoupled as in AdamW (Loshchilov and Hutter, ICLR
+2019), which costs a pass: before the step above,
+
+    w *= 1 - lr * weight_decay
+
+The factor is the present lr, as in PyTorch's AdamW, and not a weight's clipped rate or ``final_lr``: it follows the
+schedule and the group's rate, one weight decay means the same for AdaBoundW and AdamW, and at gamma = 0 AdaBoundW is
+AdamW. `docs/guide/own-optimizer.md` compares these classes with the paper and the package.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,21 +43,26 @@ State = dict[str, Tensor]
 
 
 class AdaBound(Optimizer):
-    """The AdaBound optimizer; with ``amsbound`` it is AMSBound.
+    """The AdaBound optimizer; with ``amsbound`` it is AMSBound, with ``decoupled_weight_decay`` AdaBoundW.
 
     Args:
         lr: step size of Adam, at the beginning. While it is 0 the moments are updated and the weights are not.
         final_lr: step size of SGD, at the end.
         gamma: speed at which the bounds converge; 0: never.
-        weight_decay: L2 penalty.
+        weight_decay: L2 penalty, or the decoupled decay.
         scale_final_lr: multiply final_lr by lr / base_lr, so that it follows a schedule of lr (as the package does);
             False keeps it constant. base_lr is the lr with which a group was added. It is stored in the group, so that
             copies and state dicts have it. The final_lr of a group added with lr = 0 is not scaled.
+        decoupled_weight_decay: multiply each weight by 1 - lr * weight_decay before its step, as AdamW does, instead of
+            adding the L2 penalty's gradient, which would be averaged and divided by the root of the second moment.
         foreach: process all tensors at once (default on CUDA); otherwise one by one, on a CPU in chunks. The results
             are equal.
 
     Raises ValueError for values out of range, RuntimeError for sparse gradients and complex parameters.
     """
+
+    _decouples: ClassVar[bool] = False
+    """Whether weight decay is decoupled in a state that does not say so, as of the package and of earlier versions."""
 
     def __init__(
         self,
@@ -62,6 +76,7 @@ class AdaBound(Optimizer):
         amsbound: bool = False,
         *,
         scale_final_lr: bool = True,
+        decoupled_weight_decay: bool = False,
         foreach: bool | None = None,
         maximize: bool = False,
     ) -> None:
@@ -74,6 +89,7 @@ class AdaBound(Optimizer):
             "weight_decay": weight_decay,
             "amsbound": amsbound,
             "scale_final_lr": scale_final_lr,
+            "decoupled_weight_decay": decoupled_weight_decay,
             "foreach": foreach,
             "maximize": maximize,
         }
@@ -89,11 +105,13 @@ class AdaBound(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         previous = self.__dict__.get("param_groups", [])  # a copy that is being made has none
         super().__setstate__(state)
+        self.defaults.setdefault("decoupled_weight_decay", self._decouples)  # an earlier version's pickle lacks it
         for number, group in enumerate(self.param_groups):  # a state saved by the package lacks these entries
             own = previous[number].get("base_lr") if number < len(previous) else None
             candidates = (group.get("initial_lr"), own, group["lr"])  # lr last: it may have been lowered by hand
             group.setdefault("base_lr", float(next(rate for rate in candidates if rate is not None)))
             group.setdefault("scale_final_lr", True)
+            group.setdefault("decoupled_weight_decay", self._decouples)
             group.setdefault("foreach", None)
             group.setdefault("maximize", False)
             for weight in group["params"]:
@@ -152,6 +170,7 @@ class AMSBound(AdaBound):
         weight_decay: float = 0.0,
         *,
         scale_final_lr: bool = True,
+        decoupled_weight_decay: bool = False,
         foreach: bool | None = None,
         maximize: bool = False,
     ) -> None:
@@ -165,6 +184,46 @@ class AMSBound(AdaBound):
             weight_decay,
             amsbound=True,
             scale_final_lr=scale_final_lr,
+            decoupled_weight_decay=decoupled_weight_decay,
+            foreach=foreach,
+            maximize=maximize,
+        )
+
+
+class AdaBoundW(AdaBound):
+    """AdaBound with decoupled weight decay: each step begins with w *= 1 - lr * weight_decay.
+
+    The default decay is 0, as of the package's optimizers and unlike AdamW's.
+    """
+
+    _decouples = True
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[Group],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        final_lr: float = 0.1,
+        gamma: float = 1e-3,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsbound: bool = False,
+        *,
+        scale_final_lr: bool = True,
+        foreach: bool | None = None,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            final_lr,
+            gamma,
+            eps,
+            weight_decay,
+            amsbound,
+            scale_final_lr=scale_final_lr,
+            decoupled_weight_decay=True,
             foreach=foreach,
             maximize=maximize,
         )
@@ -190,6 +249,16 @@ class _Scale(NamedTuple):
     size: float
     least: float
     most: float
+
+
+def _kept_share(group: Group) -> float:
+    """Return the factor of a group's weights before a step: under 1 if weight decay is decoupled."""
+    return 1 - float(group["lr"]) * group["weight_decay"] if group["decoupled_weight_decay"] else 1.0
+
+
+def _penalty(group: Group) -> float:
+    """Return the factor of the weights that are added to their gradients: the weight decay unless it is decoupled."""
+    return 0.0 if group["decoupled_weight_decay"] else group["weight_decay"]
 
 
 def _scale(group: Group, step: float, dtype: torch.dtype) -> _Scale:
@@ -232,8 +301,10 @@ def _step_together(pairs: list[tuple[Tensor, State]], scales: list[_Scale], grou
     means, squares = ([state[name] for _, state in pairs] for name in ("exp_avg", "exp_avg_sq"))
     if group["maximize"]:
         grads = torch._foreach_neg(grads)
-    if group["weight_decay"] != 0:
-        grads = torch._foreach_add(grads, weights, alpha=group["weight_decay"])
+    if (penalty := _penalty(group)) != 0:
+        grads = torch._foreach_add(grads, weights, alpha=penalty)
+    if (kept := _kept_share(group)) != 1:
+        torch._foreach_mul_(weights, kept)
     torch._foreach_lerp_(means, grads, 1 - beta1)
     torch._foreach_mul_(squares, beta2)
     torch._foreach_addcmul_(squares, grads, grads, 1 - beta2)
@@ -257,8 +328,10 @@ def _step_piece(
     beta1, beta2 = group["betas"]
     if group["maximize"]:
         grad = grad.neg()
-    if group["weight_decay"] != 0:
-        grad = grad.add(weight, alpha=group["weight_decay"])
+    if (penalty := _penalty(group)) != 0:
+        grad = grad.add(weight, alpha=penalty)
+    if (kept := _kept_share(group)) != 1:
+        weight.mul_(kept)
     mean.lerp_(grad, 1 - beta1)
     square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     for largest in largest_square:

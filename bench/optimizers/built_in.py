@@ -1,4 +1,5 @@
-"""Build the optimizers of the registry: PyTorch's, our AdaBound and AMSBound, and the `adabound` package's AdaBound.
+"""Build the optimizers of the registry: PyTorch's, our AdaBound, AMSBound and AdaBoundW, and the
+`adabound` package's AdaBound.
 
 Defaults are those of PyTorch and of the package. The hyperparameters that an optimizer accepts are read from its
 function's signature. torch is imported only when an optimizer is built, so that names and search spaces can be read
@@ -85,10 +86,11 @@ def adabound(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     scale_final_lr: bool = True,
+    decoupled_weight_decay: bool = False,
 ) -> "Optimizer":
     """AdaBound: Adam with the step of each weight clipped to bounds that converge to ``final_lr``.
 
-    ``scale_final_lr``: see `adabound.AdaBound`.
+    ``scale_final_lr``, ``decoupled_weight_decay``: see `adabound.AdaBound`.
     """
     return _build(
         "AdaBound",
@@ -100,6 +102,7 @@ def adabound(
         eps=eps,
         weight_decay=weight_decay,
         scale_final_lr=scale_final_lr,
+        decoupled_weight_decay=decoupled_weight_decay,
     )
 
 
@@ -112,10 +115,39 @@ def amsbound(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
     scale_final_lr: bool = True,
+    decoupled_weight_decay: bool = False,
 ) -> "Optimizer":
-    """AMSBound: AdaBound with the running maximum of the second moment. ``scale_final_lr``: see `adabound.AdaBound`."""
+    """AMSBound: AdaBound with the running maximum of the second moment.
+
+    ``scale_final_lr``, ``decoupled_weight_decay``: see `adabound.AdaBound`.
+    """
     return _build(
         "AMSBound",
+        parameters,
+        lr=lr,
+        betas=betas,
+        final_lr=final_lr,
+        gamma=gamma,
+        eps=eps,
+        weight_decay=weight_decay,
+        scale_final_lr=scale_final_lr,
+        decoupled_weight_decay=decoupled_weight_decay,
+    )
+
+
+def adaboundw(
+    parameters: Iterable["Parameter"],
+    lr: float = 1e-3,
+    final_lr: float = 0.1,
+    gamma: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    scale_final_lr: bool = True,
+) -> "Optimizer":
+    """AdaBound with decoupled weight decay: w *= 1 - lr * weight_decay. ``scale_final_lr``: see `adabound.AdaBound`."""
+    return _build(
+        "AdaBoundW",
         parameters,
         lr=lr,
         betas=betas,

@@ -6,6 +6,8 @@ from bench.optimizers.space import Categorical, Log, Space
 
 ADABOUND, AMSBOUND = "bench.optimizers.adabound.AdaBound", "bench.optimizers.adabound.AMSBound"
 """Kinds (class paths) of our AdaBound and AMSBound."""
+ADABOUNDW = "bench.optimizers.adabound.AdaBoundW"
+"""Kind of our AdaBound with decoupled weight decay."""
 ADABOUND_REFERENCE = "adabound.adabound.AdaBound"
 """Kind of the `adabound` package's AdaBound."""
 
@@ -53,6 +55,13 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
         ),
         OptimizerEntry("adabound", built_in.adabound, _ADABOUND, "Luo et al., ICLR 2019", ADABOUND),
         OptimizerEntry("amsbound", built_in.amsbound, _ADABOUND, "Luo et al., ICLR 2019", AMSBOUND),
+        OptimizerEntry(
+            "adaboundw",
+            built_in.adaboundw,
+            _ADABOUND,
+            "Luo et al., ICLR 2019; Loshchilov and Hutter, ICLR 2019",
+            ADABOUNDW,
+        ),
         OptimizerEntry(
             "adabound_reference",
             built_in.adabound_reference,

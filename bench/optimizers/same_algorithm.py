@@ -7,10 +7,11 @@ from typing import Any
 
 from bench.optimizers import OptimizerEntry, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
+from bench.optimizers.registry import ADABOUND, ADABOUNDW
 from bench.optimizers.space import Space, from_document, point, searched
 from bench.optimizers.weight_decay import DECOUPLED, DecayRange
 
-DECOUPLED_FORM_OF = {"torch.optim.adamw.AdamW": "torch.optim.adam.Adam"}
+DECOUPLED_FORM_OF = {"torch.optim.adamw.AdamW": "torch.optim.adam.Adam", ADABOUNDW: ADABOUND}
 """Kind of a class -> kind of the class from which it differs only by decoupled weight decay."""
 
 
@@ -37,9 +38,9 @@ def same_algorithm(
 ) -> list[str]:
     """Return a sentence for each pair of optimizers that are one algorithm in this study, with the reason.
 
-    These are pairs whose classes differ only in how they apply weight decay (Adam and AdamW; one class with and without
-    its argument for decoupling), if there is no weight decay or both apply it decoupled. ``spaces``: optimizer -> space
-    as plain data; different fixed values make two algorithms.
+    These are pairs whose classes differ only in how they apply weight decay (Adam and AdamW, AdaBound and AdaBoundW;
+    one class with and without its argument for decoupling), if there is no weight decay or both apply it decoupled.
+    ``spaces``: optimizer -> space as plain data; different fixed values make two algorithms.
     """
     rules = [_rule(name, spaces[name]) for name in names]
     return [_sentence(*pair, weight_decay) for pair in combinations(rules, 2) if _are_same(*pair, weight_decay)]

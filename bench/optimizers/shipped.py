@@ -8,7 +8,7 @@ from adabound import AdaBound as PackageAdaBound
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from bench.optimizers.adabound import AdaBound, AMSBound
+from bench.optimizers.adabound import AdaBound, AdaBoundW, AMSBound
 from bench.optimizers.implementation import build_fastest
 
 CLASSES: dict[str, type[Optimizer]] = {
@@ -18,6 +18,7 @@ CLASSES: dict[str, type[Optimizer]] = {
     "Adam": torch.optim.Adam,
     "AdaBound": AdaBound,
     "AMSBound": AMSBound,
+    "AdaBoundW": AdaBoundW,
     "adabound.AdaBound": PackageAdaBound,
 }
 

@@ -17,7 +17,7 @@ FLAGS = ("--wd", "--weight-decay")
 METAVAR = "NUMBER|log(A,B)"
 DECOUPLED = ("decoupled_weight_decay", "weight_decouple")
 """Arguments that apply weight decay to the weights instead of their gradients (Loshchilov and Hutter, ICLR 2019), in
-`torch.optim` (Adam, NAdam, RAdam) and in the packages `adabelief-pytorch` and `pytorch_optimizer`."""
+`torch.optim` (Adam, NAdam, RAdam) and our AdaBound, and in the packages `adabelief-pytorch` and `pytorch_optimizer`."""
 
 
 def read_weight_decay(value: Any) -> float | DecayRange:
@@ -85,3 +85,20 @@ def with_decay(entry: OptimizerEntry, space: Space, weight_decay: float | DecayR
         raise entry.no_weight_decay(decay_text(weight_decay))
     decoupled = {name: Fixed(True) for name in DECOUPLED if name in entry.hyperparameters and name not in space}
     return {**space, **decoupled, WEIGHT_DECAY: decay_dimension(weight_decay)}
+
+
+def decoupled_as_begun(
+    spaces: Mapping[str, dict[str, Any]], begun: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the spaces of a continued study, by optimizer, as plain data; ``begun`` are those that it began with.
+
+    A study with a tuned weight decay that began when a class had no argument for decoupling, as our AdaBound once,
+    continues without it, though `with_decay` adds it today: otherwise its later trials would decay in another way.
+    """
+    return {name: _without_added(space, begun.get(name)) for name, space in spaces.items()}
+
+
+def _without_added(space: dict[str, Any], begun: Mapping[str, Any] | None) -> dict[str, Any]:
+    added = {"value": True}
+    earlier = {name: each for name, each in space.items() if name not in DECOUPLED or each != added}
+    return earlier if WEIGHT_DECAY in space and begun == earlier else space

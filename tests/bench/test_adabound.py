@@ -1,4 +1,4 @@
-"""Our AdaBound and AMSBound: the `adabound` package's numbers, without the package's faults."""
+"""Our AdaBound, AMSBound and AdaBoundW: the `adabound` package's numbers, without the package's faults."""
 
 import copy
 import math
@@ -8,11 +8,13 @@ import warnings
 import pytest
 import torch
 from adabound import AdaBound as Package
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import Parameter
 from torch.optim.lr_scheduler import LambdaLR
 
 from bench.optimizers import adabound
-from bench.optimizers.adabound import AdaBound, AMSBound
+from bench.optimizers.adabound import AdaBound, AdaBoundW, AMSBound
 from bench.optimizers.implementation import implementation_of
 
 SHAPES = [(), (7,), (8, 3, 3, 3), (600, 1000)]
@@ -86,7 +88,14 @@ def test_amsbound_is_adabound_with_the_flag():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"amsbound": True}, {"weight_decay": 0.1, "maximize": True}, {"weight_decay": 0.1, "amsbound": True}],
+    [
+        {},
+        {"amsbound": True},
+        {"weight_decay": 0.1, "maximize": True},
+        {"weight_decay": 0.1, "amsbound": True},
+        {"weight_decay": 0.1, "decoupled_weight_decay": True},
+        {"weight_decay": 0.1, "decoupled_weight_decay": True, "amsbound": True, "maximize": True},
+    ],
 )
 def test_all_at_once_in_chunks_and_whole_give_the_same_numbers(arguments, monkeypatch):
     ends = []
@@ -125,6 +134,148 @@ def test_any_layout_of_weight_and_gradient_is_updated(make, monkeypatch):
         optimizer.step()
     assert torch.equal(weight, plain)
     assert (weight < 1).all()
+
+
+# --- decoupled weight decay -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "coupled", "decoupled"),
+    [
+        # Adam's first step is lr, whatever the gradient: 2 - 0.1, and 2 x (1 - 0.1 x 0.5) - 0.1.
+        ({"lr": 0.1, "gamma": 0.0, "eps": 0.0}, 1.9, 1.8),
+        # The upper bound holds, 0.1 x (1 + 1 / 0.5) = 0.3. Coupled the gradient is 0.5 + 0.5 x 2 = 1.5 and the mean a
+        # tenth of it: 2 - 0.3 x 0.15. Decoupled the mean is 0.05: 2 x (1 - 1 x 0.5) - 0.3 x 0.05.
+        ({"lr": 1.0, "gamma": 0.5}, 1.955, 0.985),
+    ],
+)
+@pytest.mark.parametrize("kind", [AdaBound, AMSBound])
+def test_one_step_with_decay_by_hand(kind, arguments, coupled, decoupled):
+    for flag, expected in ((False, coupled), (True, decoupled)):
+        weight = Parameter(torch.full((3,), 2.0, dtype=torch.float64))
+        push(kind([weight], weight_decay=0.5, decoupled_weight_decay=flag, **arguments), weight)
+        assert weight.tolist() == pytest.approx([expected] * 3, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:This overload of")
+@pytest.mark.parametrize("amsbound", [False, True])
+def test_200_steps_are_those_of_the_package_if_weights_shrink_before_each(amsbound):
+    ours, theirs = make_weights(), make_weights()
+    arguments = {"lr": 1e-2, "gamma": 1e-2, "amsbound": amsbound}
+    own, package = AdaBoundW(ours, weight_decay=0.5, **arguments), Package(theirs, **arguments)
+    schedules = [LambdaLR(each, lambda step: min((step + 1) / 20, 1 - 0.9 * step / STEPS)) for each in (own, package)]
+    for number in range(STEPS):
+        with torch.no_grad():
+            for weight in theirs:
+                weight *= 1 - package.param_groups[0]["lr"] * 0.5
+        train(package, theirs, steps=1, first=number, schedule=schedules[1])
+    train(own, ours, steps=STEPS, schedule=schedules[0])
+    assert distance(ours, theirs) <= 1e-6
+    plain = make_weights()
+    train(AdaBoundW(plain, **arguments), plain, steps=STEPS)
+    assert distance(ours, plain) > 0.05
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("amsbound", [False, True])
+def test_200_steps_are_those_of_another_package(amsbound, foreach):
+    other = pytest.importorskip("pytorch_optimizer").AdaBound
+    ours, theirs = make_weights(dtype=torch.float64), make_weights(dtype=torch.float64)
+    arguments = {"lr": 1e-2, "gamma": 1e-2, "weight_decay": 0.5}
+    train(AdaBoundW(ours, amsbound=amsbound, **arguments), ours, steps=STEPS)
+    optimizer = other(theirs, ams_bound=amsbound, weight_decouple=True, foreach=foreach, **arguments)
+    train(optimizer, theirs, steps=STEPS)
+    assert distance(ours, theirs) <= 1e-6  # it adds 1e-15 to the second moment
+
+
+def test_gamma_0_with_decoupled_decay_is_adamw():
+    ours, theirs = make_weights(dtype=torch.float64), make_weights(dtype=torch.float64)
+    train(AdaBoundW(ours, lr=1e-2, gamma=0.0, eps=1e-30, weight_decay=0.3), ours, steps=10)
+    train(torch.optim.AdamW(theirs, lr=1e-2, eps=1e-30, weight_decay=0.3), theirs, steps=10)
+    assert distance(ours, theirs) < 1e-12
+
+
+@settings(max_examples=30)
+@given(
+    lr=st.floats(1e-4, 1.0),
+    weight_decay=st.floats(1e-6, 1.0),
+    final_lr=st.floats(1e-3, 10.0),
+    gamma=st.floats(0.0, 0.5),
+    betas=st.tuples(st.floats(0.0, 0.99), st.floats(0.5, 0.999)),
+    flags=st.fixed_dictionaries({name: st.booleans() for name in ("amsbound", "scale_final_lr", "maximize")}),
+)
+def test_decoupled_decay_shrinks_the_weights_and_nothing_else(lr, weight_decay, final_lr, gamma, betas, flags):
+    """To the bit, in each implementation; the rate falls in between."""
+    arguments = {"lr": lr, "final_lr": final_lr, "gamma": gamma, "betas": betas, **flags}
+    ends = []
+    for foreach, chunk, small in ((True, 1, 0), (False, 20, 0), (False, 2**30, 0), (False, 20, 10)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(adabound, "SMALL", small)
+            patch.setattr(adabound, "CHUNK_PER_THREAD", chunk)
+            ours, plain = make_weights()[:3], make_weights()[:3]
+            own = AdaBoundW(ours, weight_decay=weight_decay, foreach=foreach, **arguments)
+            other = AdaBound(plain, foreach=foreach, **arguments)
+            for number, rate in enumerate((lr, lr, 0.1 * lr)):
+                for optimizer in (own, other):
+                    optimizer.param_groups[0]["lr"] = rate
+                with torch.no_grad():
+                    for weight in plain:
+                        weight *= 1 - rate * weight_decay
+                train(own, ours, steps=1, first=number)
+                train(other, plain, steps=1, first=number)
+            assert all(map(torch.equal, ours, plain))
+            ends.append(ours)
+    assert all(torch.equal(*pair) for end in ends[1:] for pair in zip(ends[0], end, strict=True))
+
+
+def test_adaboundw_is_adabound_with_the_flag_and_decays_by_its_group_s_rate():
+    ends = []
+    for kind, arguments in ((AdaBoundW, {}), (AdaBound, {"decoupled_weight_decay": True})):
+        fast, slow, exempt = one_weight(), one_weight(), one_weight()
+        groups = [{"params": [fast]}, {"params": [slow], "lr": 0.1}, {"params": [exempt], "weight_decay": 0.0}]
+        push(kind(groups, lr=0.2, weight_decay=0.5, **arguments), fast, slow, exempt, gradient=0.0)
+        ends.append([weight[0].item() for weight in (fast, slow, exempt)])
+    assert ends == [pytest.approx([0.9, 0.95, 1.0])] * 2
+    assert AdaBoundW([one_weight()]).defaults == {**AdaBound([one_weight()]).defaults, "decoupled_weight_decay": True}
+
+
+def test_nothing_decays_at_a_rate_of_0():
+    weight = one_weight()
+    push(AdaBoundW([weight], lr=0.0, weight_decay=0.5), weight)
+    assert torch.equal(weight, one_weight())
+
+
+@pytest.mark.parametrize(("kind", "decouples"), [(AdaBound, False), (AMSBound, False), (AdaBoundW, True)])
+def test_a_state_that_does_not_say_how_its_weights_decay_goes_by_the_class(kind, decouples):
+    """One of an earlier version: a pickle, and a state dict that is loaded into an optimizer with another flag."""
+    weight = one_weight()
+    optimizer = kind([weight], lr=0.1, weight_decay=0.5)
+    push(optimizer, weight)
+    del optimizer.param_groups[0]["decoupled_weight_decay"], optimizer.defaults["decoupled_weight_decay"]
+    loaded_weight, loaded = pickle.loads(pickle.dumps((weight, optimizer)))
+    loaded.add_param_group({"params": [one_weight()]})
+    assert [group["decoupled_weight_decay"] for group in loaded.param_groups] == [decouples] * 2
+    push(loaded, loaded_weight)
+    resumed_weight = copy.deepcopy(weight)
+    resumed = kind([resumed_weight], **({} if decouples else {"decoupled_weight_decay": True}))
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    push(resumed, resumed_weight)
+    assert torch.equal(resumed_weight, loaded_weight)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_copies_and_states_keep_how_weights_decay(decoupled):
+    weight = one_weight()
+    optimizer = AMSBound([weight], lr=0.1, weight_decay=0.5, decoupled_weight_decay=decoupled)
+    push(optimizer, weight)
+    copies = [copy.deepcopy((weight, optimizer)), pickle.loads(pickle.dumps((weight, optimizer)))]
+    loaded = copy.deepcopy(weight)
+    copies.append((loaded, AMSBound([loaded], decoupled_weight_decay=not decoupled)))
+    copies[-1][1].load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    push(optimizer, weight)
+    for other, copied in copies:
+        push(copied, other)
+        assert torch.equal(other, weight)
 
 
 # --- what the package gets wrong ----------------------------------------------------------------------------------
@@ -205,7 +356,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("holds", FAULTS)
-@pytest.mark.parametrize("kind", [AdaBound, AMSBound])
+@pytest.mark.parametrize("kind", [AdaBound, AMSBound, AdaBoundW])
 def test_what_the_package_gets_wrong_holds_for_ours(kind, holds):
     holds(kind)
 
@@ -295,7 +446,7 @@ def test_a_closure_is_called_with_gradients_on_and_its_loss_returned():
     assert (weight < 1).all()
 
 
-@pytest.mark.parametrize("kind", [AdaBound, AMSBound])
+@pytest.mark.parametrize("kind", [AdaBound, AMSBound, AdaBoundW])
 def test_sparse_and_complex_are_refused(kind):
     weight = one_weight()
     weight.grad = torch.ones(3).to_sparse()
@@ -446,15 +597,20 @@ def test_what_runs_is_said():
     weights = [one_weight()]
     assert implementation_of(AdaBound(weights)) == "bench.optimizers.adabound.AdaBound (chunks)"
     assert implementation_of(AMSBound(weights, foreach=True)) == "bench.optimizers.adabound.AMSBound (foreach)"
+    assert implementation_of(AdaBoundW(weights)) == "bench.optimizers.adabound.AdaBoundW (chunks)"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="skipped: no CUDA device")
 @pytest.mark.parametrize("amsbound", [False, True])
-def test_a_gpu_gives_the_cpu_s_numbers_and_takes_all_tensors_at_once(amsbound):
+@pytest.mark.parametrize(("kind", "weight_decay"), [(AdaBound, 0.0), (AdaBoundW, 0.1)])
+def test_a_gpu_gives_the_cpu_s_numbers_and_takes_all_tensors_at_once(kind, weight_decay, amsbound):
     on_cpu = make_weights()
-    on_gpu = [Parameter(weight.detach().cuda()) for weight in make_weights()]
-    train(AdaBound(on_cpu, lr=1e-2, amsbound=amsbound), on_cpu, steps=STEPS)
-    optimizer = AdaBound(on_gpu, lr=1e-2, amsbound=amsbound)
+    on_gpu, one_by_one = ([Parameter(weight.detach().cuda()) for weight in make_weights()] for _ in range(2))
+    arguments = {"lr": 1e-2, "amsbound": amsbound, "weight_decay": weight_decay}
+    train(kind(on_cpu, **arguments), on_cpu, steps=STEPS)
+    optimizer = kind(on_gpu, **arguments)
     train(optimizer, on_gpu, steps=STEPS)
+    train(kind(one_by_one, foreach=False, **arguments), one_by_one, steps=STEPS)
     assert distance([weight.cpu() for weight in on_gpu], on_cpu) <= 1e-6
-    assert implementation_of(optimizer) == "bench.optimizers.adabound.AdaBound (foreach)"
+    assert distance(on_gpu, one_by_one) <= 1e-6
+    assert implementation_of(optimizer) == f"bench.optimizers.adabound.{kind.__name__} (foreach)"

@@ -130,6 +130,26 @@ def test_who_asks_for_a_larger_study_is_told_how(make_spec):
     )
 
 
+def test_a_study_with_a_tuned_decay_goes_on_as_it_was_begun_before_adabound_could_decouple_it(make_spec):
+    """Its plan too: the same trials, and with controls."""
+    flag = "decoupled_weight_decay"
+    typed = {"optimizers": ["adam", "adabound"], "weight_decay": {"log": [1e-4, 1e-2]}, "controls": True}
+    now = make_spec(**typed)
+    assert now.spaces["adabound"][flag] == {"value": True}
+    begun_space = {name: each for name, each in now.spaces["adabound"].items() if name != flag}
+    begun = now.model_copy(update={"spaces": {**now.spaces, "adabound": begun_space}})
+    resumed = KIND.with_stored_settings(now, begun.identity())
+    assert resumed == begun
+    assert [trial.id for trial in KIND.next_trials(resumed, pd.DataFrame())] == [
+        trial.id for trial in KIND.next_trials(begun, pd.DataFrame())
+    ]
+    tuned = {trial.optimizer: trial.hyperparameters for trial in KIND.next_trials(resumed, pd.DataFrame())}
+    assert flag in tuned["adam"] and flag not in tuned["adabound"]
+    added = more_optimizers(begun, ["amsbound"], {})
+    assert (added.spaces["adabound"], added.spaces["amsbound"][flag]) == (begun_space, {"value": True})
+    assert KIND.with_stored_settings(make_spec(**typed), now.identity()) == now
+
+
 def test_other_data_is_refused(tiny_spec, tiny):
     spec = tiny_spec()
     assert with_data(BegunStudy(KIND, spec, {}, False, frozenset(), 1), None, None) == spec

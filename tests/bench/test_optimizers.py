@@ -13,7 +13,7 @@ from bench.optimizers.space import Categorical, Log, rate_of
 from bench.optimizers.unfit import check_trains
 from posemodel.errors import SettingsError
 
-NAMES = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound", "amsbound", "adabound_reference")
+NAMES = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound", "amsbound", "adaboundw", "adabound_reference")
 START = 1.0
 GRADIENTS = (0.5, -0.25)
 
@@ -217,6 +217,9 @@ def test_an_effective_rate_that_cannot_be_is_refused(name, given, message):
         ("adamw", "weight_decay", 0.01),
         ("adabound", "final_lr", 0.1),
         ("adabound", "scale_final_lr", True),
+        ("amsbound", "decoupled_weight_decay", False),
+        ("adaboundw", "weight_decay", 0.0),
+        ("adaboundw", "decoupled_weight_decay", None),
         ("adadelta", "one_minus_rho", pytest.approx(0.1)),
         ("adagrad", "initial_accumulator_value", 0.0),
         ("adafactor", "eps", None),
@@ -309,6 +312,7 @@ def test_the_spaces_are_those_of_the_protocol():
         "adam": {"lr": Log(1e-5, 0.1), "one_minus_beta1": Log(0.02, 0.5), "one_minus_beta2": Log(5e-4, 0.1)},
         "adabound": adabound,
         "amsbound": adabound,
+        "adaboundw": adabound,
         "adabound_reference": adabound,
     }
 
@@ -350,11 +354,15 @@ print("torch" in sys.modules)
     assert done.stdout == "False\n"
 
 
-@pytest.mark.parametrize("name", ["adabound", "amsbound"])
-def test_every_hyperparameter_of_adabound_reaches_it(name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("adabound", {"decoupled_weight_decay": True}), ("amsbound", {"decoupled_weight_decay": True}), ("adaboundw", {})],
+)
+def test_every_hyperparameter_of_adabound_reaches_it(name, more):
     given = {
         "lr": 2e-3, "final_lr": 0.3, "gamma": 2e-3, "betas": (0.8, 0.99), "eps": 1e-5, "weight_decay": 1e-4,
-        "scale_final_lr": False,
+        "scale_final_lr": False, **more,
     }  # fmt: skip
+    assert {*given} == {*optimizer_entry(name).hyperparameters}
     (group,) = optimizer_entry(name).factory(given)([torch.nn.Parameter(torch.zeros(2))]).param_groups
     assert {key: group[key] for key in given} == given

@@ -14,7 +14,7 @@ from bench.optimizers.same_algorithm import same_algorithm
 from bench.optimizers.space import Log, as_document
 from bench.optimizers.spaces import spaces_of
 from bench.optimizers.unfit import check_trains
-from bench.optimizers.weight_decay import WeightDecay, decay_of, decay_text
+from bench.optimizers.weight_decay import WeightDecay, decay_of, decay_text, decoupled_as_begun
 from posemodel.errors import SettingsError
 
 SIGN_SGD = "tests.support.toy_optimizer.SignSGD"
@@ -338,12 +338,13 @@ DECAY = {"log": (1e-6, 1e-2)}
 
 
 def test_a_range_of_weight_decay_is_a_dimension_of_each_space_decoupled_where_the_class_can():
-    names = ["sgd", "adam", "adamw", "nadam", "adabound"]
+    names = ["sgd", "adam", "adamw", "nadam", "adabound", "amsbound", "adaboundw", "adabound_reference"]
     spaces = spaces_of(names, {}, {}, weight_decay=DECAY)
     assert all(list(space)[-1] == "weight_decay" for space in spaces.values())
     assert all(space["weight_decay"] == {"log": [1e-6, 1e-2]} for space in spaces.values())
     assert {name: space.get("decoupled_weight_decay") for name, space in spaces.items()} == {
-        "sgd": None, "adam": {"value": True}, "adamw": None, "nadam": {"value": True}, "adabound": None
+        "sgd": None, "adam": {"value": True}, "adamw": None, "nadam": {"value": True}, "adabound": {"value": True},
+        "amsbound": {"value": True}, "adaboundw": None, "adabound_reference": None,
     }  # fmt: skip
     made = optimizer_entry("adam").factory({"weight_decay": 0.1, "decoupled_weight_decay": True})
     weight = torch.nn.Parameter(torch.ones(1))
@@ -422,6 +423,7 @@ def alike(names, changes=None, weight_decay=0.0):
 
 
 LR = {"lr": {"log": [1e-4, 1e-2]}}
+AMS = {"amsbound": True}
 
 
 @pytest.mark.parametrize(
@@ -434,6 +436,10 @@ LR = {"lr": {"log": [1e-4, 1e-2]}}
         (["nadam", "torch.optim.NAdam"], {"nadam": {"decoupled_weight_decay": True}}, 0.0),
         (["adam", "adamw"], {"adam": {"beta2": 0.99}, "adamw": {"betas": [0.9, 0.99]}}, 0.0),
         (["adam", "adamw"], {"adam": {"beta2": {"log": [0.9, 0.99]}}, "adamw": {"beta2": 0.99}}, 0.0),
+        (["adabound", "adaboundw"], {}, 0.0),
+        (["adabound", "adaboundw"], {}, DECAY),
+        (["adaboundw", "bench.optimizers.adabound.AdaBound"], {}, DECAY),
+        (["adabound", "adaboundw"], {"adabound": {"decoupled_weight_decay": True}}, 0.1),
     ],
 )
 def test_optimizers_that_differ_in_their_weight_decay_alone_are_one_algorithm_without_it(names, changes, weight_decay):
@@ -450,6 +456,10 @@ def test_optimizers_that_differ_in_their_weight_decay_alone_are_one_algorithm_wi
         (["adam", "adamw"], {"adamw": {"amsgrad": True}}, 0.0),
         (["adam", "radam"], {}, 0.0),
         (["adabound", "amsbound"], {}, 0.0),
+        (["adabound", "adaboundw"], {}, 0.1),
+        (["adabound", "adaboundw"], {"adabound": {"decoupled_weight_decay": False}}, DECAY),
+        (["amsbound", "adaboundw"], {}, DECAY),
+        (["adaboundw", "bench.optimizers.adabound.AdaBound"], {"bench.optimizers.adabound.AdaBound": AMS}, DECAY),
         (["sgd", "nesterov", "torch.optim.SGD"], {}, 0.0),
         (["radam", "torch.optim.RAdam"], {"radam": LR}, 0.0),
     ],
@@ -481,6 +491,34 @@ def test_a_study_goes_on_over_the_registry_s_spaces_of_when_it_was_begun():
     assert as_begun(now, {"SGD": {"lr": {"value": 1.0}}}) == now, "somebody's own is another study"
 
 
+def without(space, *names):
+    return {name: each for name, each in space.items() if name not in names}
+
+
+def test_a_study_that_tuned_a_decay_before_its_class_could_decouple_it_goes_on_without():
+    flag = "decoupled_weight_decay"
+    names = ["adabound", "bench.optimizers.adabound.AMSBound", "adam", "sgd"]
+    now = spaces_of(names, {}, {}, weight_decay=DECAY)
+    begun = {name: without(space, flag) if "ound" in name else space for name, space in now.items()}
+    assert begun["adabound"] != now["adabound"]
+    assert decoupled_as_begun(now, begun) == begun
+    assert decoupled_as_begun(now, now) == now
+    assert decoupled_as_begun(now, {}) == now
+    for others in (without(begun["adabound"], "gamma"), without(begun["adabound"], "weight_decay")):
+        assert decoupled_as_begun(now, {"adabound": others}) == now, "another study"
+
+
+def test_a_decay_of_one_value_is_decoupled_by_the_study_file_alone_so_that_adding_it_is_another_study():
+    flag = "decoupled_weight_decay"
+    changed = {"adabound": {flag: True}}
+    now = spaces_of(["adabound"], changed, {"adabound": "file x.toml"}, weight_decay=0.1)
+    begun = {"adabound": without(now["adabound"], flag)}
+    assert decoupled_as_begun(now, begun) == now
+    tuned = spaces_of(["adabound"], {"adabound": {flag: False}}, {"adabound": "file x.toml"}, weight_decay=DECAY)
+    assert tuned["adabound"][flag] == {"value": False}
+    assert decoupled_as_begun(tuned, {"adabound": without(tuned["adabound"], flag)}) == tuned
+
+
 def test_a_whole_number_cannot_be_searched_over_a_range(module):
     module(
         "own_count",
@@ -504,6 +542,7 @@ def test_a_whole_number_cannot_be_searched_over_a_range(module):
         ("adadelta", "torch.optim.adadelta.Adadelta (for-loop)"),
         ("radam", "torch.optim.radam.RAdam (for-loop)"),
         ("adabound", "bench.optimizers.adabound.AdaBound (chunks)"),
+        ("adaboundw", "bench.optimizers.adabound.AdaBoundW (chunks)"),
         ("adabound_reference", "adabound.adabound.AdaBound"),
     ],
 )

@@ -76,7 +76,10 @@ RULES = {
         ],
     ),
     "amsbound": (amsbound, [{"lr": 0.01, "betas": (0.9, 0.8)}, {"lr": 1.0, "gamma": 0.05}]),
+    "adaboundw": (adabound, [{"lr": 0.01}, {"lr": 1.0, "gamma": 0.05}]),
 }
+DECOUPLED = ("adaboundw",)
+"""Those whose weights shrink by lr * weight_decay (Loshchilov and Hutter, 2019) instead of being penalized."""
 CASES = [(name, settings) for name, (_, each) in RULES.items() for settings in each]
 
 
@@ -99,8 +102,11 @@ def test_50_steps_follow_the_published_rule(name, settings, weight_decay):
             gradient = rng.normal(size=SHAPES[place]) * 10.0 ** rng.uniform(-3, 1, SHAPES[place]) * 0.97**t
             gradient = np.where(rng.random(SHAPES[place]) < 0.05, 0.0, gradient)
             weight.grad = torch.empty_like(weight).copy_(torch.as_tensor(gradient))
-            penalized = gradient + weight_decay * expected[place]
-            expected[place] = rule(expected[place], penalized, t, states[place], **settings)
+            if name in DECOUPLED:
+                shrunk, penalized = (1 - settings["lr"] * weight_decay) * expected[place], gradient
+            else:
+                shrunk, penalized = expected[place], gradient + weight_decay * expected[place]
+            expected[place] = rule(shrunk, penalized, t, states[place], **settings)
         optimizer.step()
         for weight, each in zip(weights, expected, strict=True):
             np.testing.assert_allclose(weight.detach().numpy(), each, rtol=1e-9, atol=1e-12)

@@ -27,7 +27,7 @@ def test_a_run_takes_a_class_of_torch_with_words_tuples_and_flags_and_goes_on(po
     assert "betas" in err
 
 
-@pytest.mark.parametrize("name", ["adabound", "amsbound", "adabound_reference", "own_rules.Downhill"])
+@pytest.mark.parametrize("name", ["adabound", "amsbound", "adaboundw", "adabound_reference", "own_rules.Downhill"])
 def test_a_run_takes_our_own_and_the_user_s_own(posebench, tiny_set, tmp_path, name):
     shutil.copy(REPOSITORY / "tests" / "support" / "toy_optimizer.py", "own_rules.py")
     with Path("own_rules.py").open("a") as file:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.kinds.optimizers.controls import controlled, limit_settings
+from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.plan import (
     OptimizerSearch,
     looks_of,
@@ -669,7 +670,10 @@ def test_the_limit_is_sgd_with_the_finalist_s_settings_on_the_same_seeds(make_sp
 
 
 def test_a_control_has_the_weight_decay_that_was_tuned(make_spec):
-    spec = make_spec(optimizers=["adabound"], tunings=1, trials=8, controls=True, weight_decay={"log": [1e-4, 1e-2]})
+    spec = make_spec(
+        optimizers=["adabound"], tunings=1, trials=8, controls=True, weight_decay={"log": [1e-4, 1e-2]},
+        spaces={"adabound": fixed(decoupled_weight_decay=False)},
+    )  # fmt: skip
     adabound, control = confirm_trials(spec, by_chance(4, broken=0.0))
     assert control.hyperparameters["weight_decay"] == adabound.hyperparameters["weight_decay"]
     assert control.weight_decay == adabound.weight_decay
@@ -700,6 +704,34 @@ def test_there_is_no_control_where_final_lr_may_not_follow_the_schedule(make_spe
     assert controlled(spec.optimizers, spec.spaces, controls=True) == ("amsbound",)
     assert Size.of_spec(spec).planned == total_trials(spec) == 2 * (2 + 3)
     assert controlled(["adabound", "gone.AdaBound", "adamw"], {}, controls=True) == ("adabound",)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("adabound", {"weight_decay": {"log": [1e-4, 1e-2]}}),
+        ("amsbound", {"weight_decay": 0.1, "spaces": {"amsbound": fixed(decoupled_weight_decay=True)}}),
+        ("adabound", {"spaces": {"adabound": {"decoupled_weight_decay": {"values": [True, False]}}}}),
+        ("adaboundw", {"weight_decay": 0.1}),
+        ("bench.optimizers.adabound.AdaBoundW", {}),
+    ],
+)
+def test_there_is_no_control_where_weight_decay_is_decoupled_and_a_warning_says_why(make_spec, name, changes):
+    """The limit is then SGD with decoupled decay."""
+    spec = make_spec(optimizers=["adam", name, "adabound_reference"], seeds=1, controls=True, **changes)
+    assert controlled(spec.optimizers, spec.spaces, controls=True) == ("adabound_reference",)
+    assert Size.of_spec(spec).planned == total_trials(spec) == 2 * (3 + 3 + 1)
+    (told,) = KIND.warnings(spec)
+    assert told.startswith(f"controls: {name} has none, since its limit is SGD with decoupled weight decay, ")
+    assert told.endswith("adabound has one." if name.endswith("W") or name == "adaboundw" else "= false for one.")
+    assert KIND.warnings(spec.model_copy(update={"controls": False})) == []
+
+
+def test_a_final_lr_that_does_not_follow_the_schedule_is_warned_of(make_spec):
+    spec = make_spec(optimizers=["adabound"], spaces={"adabound": fixed(scale_final_lr=False)}, controls=True)
+    (told,) = KIND.warnings(spec)
+    assert "its final_lr does not follow the schedule" in told
+    assert KIND.warnings(make_spec(optimizers=["adabound"], controls=True)) == []
 
 
 def test_there_are_controls_where_they_are_asked_for_alone_and_others_have_none(make_spec):

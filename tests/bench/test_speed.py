@@ -94,8 +94,8 @@ def test_every_optimizer_is_compared_with_the_package(monkeypatch: pytest.Monkey
     moments = 4 * 688_408  # bytes of one float32 for each weight
     assert [
         found[name].facts["state_bytes"] // moments
-        for name in ("sgd", "adam", "adabound", "amsbound", "adabound_reference")
-    ] == [1, 2, 2, 3, 2]
+        for name in ("sgd", "adam", "adabound", "amsbound", "adaboundw", "adabound_reference")
+    ] == [1, 2, 2, 3, 2, 2]
     assert found["adam"].facts["implementation"] == "torch.optim.adam.Adam (fused)"
     assert found["adabound"].facts["implementation"] == "bench.optimizers.adabound.AdaBound (chunks)"
 

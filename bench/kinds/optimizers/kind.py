@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import time_use
 from bench.kinds.optimizers.budget_design import CHOSEN, choose_size
+from bench.kinds.optimizers.controls import without_control
 from bench.kinds.optimizers.estimate import measure_costs
 from bench.kinds.optimizers.extension import as_extended, difference_remedy, more_optimizers, more_tunings
 from bench.kinds.optimizers.plan import plan, study_outcomes, total_trials
@@ -22,6 +23,7 @@ from bench.kinds.optimizers.trial import TRIALS
 from bench.optimizers import optimizer_entry
 from bench.optimizers.same_algorithm import same_algorithm
 from bench.optimizers.space import RATES
+from bench.optimizers.weight_decay import decoupled_as_begun
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.command_output import CommandOutput
@@ -100,8 +102,11 @@ class OptimizersKind(LedgerKind[StudySpec]):
         }
 
     def warnings(self, spec: StudySpec) -> Sequence[str]:
-        """Name the optimizers that are the same algorithm in this study."""
-        return same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay)
+        """Name the optimizers that are the same algorithm in this study, and those without the control asked for."""
+        return [
+            *same_algorithm(spec.optimizers, spec.spaces, spec.weight_decay),
+            *without_control(spec.optimizers, spec.spaces, controls=spec.controls),
+        ]
 
     def size_text(self, spec: StudySpec) -> str:
         """Describe the study in one line: optimizers, trials, budgets, network, schedule, device."""
@@ -124,8 +129,8 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return plan_output(prepared)
 
     def with_stored_settings(self, spec: StudySpec, stored_identity: Mapping[str, Any]) -> StudySpec:
-        """Return the study with the extensions, and the preset's values, that its stored identity ``stored_identity``
-        has.
+        """Return the study with the extensions, the preset's values and the decoupling of weight decay that its stored
+        identity ``stored_identity`` has.
 
         Raises:
             SettingsError: It is a study of the first protocol.
@@ -135,7 +140,8 @@ class OptimizersKind(LedgerKind[StudySpec]):
         refuse_first_protocol({**stored_identity, "name": spec.name})
         if spec.preset == UNSCORED_PRESET and "confirm_unscored" not in stored_identity:
             spec = spec.model_copy(update={"confirm_unscored": False})
-        return as_extended(spec, stored_identity)
+        spaces = decoupled_as_begun(spec.spaces, stored_identity.get("spaces", {}))
+        return as_extended(spec.model_copy(update={"spaces": spaces}), stored_identity)
 
     def difference_remedy(self, spec: StudySpec, stored_identity: Mapping[str, Any]) -> str:
         """Say how to continue; where only the study's size differs, how to extend it."""

@@ -83,7 +83,8 @@ class StudySpec(TrainingStudy):
     confirm_unscored: bool = False
     """Train finalists even if no tune trial has scored; for a test that everything runs, not for a comparison."""
     controls: bool = False
-    """Also train untuned SGD with momentum, the limit of AdaBound and its variants, on their confirm seeds."""
+    """Also train untuned SGD with momentum, the limit of AdaBound and its variants (those without decoupled weight
+    decay), on their confirm seeds."""
     batch_size: int = Field(default=8, ge=1)
     """Images per batch, for all optimizers."""
     num_workers: int = Field(default=0, ge=0)
