@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from bench.optimizers.entry import OptimizerEntry
+from bench.optimizers.entry import WEIGHT_DECAY, OptimizerEntry
 from bench.optimizers.implementation import build_fastest, is_of_torch
 from bench.optimizers.joined import Joined, as_groups, by_shape, with_flag
 from bench.optimizers.signatures import Signature
@@ -18,6 +18,8 @@ from posemodel.training.optimizer_maker import Training
 
 MATRIX_FLAG = "use_muon"
 """Key of parameter groups that says whether a group holds matrices, in Muon (Jordan, 2024) and its relatives."""
+DECAY_OF_REST = "adamw_wd"
+"""The weight decay of what is no matrix in Muon's relatives: that of the matrices, unless a space says otherwise."""
 PREFIX_INSIDE, PREFIX_REST = "base_", "rest_"
 """Prefixes of hyperparameters of the optimizer inside a wrapper, where both have one of that name, and of the optimizer
 for what is no matrix."""
@@ -60,6 +62,8 @@ class Construction:
         names = self.names_inside()
         inner = {names[name]: value for name, value in arguments.items() if name in names}
         own = {name: value for name, value in arguments.items() if name in self.signature.hyperparameters}
+        if self.by_matrix_flag and WEIGHT_DECAY in own and DECAY_OF_REST in self.signature.hyperparameters:
+            own.setdefault(DECAY_OF_REST, own[WEIGHT_DECAY])
         inside: list[Optimizer] = []
         given = {name: self._given(name, role, training, inner, inside) for name, role in self.signature.given.items()}
         given = {name: value for name, value in given.items() if name not in own and value is not None}
@@ -137,6 +141,8 @@ def build_by_shape(first: OptimizerEntry, rest: OptimizerEntry, training: Traini
     """Build one optimizer for matrices and another for the rest; the arguments of the second have a prefix."""
     of_rest = {name.removeprefix(PREFIX_REST): v for name, v in arguments.items() if name.startswith(PREFIX_REST)}
     of_first = {name: value for name, value in arguments.items() if not name.startswith(PREFIX_REST)}
+    if WEIGHT_DECAY in of_first and WEIGHT_DECAY in rest.hyperparameters:
+        of_rest.setdefault(WEIGHT_DECAY, of_first[WEIGHT_DECAY])
 
     def part(entry: OptimizerEntry, chosen: Mapping[str, Any], groups: list[dict[str, Any]]) -> Optimizer:
         return _build_inside(entry, training, chosen, groups)

@@ -141,6 +141,10 @@ class OnlyMatrices(SGD):
             raise ValueError("only matrices")
 
 
+class Decaying(SGD):
+    def __init__(self, params, lr=0.01, weight_decay=0.0): super().__init__(params, lr=lr, weight_decay=weight_decay)
+
+
 class Flagged(SGD):
     '''Wants groups that say which are matrices.'''
     def __init__(self, params, lr=0.01):
@@ -270,6 +274,15 @@ def test_what_a_wrapper_and_a_pair_take(kinds):
     assert {"lr", "rest_lr", "rest_betas"} <= {*pair.hyperparameters}
     assert pair.components["rest_beta2"] == ("rest_betas", 1)
     assert [*pair.space][:2] == ["lr", "rest_lr"]
+
+
+def test_the_weight_decay_of_a_pair_is_that_of_both(kinds):
+    maker = optimizer_entry(f"{kinds}.Decaying+adamw").factory({"weight_decay": 0.25})
+    assert [group["weight_decay"] for group in maker.make(Probe().training()).param_groups] == [0.25, 0.25]
+    maker = optimizer_entry(f"{kinds}.Decaying+adamw").factory({"weight_decay": 0.25, "rest_weight_decay": 0.5})
+    assert [group["weight_decay"] for group in maker.make(Probe().training()).param_groups] == [0.25, 0.5]
+    with pytest.raises(SettingsError, match="has no weight_decay"):
+        optimizer_entry(f"{kinds}.OnlyMatrices+adamw").factory({"weight_decay": 0.25})
 
 
 def test_a_space_names_the_optimizer_inside(kinds):
