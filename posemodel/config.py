@@ -21,8 +21,8 @@ from posemodel.dotted_paths import with_colon
 
 Device = Literal["auto", "cuda", "mps", "cpu"]
 StartMethod = Literal["fork", "spawn", "forkserver"]
-Schedule = Literal["constant", "cosine", "step"]
-TrainSchedule = Literal["constant", "cosine", "step", "multistep", "plateau"]
+Schedule = Literal["constant", "cosine", "step", "fixed"]
+TrainSchedule = Literal["constant", "cosine", "step", "multistep", "plateau", "fixed"]
 """Learning-rate schedules of a single run; studies offer only those that need no further settings (``Schedule``)."""
 LossReduction = Literal["cell", "sum", "mean"]
 Precision = Literal["fp32", "bf16"]
@@ -261,9 +261,10 @@ class TrainSettings(Settings):
     """Epochs at the beginning during which the backbone is not trained."""
 
     steps: int | None = Field(default=None, ge=1)
-    """Length of the run in optimizer steps; give exactly one of `steps`, `epochs` and `seconds`."""
+    """Length of the run in steps; give exactly one of `steps`, `epochs` and `seconds`. A step is one gradient
+    evaluation: an optimizer that needs several for each update takes fewer updates."""
     epochs: int | None = Field(default=None, ge=1)
-    """Length of the run in passes over the training images."""
+    """Length of the run in passes over the training images; each gradient evaluation of a batch is a pass over it."""
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Length of the run in seconds of training, not counting evaluations and checkpoints; the number of steps then
     depends on the machine."""
@@ -272,7 +273,8 @@ class TrainSettings(Settings):
     schedule: TrainSchedule = "cosine"
     """Learning-rate schedule after the warm-up. step: x 0.1 at 50 % and at 75 % of the budget; multistep: x `gamma` at
     each of `milestones`; plateau: x `gamma` when the validation loss no longer falls (validated once an epoch unless
-    `val_every` is given)."""
+    `val_every` is given); fixed: the given rate from the first step on, without warm-up (for optimizers that adapt it
+    themselves)."""
     milestones: tuple[Share, ...] = ()
     """Shares of the budget (0 to 1, rising) at which the schedule `multistep` lowers the learning rate."""
     gamma: float = Field(default=0.1, gt=0, le=1)
@@ -280,7 +282,8 @@ class TrainSettings(Settings):
     plateau: PlateauSettings = PlateauSettings()
     """Conditions under which the schedule `plateau` lowers the learning rate."""
     warmup: Share = 0.05
-    """Share of the budget (steps or seconds, 0 to 1) over which the learning rate rises linearly."""
+    """Share of the budget (steps or seconds, 0 to 1) over which the learning rate rises linearly; the schedule `fixed`
+    does without."""
     foreground_weight: float = Field(default=1.0, ge=1)
     """Weight in the loss of cells whose target is 1, relative to background cells (target 0); 1 is the published loss.
     """
@@ -291,8 +294,8 @@ class TrainSettings(Settings):
     groups: GroupSettings = GroupSettings()
     """Learning-rate multipliers and weight-decay exemptions for groups of parameters."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
-    """Decay per step of an exponential moving average of the weights, which is then validated and saved; None keeps no
-    average."""
+    """Decay per update of an exponential moving average of the weights, which is then validated and saved; None keeps
+    no average. Optimizers that average the weights themselves (schedule-free ones) take none."""
 
     targets: TargetsMaker = "auto"
     """Where the target maps are computed from the keypoints: in the loader's workers, or on the training device; auto:

@@ -157,7 +157,8 @@ def train(
     schedule: Annotated[
         str,
         typer.Option(
-            "--schedule", help="Learning rate schedule after the warm-up: cosine, step, multistep, plateau or constant."
+            "--schedule",
+            help="Learning rate schedule: cosine, step, multistep, plateau or constant, or fixed (without warm-up).",
         ),
     ] = "cosine",
     milestones: Annotated[

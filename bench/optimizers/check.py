@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from posemodel.training.optimizer_state import optimizer_state_bytes, plain_state, restore_state
 
 from bench.optimizers import optimizer_entry
 from bench.optimizers.recognition import Probe
@@ -14,6 +13,7 @@ from bench.optimizers.unfit import check_trains
 from posemodel.errors import SettingsError
 from posemodel.training.driving import Driver
 from posemodel.training.optimizer_maker import Driving, OptimizerMaker
+from posemodel.training.optimizer_state import optimizer_state_bytes, plain_state, restore_state
 
 STEPS_BEFORE, STEPS_AFTER = 3, 2
 """Steps before and after the state is saved and restored."""

@@ -9,7 +9,7 @@ from bench.optimizers.implementation import implementation_of
 from bench.speed.compare import Pair, Row, compare
 from posemodel.device import synchronize
 from posemodel.network import build_network
-from posemodel.training.state import optimizer_state_bytes
+from posemodel.training.optimizer_state import optimizer_state_bytes
 
 NETWORK = "rtpose_vgg"
 REFERENCE = "adabound_reference"

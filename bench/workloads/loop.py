@@ -12,8 +12,8 @@ from bench.workloads.base import WorkloadRun
 from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, Trained
 from bench.workloads.score import Score
 from posemodel.device import synchronize
+from posemodel.training.optimizer_state import optimizer_state_bytes
 from posemodel.training.schedule import FIRST_RATE, ROUNDING, decay
-from posemodel.training.state import optimizer_state_bytes
 
 WARM_UP = 0.05
 """Share of the budget over which the learning rate rises, as in the training of pose networks."""

@@ -10,18 +10,20 @@ vector. Budgets count these, so that methods with several in a step take fewer s
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
-from posemodel.training.optimizer_maker import ClosureUse, Driving, OptimizerMaker, Training
+from posemodel.training.optimizer_maker import ORDINARY, ClosureUse, Driving, OptimizerMaker, Training
 from posemodel.training.parameter_groups import Parameters
 
 __all__ = [
+    "ORDINARY",
     "ClosureUse",
     "Driver",
     "Driving",
@@ -37,23 +39,39 @@ __all__ = [
 def make_driven(factory: Callable[[Parameters], Optimizer], training: Training) -> tuple[Optimizer, Driving]:
     """Make the optimizer of a run; a plain function gets the parameters, and `recognised` says how it is driven."""
     if isinstance(factory, OptimizerMaker):
+        if factory.driving.contiguous and training.network is not None:
+            _make_contiguous(training.network.parameters())  # before the optimizer copies them
         return factory.make(training), factory.driving
     optimizer = factory(training.parameters)
     driving = recognised(optimizer)
+    if driving.contiguous:
+        _make_contiguous(each for group in optimizer.param_groups for each in group["params"])
     if driving.modes:
         optimizer.train()  # type: ignore[attr-defined]
     return optimizer, driving
+
+
+def _make_contiguous(parameters: Iterable[Tensor]) -> None:
+    """Lay weights out in the order of their indices; their gradients follow, since PyTorch gives them the same."""
+    for each in parameters:
+        each.data = each.data.contiguous()
 
 
 def recognised(optimizer: Optimizer) -> Driving:
     """Recognise how an optimizer is driven by its methods; what they do not show must be said (`OptimizerMaker`).
 
     It has modes if it has `train()` and `eval()`; it needs a closure if its `step` requires one, and gradients before
-    that if it has `first_step` and `second_step`; it needs a graph if `is_second_order` is set (as `timm` does).
+    that if it has `first_step` and `second_step`; it needs a graph if `is_second_order` is set (as `timm` does), and
+    contiguous weights if it is LBFGS.
     """
     two_steps = all(callable(getattr(optimizer, name, None)) for name in ("first_step", "second_step"))
     closure: ClosureUse = "after_gradients" if two_steps else "only" if _requires_closure(optimizer) else "unused"
-    return Driving(closure, graph=bool(getattr(optimizer, "is_second_order", False)), modes=has_modes(optimizer))
+    return Driving(
+        closure,
+        graph=bool(getattr(optimizer, "is_second_order", False)),
+        modes=has_modes(optimizer),
+        contiguous=isinstance(optimizer, LBFGS),
+    )
 
 
 def has_modes(optimizer: object) -> bool:
@@ -97,71 +115,84 @@ class Driver:
         self.optimizer, self.driving, self.network = optimizer, driving, network
         self._timer: StepTimer = timer or _NoTimer()
         self._norms = [each for each in network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
-        self._own_limits = [group.get("max_eval") for group in optimizer.param_groups]
 
     def step(self, evaluate: Callable[[], Tensor], *, remaining: int | None = None) -> int:
         """Take one step and return its number of gradient evaluations.
 
         Args:
             evaluate: Clears the gradients, computes the loss at the present weights and its gradients (with their graph
-                if ``driving.graph`` is set), and returns the loss.
-            remaining: Gradient evaluations left in the budget; LBFGS is limited to that many, and may need one more.
+                if ``driving.graph`` is set), and returns the loss. From the second call on, batch norm does not track
+                its statistics: it counts each image once, at the weights that are trained.
+            remaining: Gradient evaluations left in the budget. LBFGS (any optimizer with `max_eval` in its groups) is
+                limited to that many: it may need one more, and finishes a line search that it has begun.
         """
-        count = 0
+        evaluations = 0
+        products: list[None] = []
 
         def closure() -> Tensor:
-            nonlocal count
-            # Batch norm counts each image once, at the weights that are trained.
+            nonlocal evaluations
             with (
                 torch.enable_grad(),
                 self._timer.not_optimizer(),
-                self._frozen_statistics() if count else nullcontext(),
+                self._frozen_statistics() if evaluations else nullcontext(),
             ):
-                loss = evaluate()
-            count += 1
+                loss = self._gradients(evaluate, products)
+            evaluations += 1
             return loss.detach()
 
-        self._limit(remaining)
         if self.driving.closure != "only":
             with torch.enable_grad():
-                evaluate()
-            count += 1
-        products = self._counted_products() if self.driving.graph else []
-        with self._timer.optimizer_step():
+                self._gradients(evaluate, products)
+            evaluations += 1
+        with self._limited(remaining), self._timer.optimizer_step():
             if self.driving.closure == "unused":
                 self.optimizer.step()
             else:
                 self.optimizer.step(closure)  # type: ignore[arg-type]
         if self.driving.graph:
-            self.network.zero_grad(set_to_none=True)  # a gradient and its graph hold each other in memory
-        return count + len(products)
+            self.network.zero_grad(set_to_none=True)
+        # A step without any evaluation uses budget too: otherwise a run of such steps would never end.
+        return max(evaluations + len(products), 1)
 
-    def _counted_products(self) -> list[None]:
-        """Return a list that grows by one with each product of the Hessian with a vector.
+    def _gradients(self, evaluate: Callable[[], Tensor], products: list[None]) -> Tensor:
+        """Evaluate, and let ``products`` grow by one with each product of the Hessian with a vector that follows.
 
         Each product is a backward pass through all gradients, so that a hook at one of them sees it.
         """
-        products: list[None] = []
+        if not self.driving.graph:
+            return evaluate()
+        with warnings.catch_warnings():
+            # PyTorch warns of gradients and graphs that hold each other in memory: `step` lets them go.
+            warnings.filterwarnings("ignore", message=r"Using backward\(\) with create_graph=True")
+            loss = evaluate()
         gradient = next((each.grad for each in self.network.parameters() if each.grad is not None), None)
         if gradient is not None and gradient.requires_grad:
             gradient.register_hook(lambda _gradient: products.append(None))
-        return products
-
-    def _limit(self, remaining: int | None) -> None:
-        for group, own in zip(self.optimizer.param_groups, self._own_limits, strict=False):
-            if isinstance(own, int):
-                group["max_eval"] = own if remaining is None else max(1, min(own, remaining))
+        return loss
 
     @contextmanager
-    def _frozen_statistics(self) -> Iterator[None]:
-        momenta = [norm.momentum for norm in self._norms]
-        for norm in self._norms:
-            norm.momentum = 0.0
+    def _limited(self, remaining: int | None) -> Iterator[None]:
+        """Limit `max_eval` of the optimizer's groups within the block; saved states keep the group's own."""
+        limits = [(group, group["max_eval"]) for group in self.optimizer.param_groups if "max_eval" in group]
+        limits = [(group, own) for group, own in limits if isinstance(own, int) and remaining is not None]
+        for group, own in limits:
+            group["max_eval"] = max(1, min(own, remaining or 0))
         try:
             yield
         finally:
-            for norm, momentum in zip(self._norms, momenta, strict=True):
-                norm.momentum = momentum
+            for group, own in limits:
+                group["max_eval"] = own
+
+    @contextmanager
+    def _frozen_statistics(self) -> Iterator[None]:
+        tracking = [norm for norm in self._norms if norm.track_running_stats]
+        for norm in tracking:
+            norm.track_running_stats = False
+        try:
+            yield
+        finally:
+            for norm in tracking:
+                norm.track_running_stats = True
 
     @contextmanager
     def judged(self) -> Iterator[None]:

@@ -39,23 +39,31 @@ def train(
     Args:
         settings: Data, network, length, schedule and all other settings except the optimizer.
         make_optimizer: Makes the optimizer from the network's parameters, or from parameter groups if
-            ``settings.groups`` treats some differently (`posemodel.training.parameter_groups`).
+            ``settings.groups`` treats some differently (`posemodel.training.parameter_groups`). An optimizer is
+            recognised that needs a closure, or has `train()` and `eval()`; what its methods do not show, and what else
+            it is made from, a `posemodel.training.driving.OptimizerMaker` says.
         out: Folder for `last.safetensors`, `best.safetensors` and `resume.pt`; existing ones are replaced.
         resume: Continue from the `resume.pt` of ``out``.
         on_metrics: Called with the step and the metrics measured there: `loss`, `lr`, `images_per_s`,
             `data_wait_share`, `optimizer_step_ms` after every window of steps; `val_loss` and `ap` after validations;
             `reference_loss` (the loss of maps that show no people, on the same split) with the last validation;
-            `train_seconds` always.
+            `train_seconds` always. An optimizer without learning rate has no `lr`.
         on_open: Called with the training split and the validation split before the first step.
         run_record: Further facts that define the run (the optimizer's name, say), stored in the checkpoints; a resumed
             run must have the same.
-        should_stop: Called after each step; True saves the state and raises KeyboardInterrupt.
+        should_stop: Called after each update; True saves the state and raises KeyboardInterrupt.
         should_prune: Called with each AP except the last; True ends the run as `pruned`.
 
     Returns:
         The status, the number of steps, the last value of every metric, and the network. A loss that is NaN or infinite
         ends the run as `diverged`. With a budget in seconds the run ends with the first step that ends after that time,
         so the number of steps depends on the machine, in a resumed run too.
+
+    Steps are gradient evaluations: an optimizer that needs several for an update of the weights (sharpness-aware
+    minimisation, LBFGS, products with the Hessian) makes fewer updates in the same budget, and may exceed it within the
+    last one. The metric `updates` is their number, if it differs from that of the steps. Optimizers with `train()` and
+    `eval()` are validated, saved and returned with the weights that `eval()` gives; batch norm's statistics are
+    computed for these from some training images.
 
     With several processes, only the first validates, writes and calls these functions, except for ``should_stop``,
     which is called in each: if it is True in any, all stop. ``settings`` and ``out`` must be the same in each. Batch

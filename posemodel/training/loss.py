@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
 from posemodel.data.batch import Batch
 from posemodel.network.base import Maps
@@ -62,9 +61,10 @@ def background_maps(stages: Sequence[Maps]) -> list[Maps]:
 
 
 class _WeightedSquares(torch.autograd.Function):
-    """Sum of weight * (maps - target)^2; differentiable in the maps alone.
+    """Sum of weight * (maps - target)^2; differentiable in the maps alone, any number of times.
 
-    Its backward pass is written out because autograd would store every intermediate: a tenth of a step on a CPU.
+    Its backward pass is written out because autograd would store every intermediate: a tenth of a step on a CPU. With
+    `create_graph` it computes the error again, from which products with the Hessian follow.
     """
 
     @staticmethod
@@ -72,14 +72,15 @@ class _WeightedSquares(torch.autograd.Function):
         # Maps are channels last, targets are not; operations over two layouts take five times as long on a CPU.
         error = maps.contiguous().float() - target
         weighted = error * weight
-        ctx.save_for_backward(weighted)
+        ctx.save_for_backward(weighted, maps, target, weight)
         ctx.dtype = maps.dtype
         return (weighted * error).sum()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        (weighted,) = ctx.saved_tensors
+        weighted, maps, target, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph
+            weighted = (maps.contiguous().float() - target) * weight
         return (weighted * (2 * gradient)).to(ctx.dtype), None, None
 
 

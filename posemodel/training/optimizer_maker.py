@@ -27,11 +27,17 @@ class Driving:
     """Gradients keep their graph (`backward(create_graph=True)`), for products of the Hessian with vectors."""
     modes: bool = False
     """`train()` and `eval()` switch the weights between those that are trained and those that are judged."""
+    contiguous: bool = False
+    """Weights and gradients lie in memory in the order of their indices, so that `view` can flatten them, as LBFGS
+    does. Pose networks are channels last otherwise, which is faster."""
 
     @property
     def ordinary(self) -> bool:
         """Whether a step is the ordinary one; the weights may still have two modes."""
         return self.closure == "unused" and not self.graph
+
+
+ORDINARY = Driving()
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class OptimizerMaker:
     """
 
     build: "Callable[[Training], Optimizer]"
-    driving: Driving = Driving()
+    driving: Driving = ORDINARY
     on_made: "Callable[[Optimizer], object] | None" = None
     """Called with each optimizer that is made."""
 

@@ -1,9 +1,10 @@
 """Parameter groups of the published recipes: faster later stages and biases, weights exempt from weight decay."""
 
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from posemodel.config import GroupSettings
@@ -51,7 +52,7 @@ def multiply_rates(optimizer: Optimizer, settings: GroupSettings) -> None:
 
     Call it after creating the optimizer, whose class may set the rate, and before creating the schedule. AdaBound
     scales its ``final_lr`` by lr / base_lr, so that it follows by itself. Raises SettingsError if the optimizer lacks
-    the groups.
+    the groups, or the rates to multiply.
     """
     if settings == GroupSettings():
         return
@@ -60,8 +61,20 @@ def multiply_rates(optimizer: Optimizer, settings: GroupSettings) -> None:
             f"groups: {type(optimizer).__name__} did not keep the parameter groups that it was made with, so that no "
             "weights can have their own learning rate. Remove the settings of groups, or use another optimizer."
         )
-    for group in optimizer.param_groups:
-        group["lr"] = group["lr"] * group[MULTIPLIER]
+    if (settings.later_stage_lr, settings.bias_lr) != (1, 1) and not all(has_rates(optimizer)):
+        raise SettingsError(
+            f"groups: {type(optimizer).__name__} has no learning rate that could be multiplied. Remove later_stage_lr "
+            "and bias_lr, or use another optimizer."
+        )
+    for group, has_rate in zip(optimizer.param_groups, has_rates(optimizer), strict=True):
+        if has_rate:
+            group["lr"] = group["lr"] * group[MULTIPLIER]
+
+
+def has_rates(optimizer: Optimizer) -> list[bool]:
+    """Return for each parameter group whether it has a learning rate: a number, or a tensor with one."""
+    rates = [group.get("lr") for group in optimizer.param_groups]
+    return [isinstance(each, Real) or (isinstance(each, Tensor) and each.numel() == 1) for each in rates]
 
 
 def _multiplier(module: nn.Module, name: str, settings: GroupSettings, *, later: bool) -> float:

@@ -113,6 +113,14 @@ class Team:
         return numbers.item()
 
 
+def mean_over_processes(value: torch.Tensor, processes: int) -> torch.Tensor:
+    """Return the mean of a tensor over all processes, without waiting for its device; all of them must call this."""
+    if processes > 1:
+        distributed.all_reduce(value)
+        value /= processes
+    return value
+
+
 @contextmanager
 def joined(device: Device) -> Iterator[Team]:
     """Join the other processes that `torchrun` started, if any, and leave the group at the end of the block.

@@ -21,18 +21,16 @@ from posemodel.network import PoseNetwork, network_class, network_geometry
 from posemodel.network.weights import CATEGORY_ID, CheckpointInfo, save_weights
 from posemodel.skeleton import COCO_PERSON
 from posemodel.training.averages import WeightAverage
+from posemodel.training.batch_norm import NormImages
 from posemodel.training.data import TrainingData, open_training_data, open_training_splits
+from posemodel.training.driving import Driving, Training, make_driven
 from posemodel.training.initial_network import initial_network, origin_of
-from posemodel.training.parameter_groups import Parameters, multiply_rates, parameter_groups
+from posemodel.training.judged import JudgedNetwork
+from posemodel.training.optimizer_state import optimizer_state_bytes
+from posemodel.training.parameter_groups import Parameters, has_rates, multiply_rates, parameter_groups
 from posemodel.training.processes import Team
-from posemodel.training.schedule import Plateau, budget_of
-from posemodel.training.state import (
-    RESUME_FILE,
-    TrainingState,
-    identity_of,
-    optimizer_state_bytes,
-    resumable,
-)
+from posemodel.training.schedule import Budget, Plateau, budget_of, crossed
+from posemodel.training.state import RESUME_FILE, TrainingState, identity_of, resumable
 from posemodel.training.step import TrainingStep
 from posemodel.training.throughput import ThroughputMeter, Totals
 from posemodel.training.validation import validate
@@ -52,9 +50,11 @@ class TrainResult:
 
     status: RunStatus
     step: int
+    """Steps taken, in gradient evaluations."""
     metrics: dict[str, float]
     network: PoseNetwork
-    """The network that was saved: the one after the last step, or with averaged weights if ``ema_decay`` is set."""
+    """The network that was saved: the one after the last step, with averaged weights if ``ema_decay`` is set, or with
+    those by which the optimizer is judged if it has `train()` and `eval()`."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +127,22 @@ class Run:
             callbacks.on_open(self.data.train_split, self.data.val_split)
         self.network.trained_size = self.geometry.size
 
-        self.optimizer = make_optimizer(parameter_groups(self.network, settings.groups))
-        multiply_rates(self.optimizer, settings.groups)
-        self.average = WeightAverage(self.network, settings.ema_decay) if settings.ema_decay is not None else None
         totals, plateau = Totals(), Plateau()
         self.meter = ThroughputMeter(team.device, totals)
         self.plateau = plateau
-        self.budget = budget = budget_of(settings, len(self.data.loader) // settings.accumulate, self.meter)
-        scheduler = LambdaLR(self.optimizer, lambda step: budget.factor(step) * plateau.factor)
+        self.budget = budget_of(settings, len(self.data.loader) // settings.accumulate, self.meter)
+        self.optimizer, self.driving = make_driven(
+            make_optimizer,
+            Training(
+                parameters=parameter_groups(self.network, settings.groups),
+                network=self.network,
+                steps=self.budget.total,
+                samples=len(self.data.train_split),
+            ),
+        )
+        multiply_rates(self.optimizer, settings.groups)
+        self.average = _average_of(self.network, settings, self.optimizer, self.driving)
+        scheduler = _scheduler_of(self.optimizer, settings, self.budget, plateau)
         # The same in every process, whose optimizers may draw random numbers: their weights must stay equal.
         torch.manual_seed(settings.seed)
         if team.device.type == "cuda":
@@ -161,16 +169,25 @@ class Run:
             scheduler,
             self.geometry,
             self.meter,
+            driving=self.driving,
             foreground_weight=settings.foreground_weight,
             loss_reduction=settings.loss_reduction,
             accumulate=settings.accumulate,
             processes=team.size,
             average=self.average,
         )
+        self._before = self.progress.step
+        """Steps taken before the last update."""
+        self._judged: JudgedNetwork | None = None
+        if self.driving.modes:
+            images = NormImages(self.data.train_split, self.geometry, settings.loader.batch_size)
+            self._judged = JudgedNetwork(self.network, self._step.driver, images)
 
     def _described(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the training's description for its checkpoints."""
         saved = "as trained" if self.average is None else "exponential moving average"
+        if self.driving.modes:
+            saved = "as judged by the optimizer"
         settings = self.settings.model_dump(mode="json")
         split = self.data.train_split
         if split.skeleton != COCO_PERSON:
@@ -194,29 +211,37 @@ class Run:
         progress.samples_done = 0
 
     def step(self, batch: Batch) -> bool:
-        """Train on a batch; return False if the step needs more batches (``accumulate``)."""
-        if not self._step(batch):
+        """Train on a batch; return False if the update needs more batches (``accumulate``)."""
+        progress, total = self.progress, self.budget.total
+        evaluations = self._step(batch, None if total is None else max(total - progress.step, 0))
+        if not evaluations:
             return False
-        self.progress.step += 1
-        self.progress.samples_done += self._per_step
+        self._before = progress.step
+        progress.step += evaluations
+        progress.updates += 1
+        progress.samples_done += self._per_step
         return True
 
     def due(self) -> Due:
-        """Return the work that is due after the step just taken; the processes agree on whether to stop."""
-        step, settings = self.progress.step, self.settings
+        """Return the work that is due after the update just made; the processes agree on whether to stop.
+
+        An update of several steps is due for each interval whose end it reaches or passes.
+        """
+        step, before, settings = self.progress.step, self._before, self.settings
         maybe_last = self.budget.nearly_over(step)
-        loss, ap = self.budget.due(step)
+        loss, ap = self.budget.due(step, before)
         stop = self.team.any(self.callbacks.should_stop is not None and self.callbacks.should_stop())
         every = settings.checkpoint_every
-        checkpoint = self.out is not None and (stop or (loss if every is None else step % every == 0))
-        log = step == 1 or step % settings.log_every == 0
+        checkpoint = self.out is not None and (stop or (loss if every is None else crossed(step, before, every)))
+        log = before == 0 or crossed(step, before, settings.log_every)
         return Due(log, loss, ap, checkpoint, stop, maybe_last)
 
     def log(self) -> float:
         """Close the measured window of steps, report its metrics, and return its mean loss over all processes."""
         window = self.meter.close_window()
         loss = self.team.mean(self._step.mean_loss())
-        self._report({"loss": loss, "lr": self._step.lr, **window})
+        lr = self._step.lr
+        self._report({"loss": loss, **({} if lr is None else {"lr": lr}), **window})
         return loss
 
     def ended(self, due: Due) -> bool:
@@ -265,7 +290,9 @@ class Run:
         self.meter.start()
 
     def trained_network(self) -> PoseNetwork:
-        """The network that is validated, saved and returned; it has averaged weights if ``ema_decay`` is set."""
+        """The network that is validated, saved and returned: averaged, or as the optimizer is judged, if it is so."""
+        if self._judged is not None:
+            return self._judged.network(self.progress.updates)
         return self.network if self.average is None else self.average.network()
 
     def result(self, status: RunStatus) -> TrainResult:
@@ -280,6 +307,8 @@ class Run:
         metrics.update({**self.data.left_out.as_metrics(), **as_metrics(self.data.notes)})
         metrics["labelled_train_images"] = len(self.data.train_split)  # images without labels are not trained on
         metrics["labelled_val_images"] = len(self.data.val_split.labelled_only())
+        if progress.updates != progress.step:
+            metrics["updates"] = progress.updates
         if progress.ap_best >= 0:
             metrics["ap_best"], metrics["ap_best_step"] = progress.ap_best, progress.ap_best_step
         if device.type == "cuda":
@@ -317,6 +346,36 @@ class Run:
             row = validation.scores.as_row()
             figures |= {name: value for name, value in row.items() if value is not None and name not in counts}
         return figures
+
+
+def _average_of(
+    network: PoseNetwork, settings: TrainSettings, optimizer: Optimizer, driving: Driving
+) -> WeightAverage | None:
+    """Return the average of the weights that the settings ask for; SettingsError if the optimizer has its own."""
+    if settings.ema_decay is None:
+        return None
+    if driving.modes:
+        raise SettingsError(
+            f"ema_decay: {type(optimizer).__name__} has weights of its own to be judged by (`train()` and `eval()`). "
+            "Leave ema_decay out, or use another optimizer."
+        )
+    return WeightAverage(network, settings.ema_decay)
+
+
+def _scheduler_of(optimizer: Optimizer, settings: TrainSettings, budget: Budget, plateau: Plateau) -> LambdaLR | None:
+    """Return the schedule of an optimizer's rates, as a function of the steps taken; None if it has no rates.
+
+    Raises SettingsError if only some of its groups have a rate to schedule.
+    """
+    rates = has_rates(optimizer)
+    if all(rates):
+        return LambdaLR(optimizer, lambda step: budget.factor(step) * plateau.factor)
+    if any(rates) and settings.schedule != "fixed":
+        raise SettingsError(
+            f"schedule: {type(optimizer).__name__} has groups of parameters with and without a learning rate, which no "
+            'schedule can change together. Set schedule to "fixed", or use another optimizer.'
+        )
+    return None
 
 
 def _record_of(

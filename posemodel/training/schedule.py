@@ -29,12 +29,13 @@ def decay(
 ) -> float:
     """Return the multiplier of the learning rate after the warm-up, at a share (0..1) of the budget.
 
-    ``constant`` and ``plateau``: 1 (the plateau's factor depends on losses, not on time: `Plateau`). ``step``: x 0.1 at
-    a half and again at three quarters of the budget, the usual milestones (He et al., CVPR 2016, on CIFAR-10).
+    ``constant``, ``fixed`` and ``plateau``: 1 (the plateau's factor depends on losses, not on time: `Plateau`).
+    ``step``: x 0.1 at a half and again at three quarters of the budget, the usual milestones (He et al., CVPR 2016, on
+    CIFAR-10).
     ``multistep``: x ``gamma`` at each of ``milestones``. ``cosine``: half a cosine from the end of the warm-up to 0 at
     the end of the budget (Loshchilov and Hutter, ICLR 2017, without restarts).
     """
-    if schedule in ("constant", "plateau"):
+    if schedule in ("constant", "fixed", "plateau"):
         return 1.0
     if schedule == "step":
         milestones, gamma = MILESTONES, MILESTONE_FACTOR
@@ -42,6 +43,16 @@ def decay(
         return math.prod(gamma for milestone in milestones if share >= milestone - ROUNDING)
     progress = (share - warmup) / max(1 - warmup, ROUNDING)
     return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+
+
+def warmup_of(schedule: TrainSchedule, warmup: float) -> float:
+    """Return the share of the budget over which a schedule's rate rises: ``warmup``, and 0 for ``fixed``."""
+    return 0.0 if schedule == "fixed" else warmup
+
+
+def crossed(step: int, before: int, every: int) -> bool:
+    """Return whether a multiple of ``every`` lies above ``before`` and up to ``step``."""
+    return step // every > before // every
 
 
 def schedule_factor(
@@ -52,7 +63,11 @@ def schedule_factor(
     milestones: Sequence[float] = MILESTONES,
     gamma: float = MILESTONE_FACTOR,
 ) -> Callable[[int], float]:
-    """Return the learning rate's multiplier as a function of the step (0-based): linear warm-up, then the schedule."""
+    """Return the learning rate's multiplier as a function of the step (0-based): linear warm-up, then the schedule.
+
+    The schedule ``fixed`` has no warm-up.
+    """
+    warmup = warmup_of(schedule, warmup)
     warmup_steps = math.ceil(warmup * total_steps - ROUNDING)
 
     def factor(step: int) -> float:
@@ -94,7 +109,11 @@ class Plateau:
 
 
 class Budget(Protocol):
-    """Interface of a run's length, in steps or seconds; ``step`` is the number of steps taken."""
+    """Interface of a run's length, in steps or seconds; ``step`` is the number of gradient evaluations so far."""
+
+    @property
+    def total(self) -> int | None:
+        """Length in steps; None if it is a time."""
 
     def nearly_over(self, step: int) -> bool:
         """Return whether the run may be over; called after each step, never waits for the device."""
@@ -102,8 +121,11 @@ class Budget(Protocol):
     def over(self, step: int) -> bool:
         """Return whether the run is over; exact right after a measured window was closed."""
 
-    def due(self, step: int) -> tuple[bool, bool]:
-        """Return whether a validation and whether an AP evaluation are due; called once per step, except the last."""
+    def due(self, step: int, before: int) -> tuple[bool, bool]:
+        """Return whether a validation and whether an AP evaluation are due; called once per update, except the last.
+
+        ``before`` is the number of steps before the update.
+        """
 
     def factor(self, step: int) -> float:
         """Multiplier of the learning rate of the next step."""
@@ -137,10 +159,10 @@ class StepBudget:
         """See `Budget`."""
         return step >= self.total
 
-    def due(self, step: int) -> tuple[bool, bool]:
+    def due(self, step: int, before: int) -> tuple[bool, bool]:
         """See `Budget`."""
         ap_every = self.settings.ap_every
-        return step % self._val_every == 0, ap_every is not None and step % ap_every == 0
+        return crossed(step, before, self._val_every), ap_every is not None and crossed(step, before, ap_every)
 
     def resumed(self) -> None:
         """See `Budget`; the number of steps is all that is needed."""
@@ -161,6 +183,12 @@ class TimeBudget:
     def __post_init__(self) -> None:
         self._parts = self.settings.evaluations or VALIDATIONS_PER_RUN
         self._reached = 0
+        self._warmup = warmup_of(self.settings.schedule, self.settings.warmup)
+
+    @property
+    def total(self) -> None:
+        """See `Budget`."""
+        return None
 
     def nearly_over(self, _step: int) -> bool:
         """See `Budget`."""
@@ -170,26 +198,26 @@ class TimeBudget:
         """See `Budget`."""
         return self.meter.totals.train_seconds >= self.seconds
 
-    def due(self, step: int) -> tuple[bool, bool]:
+    def due(self, step: int, before: int) -> tuple[bool, bool]:
         """See `Budget`."""
         part = self._part(self.meter.spent())
-        crossed = part > self._reached
+        new_part = part > self._reached
         self._reached = max(part, self._reached)
         val_every, ap_every = self.settings.val_every, self.settings.ap_every
-        due_ap = crossed and self.settings.evaluations is not None
+        due_ap = new_part and self.settings.evaluations is not None
         return (
-            due_ap or (crossed if val_every is None else step % val_every == 0),
-            due_ap or (ap_every is not None and step % ap_every == 0),
+            due_ap or (new_part if val_every is None else crossed(step, before, val_every)),
+            due_ap or (ap_every is not None and crossed(step, before, ap_every)),
         )
 
     def factor(self, _step: int) -> float:
         """See `Budget`."""
         share = self.meter.spent() / self.seconds
-        if share < self.settings.warmup:
-            return max(share / self.settings.warmup, FIRST_RATE)
+        if share < self._warmup:
+            return max(share / self._warmup, FIRST_RATE)
         settings = self.settings
         share = min(share, 1.0)
-        return decay(settings.schedule, share, settings.warmup, milestones=settings.milestones, gamma=settings.gamma)
+        return decay(settings.schedule, share, self._warmup, milestones=settings.milestones, gamma=settings.gamma)
 
     def resumed(self) -> None:
         """See `Budget`."""

@@ -16,6 +16,7 @@ from posemodel.data.layout import DataSet, fingerprint
 from posemodel.errors import CheckpointError
 from posemodel.network import PoseNetwork
 from posemodel.training.averages import WeightAverage
+from posemodel.training.optimizer_state import plain_state, restore_state
 from posemodel.training.schedule import Plateau
 from posemodel.training.throughput import Totals
 
@@ -27,6 +28,9 @@ class Progress:
     """Progress of a run: steps taken, position in the epoch, best validation so far."""
 
     step: int = 0
+    """Gradient evaluations."""
+    updates: int = 0
+    """Updates of the weights; fewer than steps if some took several gradient evaluations."""
     epoch: int = 0
     samples_done: int = 0
     eval_seconds: float = 0.0
@@ -54,7 +58,7 @@ class TrainingState:
 
     network: PoseNetwork
     optimizer: Optimizer
-    scheduler: LambdaLR
+    scheduler: LambdaLR | None
     identity: Mapping[str, Any]
     """Facts that must be the same when the run is resumed."""
     progress: Progress = field(default_factory=Progress)
@@ -69,8 +73,8 @@ class TrainingState:
         state = {
             "identity": dict(self.identity),
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
+            "optimizer": plain_state(self.optimizer),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
             "progress": asdict(self.progress),
             "totals": asdict(self.totals),
             "plateau": asdict(self.plateau),
@@ -96,11 +100,16 @@ class TrainingState:
         if changed:
             raise CheckpointError(f"{path}: was made with other settings ({'; '.join(changed)}). Use another --out.")
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
+        try:
+            restore_state(self.optimizer, state["optimizer"])
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         torch.set_rng_state(state["random"].cpu())
+        state["progress"].setdefault("updates", state["progress"]["step"])  # earlier versions did not count them
         for own, name in ((self.progress, "progress"), (self.totals, "totals"), (self.plateau, "plateau")):
             for entry in fields(own):
                 setattr(own, entry.name, state[name][entry.name])
@@ -133,13 +142,3 @@ def identity_of(settings: TrainSettings, run_record: Mapping[str, Any], processe
         "data": fingerprint(DataSet(settings.data, settings.files)),
         **run_record,
     }
-
-
-def optimizer_state_bytes(optimizer: Optimizer) -> int:
-    """Return the bytes of all tensors that the optimizer keeps for its parameters."""
-    return sum(
-        value.numel() * value.element_size()
-        for state in optimizer.state.values()
-        for value in state.values()
-        if isinstance(value, torch.Tensor)
-    )

@@ -48,6 +48,8 @@ class ThroughputMeter:
         self._step_seconds = 0.0
         """Seconds per step in the last steady window."""
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._opened: torch.cuda.Event | None = None
+        """Beginning of the part of an optimizer's step that is being timed."""
         self._reset()
 
     def _reset(self) -> None:
@@ -74,18 +76,33 @@ class ThroughputMeter:
     def optimizer_step(self) -> Iterator[None]:
         """Time one optimizer step: with events on a CUDA device, with the clock elsewhere."""
         if self.device.type == "cuda":
-            pair = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            pair[0].record()
+            self._opened = _recorded_event()
             yield
-            pair[1].record()
-            self._events.append(pair)
+            self._close_events()
         else:
             began = time.perf_counter()
             yield
             self.optimizer_seconds += time.perf_counter() - began
 
+    @contextmanager
+    def not_optimizer(self) -> Iterator[None]:
+        """Leave the block, within an `optimizer_step`, out of its time: the gradients of a closure."""
+        if self.device.type == "cuda":
+            self._close_events()
+            yield
+            self._opened = _recorded_event()
+        else:
+            began = time.perf_counter()
+            yield
+            self.optimizer_seconds -= time.perf_counter() - began
+
+    def _close_events(self) -> None:
+        assert self._opened is not None
+        self._events.append((self._opened, _recorded_event()))
+        self._opened = None
+
     def count(self, images: int) -> None:
-        """Count a step and its images."""
+        """Count an update and its images, once for each gradient evaluation."""
         self.images += images
         self.steps += 1
 
@@ -127,3 +144,9 @@ class ThroughputMeter:
         metrics = self.close_window()
         self._running = False
         return metrics
+
+
+def _recorded_event() -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event

@@ -114,6 +114,20 @@ def test_each_step_takes_the_images_of_one_big_batch(settings: Any, alone: Any, 
         assert all(not set(ours) & set(theirs) for ours, theirs in zip(first, second, strict=True))
 
 
+def test_closures_decide_alike_in_both_processes(alone: Any, together: Runs, settings: Any) -> None:
+    """SAM, and LBFGS with a line search, which looks at the loss: that of one process with the whole batch."""
+    base = {"network": PLAIN, "size": 32, "steps": 6}
+    kinds = (("sam", 1e-2), ("lbfgs", 0.5))
+    one = alone(*(Job(settings(**base), lr=lr, optimizer=kind) for kind, lr in kinds))
+    halves = {"loader": {"batch_size": 2}}
+    jobs = [Job(settings(**base, **halves), lr=lr, optimizer=kind) for kind, lr in kinds]
+    two, _ = together(*jobs, Job(settings(**base, **halves), optimizer="hutchinson"))
+    assert [told.status for told in two[0]][:2] == [told.status for told in one] == ["complete"] * 2
+    for ours, theirs in zip(two[0], one, strict=False):
+        close(ours.losses, theirs.losses)
+    assert "Hutchinson differentiates gradients again" in two[0][2].status
+
+
 def test_images_per_second_count_both_processes(settings: Any, together: Runs) -> None:
     """The second window has 2 steps, of 2 images in each process."""
     first = together(Job(settings(loader={"batch_size": 2}, steps=3, log_every=3)))[0][0][0]

@@ -155,3 +155,23 @@ def test_the_gradient_is_that_of_the_formula() -> None:
         plain = torch.stack(squares).sum() / (2 * mask.numel())
         torch.testing.assert_close(loss, plain)
         torch.testing.assert_close(ours, torch.autograd.grad(plain, found))
+
+
+def test_gradients_can_be_differentiated_again() -> None:
+    """A product with the Hessian is that of the loss as one writes it down: error^2 / (2 x batch x cells), summed."""
+    torch.manual_seed(0)
+    batch = batch_of(2)
+    source = torch.randn(2, 19, CELLS, CELLS, requires_grad=True)
+    vector = torch.randn_like(source)
+
+    def ours(heatmaps: torch.Tensor) -> torch.Tensor:
+        return pose_loss([Maps(heatmaps, batch.pafs.float())], batch)[0]
+
+    def plainly(heatmaps: torch.Tensor) -> torch.Tensor:
+        return (heatmaps - batch.heatmaps.float()).pow(2).sum() / (2 * 2 * CELLS**2)
+
+    results = []
+    for loss in (ours, plainly):
+        (gradient,) = torch.autograd.grad(loss(source.tanh()), source, create_graph=True)
+        results.append((gradient, *torch.autograd.grad(gradient, source, grad_outputs=vector)))
+    torch.testing.assert_close(*results)

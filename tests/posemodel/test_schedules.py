@@ -17,7 +17,7 @@ from posemodel.network import build_network
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 from posemodel.training.loop import train
 from posemodel.training.run import LAST_FILE
-from posemodel.training.schedule import Plateau, StepBudget, decay, schedule_factor
+from posemodel.training.schedule import Plateau, StepBudget, crossed, decay, schedule_factor
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,6 +30,26 @@ def test_milestones_by_hand() -> None:
     assert found == pytest.approx([1, 1, 0.333, 0.333, 0.333**2, 0.333**2, 0.333**3, 0.333**3])
     assert decay("multistep", 0.5, 0.0, milestones=(0.5,), gamma=0.2) == 0.2
     assert schedule_factor("multistep", 0.5, 4, milestones=(0.75,), gamma=0.2)(0) == pytest.approx(1 / 3), "warm-up"
+
+
+def test_fixed_is_1_from_the_first_step_on() -> None:
+    factor = schedule_factor("fixed", 0.5, 10)
+    assert {factor(step) for step in range(10)} == {1.0}
+
+
+def test_an_update_of_several_steps_is_due_where_it_reaches_or_passes_a_multiple() -> None:
+    ends = [3, 5, 10, 11, 20]
+    pairs = list(zip(ends, [0, *ends], strict=False))
+    assert [step for step, before in pairs if crossed(step, before, 5)] == [5, 10, 20]
+    assert [step for step, before in pairs if crossed(step, before, 4)] == [5, 10, 20]
+    budget = StepBudget(TrainSettings(data=Path(), steps=20, ap_every=7), 20, 5)
+    assert [(step, *budget.due(step, before)) for step, before in pairs] == [
+        (3, True, False),
+        (5, True, False),
+        (10, True, True),
+        (11, False, False),
+        (20, True, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +113,9 @@ def test_a_run_on_a_plateau_validates_each_epoch_lowers_its_rate_and_resumes(tin
 def test_when_a_plateau_is_validated() -> None:
     base = {"data": Path(), "schedule": "plateau", "steps": 100}
     budget = StepBudget(TrainSettings(**base), 100, 7)
-    assert [step for step in range(1, 20) if budget.due(step)[0]] == [7, 14]
+    assert [step for step in range(1, 20) if budget.due(step, step - 1)[0]] == [7, 14]
     budget = StepBudget(TrainSettings(**base, val_every=5), 100, 7)
-    assert [step for step in range(1, 20) if budget.due(step)[0]] == [5, 10, 15]
+    assert [step for step in range(1, 20) if budget.due(step, step - 1)[0]] == [5, 10, 15]
 
 
 @pytest.fixture(scope="module")

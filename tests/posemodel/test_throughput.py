@@ -47,6 +47,20 @@ def test_a_window_by_hand(clock: Clock) -> None:
     assert window == pytest.approx({"images_per_s": 32 / 14, "data_wait_share": 4 / 14, "optimizer_step_ms": 500})
 
 
+def test_gradients_within_an_optimizer_s_step_are_not_its_time(clock: Clock) -> None:
+    meter = ThroughputMeter(CPU)
+    meter.start()
+    with meter.optimizer_step():
+        clock.now += 0.5
+        for seconds in (3.0, 4.0):
+            with meter.not_optimizer():
+                clock.now += seconds
+            clock.now += 0.25
+    meter.count(2 * 8)
+    window = meter.close_window()
+    assert window == pytest.approx({"images_per_s": 16 / 8, "data_wait_share": 0, "optimizer_step_ms": 1000})
+
+
 def test_the_first_window_warms_up_and_is_not_steady(clock: Clock) -> None:
     meter = ThroughputMeter(CPU)
     meter.start()

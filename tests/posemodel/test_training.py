@@ -20,9 +20,10 @@ from posemodel.network.weights import load_network
 from posemodel.training import throughput
 from posemodel.training.data import open_training_splits
 from posemodel.training.loop import train
+from posemodel.training.optimizer_state import optimizer_state_bytes
 from posemodel.training.run import BEST_FILE, LAST_FILE, TrainResult
 from posemodel.training.schedule import TimeBudget, schedule_factor
-from posemodel.training.state import RESUME_FILE, optimizer_state_bytes
+from posemodel.training.state import RESUME_FILE
 from posemodel.training.throughput import ThroughputMeter, Totals
 from tests.support.coco_builder import CocoBuilder
 from tests.support.training_runs import Log

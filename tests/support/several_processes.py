@@ -30,6 +30,8 @@ class Job:
 
     settings: dict[str, Any]
     lr: float = 1e-3
+    optimizer: str = "sgd"
+    """A key of `_optimizers`."""
     out: str | None = None
     resume: bool = False
     fault: str = ""
@@ -190,13 +192,13 @@ def _trained(job: Job) -> Told:
     faulty = job.fault if int(os.environ["RANK"]) == job.fault_rank else ""
     step, taken = TrainingStep.__call__, [0]
 
-    def watched(self: TrainingStep, batch: Any) -> bool:
+    def watched(self: TrainingStep, batch: Any, remaining: int | None = None) -> int:
         images.append(batch.image_ids.tolist())
         if taken[0] + 1 == job.fault_step and faulty:
             if faulty == "raise":
                 raise ValueError("a fault of this process alone")
             os.kill(os.getpid(), signal.SIGTERM if faulty == "stop" else signal.SIGKILL)
-        done = step(self, batch)
+        done = step(self, batch, remaining)
         taken[0] += done
         return done
 
@@ -216,7 +218,7 @@ def _trained(job: Job) -> Told:
     try:
         status = loop.train(
             TrainSettings.model_validate(job.settings),
-            partial(torch.optim.SGD, lr=job.lr, momentum=0.9),
+            _optimizers(job.lr)[job.optimizer],
             out=Path(job.out) if job.out else None,
             resume=job.resume,
             on_metrics=on_metrics,
@@ -230,6 +232,19 @@ def _trained(job: Job) -> Told:
     finally:
         TrainingStep.__call__ = step  # type: ignore[method-assign]
     return Told(status, losses, rates, trained, images, threads, time.monotonic() - began)
+
+
+def _optimizers(lr: float) -> dict[str, Any]:
+    import torch
+
+    from tests.support.driven_optimizers import Hutchinson, Sam
+
+    return {
+        "sgd": partial(torch.optim.SGD, lr=lr, momentum=0.9),
+        "sam": partial(Sam, lr=lr, rho=0.5),
+        "lbfgs": partial(torch.optim.LBFGS, lr=lr, max_iter=3, line_search_fn="strong_wolfe"),
+        "hutchinson": partial(Hutchinson, lr=lr),
+    }
 
 
 def _group_threads() -> list[str]:

@@ -177,7 +177,7 @@ def equal_budgets(result: StudyResult) -> list[Section]:
 
 
 def _schedule_text(result: StudyResult) -> str:
-    if result.spec.schedule == "constant":
+    if result.spec.schedule in ("constant", "fixed"):
         return ""
     return (
         f" Under the {result.spec.schedule} schedule, a run read before its end has not yet had its smallest "
