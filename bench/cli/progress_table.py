@@ -9,9 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.output import shown_text
+from bench.report.names import MARK
+from bench.report.own_schedules import schedule_note
+from bench.report.text import plain
 from bench.report.wording import duration_text
 from bench.storage.visible import visible
 from bench.study.progress import Progress, seconds_left
+from bench.trials.own_schedules import differing
 from bench.trials.progress import RunningTrial
 from bench.trials.status import FAULTS, Status
 
@@ -23,7 +27,9 @@ STOPPING = "stopping: running trials go back to the queue (Ctrl-C again: end at 
 def progress_table(progress: Progress, *, note: str = "") -> RenderableType:
     """Return the study's state, optimizers, phases, time left and running trials, and ``note`` as the last line."""
     now = time.time()
-    lines: list[str | Table] = [f"{progress.size.study}: {_state(progress)}", _table(progress), *phase_lines(progress)]
+    lines: list[str | Table] = [f"{progress.size.study}: {_state(progress)}", _table(progress)]
+    schedules = schedule_note(_other_schedules(progress), {}, progress.size.schedule or "")
+    lines += [*([plain(schedules)] if schedules else []), *phase_lines(progress)]
     left = left_text(progress, now)
     lines += [f"{'left:':9}{left}"] if left else []
     lines += [*_running_lines(progress, now), *([note] if note else [])]
@@ -118,10 +124,16 @@ def _table(progress: Progress) -> Table:
     table.add_column("optimizer", overflow="fold")
     for name in (*progress.size.columns, "now", "diverged", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
+    others = _other_schedules(progress)
     for row in progress.size.rows(progress):
         table.add_row(
-            shown_text(row.name),
+            shown_text(f"{row.name}{MARK if row.name in others else ''}"),
             *row.cells(),
             *(str(count or "-") for count in (row.running, row.diverged, row.failed)),
         )
     return table
+
+
+def _other_schedules(progress: Progress) -> dict[str, str]:
+    """Return the schedules of optimizers that differ from the study's."""
+    return differing(progress.size.own_schedules, progress.size.schedule)

@@ -155,12 +155,13 @@ def train(
         ),
     ] = "cell",
     schedule: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--schedule",
-            help="Learning rate schedule: cosine, step, multistep, plateau or constant, or fixed (without warm-up).",
+            help="Learning rate schedule after the warm-up: cosine, step, multistep, plateau or constant; fixed: no "
+            "warm-up either (default: that of the optimizer's paper if it fixes one, else cosine).",
         ),
-    ] = "cosine",
+    ] = None,
     milestones: Annotated[
         str | None,
         typer.Option(

@@ -16,12 +16,13 @@ from torch.optim import Optimizer
 from bench.optimizers import optimizer_entry
 from bench.optimizers.building import Construction
 from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE, OptimizerEntry, did_you_mean
+from bench.optimizers.families import family_of, fitting_space
 from bench.optimizers.implementation import is_of_torch
 from bench.optimizers.line import constructor_line
 from bench.optimizers.recognition import driven
 from bench.optimizers.registry import ADAM_RATES
 from bench.optimizers.signatures import Signature, signature_of
-from bench.optimizers.space import Log, Space
+from bench.optimizers.space import Log, Space, rate_of
 from bench.optimizers.unfit import own_backward
 from posemodel.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
@@ -43,7 +44,9 @@ TORCH_CLASSES: dict[str, type[Optimizer]] = {
 
 
 def class_entry(name: str, optimizer_class: type[Any], inside: str | None = None) -> OptimizerEntry:
-    """Make the entry of a class: hyperparameters from its signature, and a learning rate range around its default.
+    """Make the entry of a class: hyperparameters from its signature; space, source and schedule from its family.
+
+    The space of a class without a family is a learning rate range around its default (`rate_space`).
 
     Args:
         name: The name in studies.
@@ -66,11 +69,10 @@ def class_entry(name: str, optimizer_class: type[Any], inside: str | None = None
         raise SettingsError(f"optimizer {name}: {path} is no wrapper: it takes no other optimizer.")
     construction = Construction(name, optimizer_class, signature)
     accepted = signature.hyperparameters
-    space = _torch_space(accepted) if is_of_torch(optimizer_class) else _space(accepted)
-    return OptimizerEntry(
+    entry = OptimizerEntry(
         name,
         construction.build,
-        space,
+        rate_space(optimizer_class, accepted),
         path,
         path,
         accepted,
@@ -79,6 +81,7 @@ def class_entry(name: str, optimizer_class: type[Any], inside: str | None = None
         recognise=None if is_ordinary(optimizer_class) else driven,
         line=partial(constructor_line, construction),
     )
+    return of_family(entry, optimizer_class.__name__)
 
 
 def _wrapper_entry(
@@ -98,10 +101,13 @@ def _wrapper_entry(
         entry = class_entry(name, optimizer_class, other)
         return replace(entry, accepts={**(entry.accepts or {}), base: accepted[base]})
 
-    return OptimizerEntry(
+    space: Space = {_renamed(each, names): dimension for each, dimension in inner.space.items()}
+    if EFFECTIVE_RATE in space and names.get(MOMENTUM) != MOMENTUM:  # the momentum of that name is the wrapper's
+        space = rate_space(optimizer_class, accepted)
+    entry = OptimizerEntry(
         name,
         construction.build,
-        {_renamed(each, names): dimension for each, dimension in inner.space.items()},
+        space,
         path,
         f"{path}({inner.kind})",
         accepted,
@@ -111,12 +117,34 @@ def _wrapper_entry(
         over=None if from_name else (base, over),
         line=partial(constructor_line, construction),
     )
+    entry = of_family(entry, optimizer_class.__name__)
+    return replace(entry, schedule=entry.schedule or inner.schedule)
 
 
 def _renamed(name: str, names: Mapping[str, str]) -> str:
     """Return a hyperparameter of the optimizer inside by its name here, also as a complement or a component."""
     plain = name.removeprefix(COMPLEMENT)
     return name.removesuffix(plain) + names.get(plain, plain)
+
+
+def of_family(entry: OptimizerEntry, class_name: str) -> OptimizerEntry:
+    """Return an entry with the space, source and schedule of the family of a class name, if that is known.
+
+    A family's space without a rate is beside the entry's own rate, unless the method sets its rate itself; an optimizer
+    that has no rate and no family is fixed.
+    """
+    family = family_of(class_name)
+    if family is None:
+        return replace(entry, schedule=None if RATE in entry.hyperparameters else "fixed")
+    space = fitting_space(family, entry.takes)
+    if family.space is None or (family.schedule != "fixed" and rate_of(space) is None):
+        space = {**entry.space, **space}
+    return replace(entry, space=space, source=family.source, schedule=family.schedule, earlier_space=entry.space)
+
+
+def rate_space(optimizer_class: type[Any], accepted: Mapping[str, inspect.Parameter]) -> Space:
+    """Return the space of a class without a family, from its hyperparameters: a learning rate around its default."""
+    return _torch_space(accepted) if is_of_torch(optimizer_class) else _space(accepted)
 
 
 def _space(accepted: Mapping[str, inspect.Parameter]) -> Space:

@@ -30,6 +30,7 @@ def pair_entry(name: str, pair: Pair) -> OptimizerEntry:
         fillable=first.fillable | {PREFIX_REST + each for each in rest.fillable},
         recognise=driven,
         line=partial(pair_line, first, rest),
+        schedule=first.schedule or rest.schedule,
     )
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.optimizers.space import Space, Value
 from posemodel.errors import SettingsError
@@ -56,6 +56,10 @@ class OptimizerEntry:
     """For a wrapper: the hyperparameter that names the optimizer inside, and the entry over another one."""
     line: "Callable[[Mapping[str, Any]], str] | None" = None
     """Writes the line of Python that builds it, for entries outside the registry; see `line.py`."""
+    schedule: Literal["constant", "fixed"] | None = None
+    """Schedule that the method itself fixes (`bench.optimizers.families`); None: it takes the study's."""
+    earlier_space: Space | None = None
+    """Tuning space of a class in versions that knew no families, with which begun studies continue; None: the same."""
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -172,6 +176,12 @@ class OptimizerEntry:
         """Whether the rate can be given as `effective_lr`: it has `lr` and `momentum`, and no argument of that name."""
         accepted = self._accepted()
         return RATE in accepted and MOMENTUM in accepted and EFFECTIVE_RATE not in accepted
+
+    def takes(self, name: str) -> bool:
+        """Return whether a hyperparameter exists under this name: itself, a component, or the complement of either."""
+        accepted = self._accepted()
+        plain = name if name in accepted else name.removeprefix(COMPLEMENT)
+        return plain in accepted or plain in self.components or (name == EFFECTIVE_RATE and self.takes_effective_rate)
 
     def no_weight_decay(self, weight_decay: str) -> SettingsError:
         """Return the error for a study whose weight decay (as text) this optimizer cannot apply."""

@@ -261,6 +261,7 @@ class Findings:
         metrics: The answer in numbers, for MLflow.
         claims: Every claim in sentences, for the appendix and the JSON document; empty if the answer already states
             them all.
+        footnote: The meaning of marks in tables, for where the main table stands without its section; Markdown.
     """
 
     answer: str
@@ -274,6 +275,7 @@ class Findings:
     texts: Mapping[str, TextFile] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     claims: str = ""
+    footnote: str = ""
 
     @property
     def verdict(self) -> str:

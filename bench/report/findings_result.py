@@ -43,6 +43,7 @@ class FindingsResult:
             [
                 _wrapped(unfinished(self.info)),
                 *([OutputTable(self.info.name, table.columns, table.rows)] if table is not None else []),
+                *([_wrapped(self.findings.footnote)] if table is not None and self.findings.footnote else []),
                 _wrapped(self.findings.answer),
                 f"\n{lines}\n" if lines else "",
                 _wrapped(sureness(self.findings, self.info)),

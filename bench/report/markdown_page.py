@@ -34,6 +34,7 @@ def short_text(findings: Findings, study: StudyInfo) -> str:
     """Return the first screen and the main table: the beginning of MLflow's page of the study."""
     table, sure = findings.main_table(), sureness(findings, study)
     parts: list[Part] = [*findings.paste, *([sure] if sure else []), *([table] if table else [])]
+    parts += [findings.footnote] if table and findings.footnote else []
     where = f"The whole report, with its figures: artifact `report/{HTML}` of the study's run."
     return "\n\n".join([f"**{findings.answer}**", *map(_part, parts), where])
 

@@ -2,9 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 DOTTED_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+MARK = "†"
+"""Mark behind the name of an optimizer that does not follow the study's schedule; a footnote says why."""
+
+
+def marked(names: Mapping[str, str], others: Collection[str]) -> dict[str, str]:
+    """Return short names by full name, with a mark behind those of ``others``."""
+    return {name: f"{short}{MARK}" if name in others else short for name, short in names.items()}
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

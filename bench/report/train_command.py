@@ -48,7 +48,7 @@ def train_command(trial: TrialSpec, data: Path, *, threads: int | None = None) -
         *([["--start-method", loader.start_method]] if loader.start_method is not None else []),
         *([["--steps", str(run.steps)]] if run.steps is not None else []),
         *([["--seconds", _exact(run.seconds)]] if run.seconds is not None else []),
-        *([["--schedule", run.schedule]] if run.schedule != DEFAULTS["schedule"].default else []),
+        *([["--schedule", run.schedule]] if run.schedule != _schedule_without_option(trial) else []),
         ["--precision", run.precision],
         *([["--foreground-weight", _exact(run.foreground_weight)]] if run.foreground_weight != 1 else []),
         *([] if run.augment.enabled else [["--no-augment"]]),
@@ -154,6 +154,12 @@ def _optimizer(trial: TrialSpec) -> list[list[str]]:
         *([["--weight-decay", _exact(decay)]] if decay else []),
         *(["-O", f"{name}={_value(value)}"] for name, value in others.items()),
     ]
+
+
+def _schedule_without_option(trial: TrialSpec) -> str:
+    """Return the schedule that `posebench train` chooses by itself for the trial's optimizer."""
+    default: str = DEFAULTS["schedule"].default
+    return optimizer_entry(trial.builds).schedule or default
 
 
 def _value(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from bench.engines.events import OnEvent, ignore_event
 from bench.optimizers import optimizer_entry
+from bench.optimizers.own_schedules import own_schedules
 from bench.optimizers.spaces import spaces_of
 from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
@@ -73,8 +74,11 @@ class StudyKind(ABC, Generic[S]):
                 input_geometry(settings["network"].value, settings["size"].value)
 
     def implicit_values(self, settings: Settings) -> dict[str, Any]:
-        """Return specification fields whose defaults the settings leave implicit: each optimizer's full space."""
-        return {"spaces": spaces_here(settings)} if "spaces" in settings else {}
+        """Return specification fields whose defaults the settings leave implicit: each optimizer's full space, and
+        schedules that their methods fix."""
+        if "spaces" not in settings:
+            return {}
+        return {"spaces": spaces_here(settings), "own_schedules": own_schedules(settings["optimizers"].value)}
 
     def series(self, settings: Settings) -> Mapping[str, Settings]:
         """Return the settings of each requested study, by the suffix of its name; usually one with suffix ''."""

@@ -81,6 +81,14 @@ class StudySize(Protocol):
     def columns(self) -> tuple[str, ...]:
         """Headings of the cells of its rows."""
 
+    @property
+    def schedule(self) -> str | None:
+        """Learning rate schedule of the study; None if it has none."""
+
+    @property
+    def own_schedules(self) -> Mapping[str, str]:
+        """Schedules that methods fix themselves, by optimizer."""
+
     def planned_of(self, phase: str) -> int:
         """Return the number of trials of a phase."""
 
@@ -119,13 +127,24 @@ class PlanSize:
     """Number of planned trials of each phase."""
     measure: ShownScore = AP
     """The score of what its trials train."""
+    schedule: str | None = None
+    """Learning rate schedule of the study; None if it has none."""
+    own_schedules: Mapping[str, str] = field(default_factory=dict)
+    """Schedules that methods fix themselves, by optimizer."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], plan: Mapping[str, int]) -> "PlanSize":
         """Return the size of a study from its identity and the trials planned so far, by phase."""
-        optimizers = tuple(identity.get("optimizers", ()))
-        measure = stored_score(identity.get("workload"))
-        return cls(identity["name"], identity["kind"], identity["preset"], optimizers, plan, measure)
+        return cls(
+            identity["name"],
+            identity["kind"],
+            identity["preset"],
+            tuple(identity.get("optimizers", ())),
+            plan,
+            stored_score(identity.get("workload")),
+            identity.get("schedule"),
+            identity.get("own_schedules", {}),
+        )
 
     @property
     def phases(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from bench.records.writer import Tracker
 from bench.storage.masking import masked
 from bench.study.kind import StudyKind
 from bench.study.measurement_state import MeasurementState
-from bench.study.progress import Progress, StudySize, seconds_left
+from bench.study.progress import Progress, ProgressRow, StudySize, seconds_left
 from bench.trials.columns import rows_of
 from bench.trials.progress import MS, EndedTrial, RunningTrial, recorded
 from bench.trials.status import Status
@@ -208,7 +208,7 @@ def status_document(progress: Progress, now: float) -> dict[str, Any]:
         **_head(progress),
         "trials": _counts(progress, None) | {"lost": progress.lost},
         "phases": {phase: _counts(progress, phase) for phase in progress.size.phases},
-        "optimizers": [asdict(row) for row in progress.size.rows(progress)],
+        "optimizers": [_row_document(progress, row) for row in progress.size.rows(progress)],
         "running": [
             {
                 "trial_id": trial.trial_id,
@@ -226,6 +226,13 @@ def status_document(progress: Progress, now: float) -> dict[str, Any]:
         "seconds_left": seconds_left(progress, now),
         "last_active": _iso(progress.last_active),
     }
+
+
+def _row_document(progress: Progress, row: ProgressRow) -> dict[str, Any]:
+    """Return an optimizer's row, with the schedule of its trials if the study has one."""
+    size = progress.size
+    schedule = size.own_schedules.get(row.name, size.schedule)
+    return asdict(row) | ({} if schedule is None else {"schedule": schedule})
 
 
 def _head(progress: Progress) -> dict[str, Any]:

@@ -18,6 +18,7 @@ MEASURED_RECORD_COLUMNS = (
     "train_seconds",
     "eval_seconds",
     "steps_done",
+    "updates",
     "started_ms",
     "ended_ms",
     "concurrent_trials",

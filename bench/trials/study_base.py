@@ -14,7 +14,7 @@ from bench.settings.layers import Setting
 from bench.settings.shared_settings import SHARED_SETTINGS, WORKERS_SETTING
 from bench.settings.weights_files import BACKBONE, WEIGHTS
 from bench.trials.identity import FIRST_SETTINGS, identifying
-from posemodel.config import DataFiles, Exif, Settings
+from posemodel.config import DataFiles, Exif, Schedule, Settings
 from posemodel.errors import SettingsError
 
 
@@ -24,7 +24,7 @@ def _fit_for_a_folder(value: str) -> str:
     return value
 
 
-DERIVED = ("kind", "data_digest", "weights_digest", "preset", "added", "first_trials")
+DERIVED = ("kind", "data_digest", "weights_digest", "own_schedules", "preset", "added", "first_trials")
 """Fields of a specification that are not settings."""
 Runner = Literal["ledger", "measurement"]
 """`ledger`: any number of processes that claim trials from the ledger; `measurement`: one process, without a ledger."""
@@ -142,6 +142,8 @@ class TrainingStudy(PictureStudy):
     """Weights file of VGG19 trained on ImageNet (torchvision's) that every trial's backbone starts from."""
     weights_digest: str = ""
     """Digest of the weights file that trials start from, so that the same file at another path is the same study."""
+    own_schedules: dict[str, Schedule] = Field(default={})
+    """Schedules that optimizers' methods fix themselves, by optimizer; all others train with the study's."""
 
     @property
     def initial_weights_text(self) -> str:

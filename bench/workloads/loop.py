@@ -84,6 +84,8 @@ class _Loop:
         return self.train_s / (self.run.seconds or math.inf)
 
     def _rate_factor(self, _step: int) -> float:
+        if self.run.schedule == "fixed":
+            return 1.0
         share = self.share()
         if share >= WARM_UP:
             return decay(self.run.schedule, share, WARM_UP)

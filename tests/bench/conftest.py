@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.cli import app
 from bench.ledger.store import open_storage
+from bench.optimizers.own_schedules import own_schedules
 from bench.optimizers.spaces import spaces_of
 from bench.report import findings_write
 from bench.study import probe
@@ -118,6 +119,7 @@ def make_spec():
                 settings["spaces"].origins,
                 weight_decay=settings["weight_decay"].value,
             ),
+            own_schedules=own_schedules(settings["optimizers"].value),
             device=settings["device"].value,
         )
 

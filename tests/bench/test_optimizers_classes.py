@@ -58,7 +58,9 @@ def test_every_class_of_torch_that_trains_a_network_is_taken_by_name(name):
     default = optimizer_entry(name).hyperparameters["lr"]
     around = {"log": [pytest.approx(default / 100), pytest.approx(default * 100)]}
     if name in ("adamax", "adamw", "nadam", "radam"):
-        assert space == {"lr": {"log": [1e-5, 0.1]}}, "as Adam's"
+        assert space["lr"] == {"log": [1e-5, 0.1]}, "as Adam's"
+    elif name == "adafactor":
+        assert space == {"lr": {"log": [1e-3, 0.1]}}, "as published"
     else:
         assert space == {"effective_lr" if name == "rmsprop" else "lr": around}
     step(name, lr=default, weight_decay=0.0)
@@ -217,8 +219,8 @@ def test_a_class_without_a_rate_is_searched_over_what_it_has(module):
 
 
 def test_a_required_rate_is_searched_over_the_whole_range(module):
-    module("own_sgd", HEAD + "class Lion(SGD):\n def __init__(self, params, lr): super().__init__(params, lr)")
-    assert spaces_of(["own_sgd.Lion"], {}, {}) == {"own_sgd.Lion": {"lr": {"log": [1e-5, 1.0]}}}
+    module("own_sgd", HEAD + "class Mine(SGD):\n def __init__(self, params, lr): super().__init__(params, lr)")
+    assert spaces_of(["own_sgd.Mine"], {}, {}) == {"own_sgd.Mine": {"lr": {"log": [1e-5, 1.0]}}}
 
 
 def test_counts_flags_and_words_reach_the_class_in_their_own_types(module):
@@ -476,6 +478,8 @@ def test_why_two_are_one_is_said():
     )
     (told,) = alike(["adam", "adamw"], weight_decay=DECAY)
     assert "both apply weight decay to the weights (decoupled)" in told
+    assert "lies in chance" in told, "by default both search the same"
+    (told,) = alike(["adam", "adamw"], {"adamw": LR}, weight_decay=DECAY)
     assert "lies in what is searched or in chance" in told
 
 
@@ -517,6 +521,37 @@ def test_a_decay_of_one_value_is_decoupled_by_the_study_file_alone_so_that_addin
     tuned = spaces_of(["adabound"], {"adabound": {flag: False}}, {"adabound": "file x.toml"}, weight_decay=DECAY)
     assert tuned["adabound"][flag] == {"value": False}
     assert decoupled_as_begun(tuned, {"adabound": without(tuned["adabound"], flag)}) == tuned
+
+
+RATE_ALONE = {"lr": {"log": [1e-5, 0.1]}}
+"""The default space of Adam's relatives in versions without families."""
+
+
+def test_a_study_goes_on_over_the_spaces_that_classes_had_when_it_was_begun():
+    now = spaces_of(["AdamW", "torch.optim.Adafactor", "RMSprop"], {}, {})
+    begun = now | {"AdamW": RATE_ALONE, "torch.optim.Adafactor": {"lr": {"log": [1e-4, 1.0]}}}
+    assert begun != now
+    assert as_begun(now, begun) == begun
+    assert as_begun(now, {"AdamW": {"lr": {"log": [1e-4, 0.1]}}}) == now, "that was no default"
+    own = spaces_of(["AdamW"], {"AdamW": {"lr": 0.1}}, {"AdamW": "file x.toml"})
+    assert as_begun(own, {"AdamW": RATE_ALONE}) == own, "nor is this"
+
+
+def test_so_does_one_with_a_tuned_weight_decay():
+    (now,) = spaces_of(["radam"], {}, {}, weight_decay=DECAY).values()
+    then = RATE_ALONE | {name: now[name] for name in ("decoupled_weight_decay", "weight_decay")}
+    assert as_begun({"radam": now}, {"radam": then}) == {"radam": then}
+    other = then | {"weight_decay": {"log": [1e-9, 1.0]}}
+    assert as_begun({"radam": now}, {"radam": other}) == {"radam": now}
+
+
+def test_so_does_one_whose_file_leaves_the_rate_to_the_default():
+    change = {"adafactor": {"d": {"log": [1.0, 2.0]}}}
+    now = spaces_of(["adafactor"], change, {"adafactor": "file x.toml"})
+    begun = {"adafactor": now["adafactor"] | {"lr": {"log": [1e-4, 1.0]}}}
+    assert as_begun(now, begun) == begun
+    other = {"adafactor": begun["adafactor"] | {"d": {"value": 1.0}}}
+    assert as_begun(now, other) == now
 
 
 def test_a_whole_number_cannot_be_searched_over_a_range(module):

@@ -632,12 +632,12 @@ def test_a_fixed_value_takes_no_dimension_of_the_plan(make_spec):
 
 
 def test_a_weight_decay_that_is_searched_is_that_of_the_trial_and_of_the_finalist(make_spec):
-    spec = make_spec(optimizers=["adam", "adamw"], trials=8, weight_decay={"log": [1e-4, 1e-2]})
+    spec = make_spec(optimizers=["adam", "adamw"], trials=8, weight_decay={"log": [1e-4, 0.1]})
     trials = whole_plan(spec, by_chance(2, broken=0.0))
     assert [trial.weight_decay for trial in trials] == [trial.hyperparameters["weight_decay"] for trial in trials]
-    assert all(1e-4 * (1 - 1e-9) <= trial.weight_decay <= 1e-2 * (1 + 1e-9) for trial in trials)
+    assert all(1e-4 * (1 - 1e-9) <= trial.weight_decay <= 0.1 * (1 + 1e-9) for trial in trials)
     of_rounds = {number: {trial.weight_decay for trial in trials if trial.round == number} for number in (0, 2)}
-    own = [1e-3, 1e-2]  # in the middle of the range, since Adam has none by itself; AdamW's default
+    own = [10**-2.5, 1e-2]  # in the middle of the range, since Adam has none by itself; AdamW's default
     assert sorted(of_rounds[0]) == pytest.approx(own)
     assert len(of_rounds[2]) > 4, "the last round varies it"
 

@@ -35,6 +35,8 @@ def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_j
     for title, lines in (("Settings", comparison.settings), ("Machine", comparison.machines)):
         for line in lines:
             print_line(f"{title} differ{'s' if title == 'Machine' else ''}: {line}")
+    if comparison.schedule_note:
+        print_line(plain(comparison.schedule_note))
     print_line(plain(comparison.verdict))
     if page is not None:
         print_line(f"Report: {page}")

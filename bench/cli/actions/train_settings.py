@@ -1,4 +1,7 @@
-"""Turns options of `posebench train` into settings: command line over recipe, recipe over defaults."""
+"""Turns options of `posebench train` into settings: command line over recipe, recipe over defaults.
+
+A schedule that the optimizer's method fixes itself is over the recipe's.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from bench.cli.data_options import exif_of, split_val_images
+from bench.optimizers import optimizer_entry
 from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, RATE, WEIGHT_DECAY
 from bench.optimizers.space import Value
 from bench.optimizers.spaces import parse_value
@@ -31,6 +35,7 @@ NESTED = {
     ),
 }
 """Options that are fields of a nested model of `TrainSettings`, and the field of that model."""
+DEFAULT_SCHEDULE = TrainSettings.model_fields["schedule"].default
 OPTIMIZER_OPTIONS = ("optimizer", "lr", WEIGHT_DECAY, "option")
 OTHER_OPTIONS = (*OPTIMIZER_OPTIONS, "recipe", "threads", "out", "resume", "as_json")
 """Options that are not fields of `TrainSettings`."""
@@ -53,17 +58,23 @@ def resolve(options: Mapping[str, Any], given_options: set[str]) -> Resolved:
     given_settings = _nested({name: value for name, value in options.items() if name in given_options})
     if options["weights"] is not None and "network" not in given_options:
         given_settings["network"] = _network_of(options["weights"])
-    layers = [_nested(options), recipe.training if recipe is not None else {}, given_settings]
-    try:
-        settings = TrainSettings.model_validate(merge_settings(*layers))
-    except ValidationError as error:
-        raise SettingsError(f"{first_problem(error)}.") from error
-
     optimizer = with_dots(options["optimizer"])
     hyperparameters: dict[str, Value] = {WEIGHT_DECAY: options[WEIGHT_DECAY]}
     if recipe is not None and ("optimizer" not in given_options or optimizer == recipe.optimizer):
         optimizer = recipe.optimizer  # another optimizer has no use for the recipe's hyperparameters
         hyperparameters |= recipe.hyperparameters
+    own_schedule = optimizer_entry(optimizer).schedule
+    layers = [
+        _nested(options) | {"schedule": DEFAULT_SCHEDULE},
+        recipe.training if recipe is not None else {},
+        {} if own_schedule is None else {"schedule": own_schedule},
+        given_settings,
+    ]
+    try:
+        settings = TrainSettings.model_validate(merge_settings(*layers))
+    except ValidationError as error:
+        raise SettingsError(f"{first_problem(error)}.") from error
+
     own = _hyperparameters(options["option"] or [])
     replaced = {name.removeprefix(COMPLEMENT) for name in own} | ({RATE} if EFFECTIVE_RATE in own else set())
     hyperparameters = {name: value for name, value in hyperparameters.items() if name not in replaced} | own

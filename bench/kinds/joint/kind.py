@@ -24,6 +24,9 @@ from bench.records.mlflow_views import SavedView
 from bench.records.reader import StudyRuns
 from bench.report.command_output import CommandOutput
 from bench.report.findings import Findings
+from bench.report.names import short_names
+from bench.report.own_schedules import schedule_note
+from bench.report.text import plain
 from bench.report.train_command import cpu_threads, repeat_note, train_command
 from bench.settings.layers import errors_about
 from bench.study.kind import Settings
@@ -34,6 +37,7 @@ from bench.study.sessions import most_at_once
 from bench.study.sizing import ChosenSize
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_length
+from bench.trials.own_schedules import other_schedules, schedules_as_begun
 from bench.trials.phases import CONFIRM, SEARCH, SECOND
 from bench.trials.spec import Planned
 from bench.trials.status import Status
@@ -105,13 +109,21 @@ class JointKind(FindingsKind[JointSpec]):
         except EstimateError as error:
             known, text = None, str(error)
         *blocks, last = shown.blocks
-        return CommandOutput(shown.document | {"estimate": known}, [*blocks, text, last])
+        note = _schedule_note(prepared.spec)
+        return CommandOutput(
+            shown.document | {"estimate": known}, [*blocks, *([plain(note)] if note else []), text, last]
+        )
 
     def with_stored_settings(self, spec: JointSpec, stored_identity: Mapping[str, Any]) -> JointSpec:
-        """Return the study with the spaces and, if it was extended, the first size that it was begun with."""
+        """Return the study with the spaces, own schedules and, if it was extended, the first size that it was begun
+        with."""
         first = stored_identity.get("first_trials") if stored_identity.get("trials") == spec.trials else None
         return spec.model_copy(
-            update={"spaces": as_begun(spec.spaces, stored_identity.get("spaces", {})), "first_trials": first}
+            update={
+                "spaces": as_begun(spec.spaces, stored_identity.get("spaces", {})),
+                "own_schedules": schedules_as_begun(spec, stored_identity),
+                "first_trials": first,
+            }
         )
 
     def difference_remedy(self, spec: JointSpec, stored_identity: Mapping[str, Any]) -> str:
@@ -196,7 +208,15 @@ class JointKind(FindingsKind[JointSpec]):
             train_commands=commands,
             train_notes=notes,
             beginning=spec.initial_weights_text,
+            other_schedules=other_schedules(spec),
+            schedule=spec.schedule,
+            schedule_note=_schedule_note(spec),
         )
+
+
+def _schedule_note(spec: JointSpec) -> str:
+    """Return the footnote on optimizers whose schedule is not the study's; empty if there are none."""
+    return schedule_note(other_schedules(spec), short_names(spec.optimizers), spec.schedule)
 
 
 def _needed(spec: JointSpec, records: pd.DataFrame) -> NeededLength | None:

@@ -9,6 +9,7 @@ from bench.kinds.joint.space import Choices, fixed_choices, hyperparameters, qua
 from bench.kinds.joint.spec import JointSpec
 from bench.optimizers.space import Value
 from bench.trials.identity import SETTINGS_BEFORE_JOINT, digest
+from bench.trials.own_schedules import schedule_of
 from bench.trials.phases import CONFIRM, SEARCH, Phase
 from bench.trials.spec import FIRST_CONFIRM_SEED, Slot, TrialSpec
 from bench.workloads.of_study import own_settings, workload_of
@@ -75,7 +76,7 @@ def _trial(spec: JointSpec, phase: Phase, index: int, configuration: PickedConfi
         data=spec.data,
         split=SELECT if phase == SEARCH else REPORT,
         budget=budget,
-        schedule=spec.schedule,
+        schedule=schedule_of(spec, configuration.optimizer),
         precision=spec.precision,
         loader=loader,
         seed=seed,

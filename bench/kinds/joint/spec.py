@@ -67,8 +67,8 @@ class JointSpec(TrainingStudy):
     seeds: int = Field(default=3, ge=1)
     """Number of fresh seeds on which each candidate is trained again before it is recommended."""
     schedule: Schedule = "cosine"
-    """Learning rate schedule after a warm-up of 5 % of the budget; step: x 0.1 at 50 % and at 75 %; fixed: the rate
-    itself throughout, without warm-up."""
+    """Learning rate schedule after a warm-up of 5 % of the budget; step: x 0.1 at 50 % and at 75 %; fixed: no warm-up.
+    Optimizers whose method fixes its own keep that."""
     weight_decay: Annotated[float, Flag(("--wd", "--weight-decay"))] = Field(default=0.0, ge=0)
     """Weight decay of all optimizers."""
     foreground_weight: float = Field(default=1.0, ge=1)

@@ -31,6 +31,8 @@ from posemodel.errors import SettingsError
 NOT_SETTINGS = ("name", "preset")
 """Fields of a study's identity that do not affect what was run."""
 
+OWN_SCHEDULES = "own_schedules"
+"""Identity field with schedules that methods fix themselves; absent where all optimizers follow the study's."""
 START_WEIGHTS = "weights_digest"
 """Identity field with the digest of the weights that trials start from; absent when they start from random weights."""
 
@@ -163,8 +165,14 @@ def _from_folder(folder: Path) -> Source:
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """Return the settings that differ. Settings that only one side has are ignored: a newer version added them."""
-    both = [name for name in a if name in b and name not in NOT_SETTINGS]
+    both = [name for name in a if name in b and name not in (*NOT_SETTINGS, OWN_SCHEDULES)]
     start_weights = [{START_WEIGHTS: side[START_WEIGHTS]} if side.get(START_WEIGHTS) else {} for side in (a, b)]
-    return differences(
+    of_both = {*a.get("optimizers", ())} & {*b.get("optimizers", ())}
+    schedules = [
+        {f"schedule of {name}": own for name, own in (side.get(OWN_SCHEDULES) or {}).items() if name in of_both}
+        for side in (a, b)
+    ]
+    changed = differences(
         {name: a[name] for name in both} | start_weights[0], {name: b[name] for name in both} | start_weights[1]
     )
+    return [*changed, *differences(*schedules, absent="the study's")]

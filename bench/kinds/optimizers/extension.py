@@ -5,13 +5,14 @@ from typing import Any
 
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import optimizer_entry
+from bench.optimizers.own_schedules import own_schedules
 from bench.optimizers.spaces import spaces_of
 from bench.settings.layers import COMMAND_LINE, space_key
 from bench.trials.study_base import LARGER_EXISTS_REMEDY, SAME_SETTINGS_REMEDY, changed_fields
 from posemodel.errors import SettingsError
 
 TUNINGS = "tunings"
-EXTENDABLE = (TUNINGS, "max_tunings", "looks", "added", "optimizers", "spaces")
+EXTENDABLE = (TUNINGS, "max_tunings", "looks", "added", "optimizers", "spaces", "own_schedules")
 """Settings that an extension may change."""
 
 
@@ -82,6 +83,7 @@ def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, 
         update={
             "optimizers": (*spec.optimizers, *names),
             "spaces": {**spec.spaces, **{name: all_spaces[name] for name in names}},
+            "own_schedules": {**spec.own_schedules, **own_schedules(names)},
             "added": spec.added + len(names),
         }
     )

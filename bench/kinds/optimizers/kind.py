@@ -21,6 +21,7 @@ from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.kinds.optimizers.study_score import measures_skill
 from bench.kinds.optimizers.trial import TRIALS
 from bench.optimizers import optimizer_entry
+from bench.optimizers.earlier_spaces import as_begun
 from bench.optimizers.same_algorithm import same_algorithm
 from bench.optimizers.space import RATES
 from bench.optimizers.weight_decay import decoupled_as_begun
@@ -36,6 +37,7 @@ from bench.study.ledger_kind import LedgerKind
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.sizing import ChosenSize
+from bench.trials.own_schedules import schedules_as_begun
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.spec import TrialSpec
@@ -129,8 +131,8 @@ class OptimizersKind(LedgerKind[StudySpec]):
         return plan_output(prepared)
 
     def with_stored_settings(self, spec: StudySpec, stored_identity: Mapping[str, Any]) -> StudySpec:
-        """Return the study with the extensions, the preset's values and the decoupling of weight decay that its stored
-        identity ``stored_identity`` has.
+        """Return the study with what its stored identity ``stored_identity`` has: the extensions, the preset's values,
+        default spaces, decoupling of weight decay and own schedules.
 
         Raises:
             SettingsError: It is a study of the first protocol.
@@ -140,8 +142,12 @@ class OptimizersKind(LedgerKind[StudySpec]):
         refuse_first_protocol({**stored_identity, "name": spec.name})
         if spec.preset == UNSCORED_PRESET and "confirm_unscored" not in stored_identity:
             spec = spec.model_copy(update={"confirm_unscored": False})
-        spaces = decoupled_as_begun(spec.spaces, stored_identity.get("spaces", {}))
-        return as_extended(spec.model_copy(update={"spaces": spaces}), stored_identity)
+        stored = stored_identity.get("spaces", {})
+        begun = {
+            "spaces": as_begun(decoupled_as_begun(spec.spaces, stored), stored),
+            "own_schedules": schedules_as_begun(spec, stored_identity),
+        }
+        return as_extended(spec.model_copy(update=begun), stored_identity)
 
     def difference_remedy(self, spec: StudySpec, stored_identity: Mapping[str, Any]) -> str:
         """Say how to continue; where only the study's size differs, how to extend it."""

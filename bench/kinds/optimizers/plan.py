@@ -33,6 +33,7 @@ from bench.optimizers.space import (
 from bench.optimizers.weight_decay import decay_of
 from bench.statistics.looks import LOOK_MARGIN, LOOKS, sequential
 from bench.trials.columns import numbers
+from bench.trials.own_schedules import schedule_of
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
 from bench.trials.scores import WORST_SCORE, as_gains, as_skill, collapse_floor
@@ -335,7 +336,7 @@ def _trial(
         data=spec.data,
         split=SELECT if phase == TUNE else REPORT,
         budget=budget_of(spec, phase, last_round=of_round == len(rounds_of(spec.trials)) - 1),
-        schedule=spec.schedule,
+        schedule=schedule_of(spec, optimizer),
         precision=spec.precision,
         loader=LoaderSettings(
             batch_size=spec.batch_size,

@@ -11,11 +11,15 @@ from bench.kinds.optimizers.plan import plan, rounds, total_trials
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.cells import settings_text
 from bench.report.command_output import CommandOutput, OutputTable
+from bench.report.names import marked
+from bench.report.own_schedules import schedule_note
+from bench.report.text import plain
 from bench.report.wording import counted, duration_text
 from bench.study.estimate import Estimate
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError
 from bench.study.series import series_document
+from bench.trials.own_schedules import other_schedules, schedule_of
 from bench.trials.phases import CONFIRM, TUNE
 from bench.workloads.of_study import trained_text, workload_of
 
@@ -67,6 +71,7 @@ def _plan_document(spec: StudySpec, prepared: Prepared[StudySpec], study_estimat
                 "tuning": t.tuning,
                 "round": t.round,
                 "hyperparameters": t.hyperparameters,
+                "schedule": schedule_of(spec, t.optimizer),
             }
             for t in trials
         ],
@@ -86,13 +91,18 @@ def _plan_blocks(
     spec: StudySpec, workers: int, study_estimate: Estimate | None, why_unknown: str
 ) -> list[OutputTable | str]:
     tune = plan(spec, {})
+    others = other_schedules(spec)
+    names = marked({name: name for name in spec.optimizers}, others)
+    note = schedule_note(others, names, spec.schedule)
     rows = [
-        [t.id, t.optimizer, str((t.tuning or 0) + 1), settings_text(json.dumps(t.hyperparameters), ())] for t in tune
+        [t.id, names[t.optimizer], str((t.tuning or 0) + 1), settings_text(json.dumps(t.hyperparameters), ())]
+        for t in tune
     ]
     images = _training_images(spec)
     images_text = "" if images is None else f", {images:,} training {workload_of(spec).sample_name}"
     return [
         OutputTable(spec.name, ("tune trial", "optimizer", "tuning", "settings"), rows),
+        *([plain(note)] if note else []),
         _later_text(spec, len(tune)),
         f"{size_text(spec)}: {total_trials(spec)} trials{images_text}.",
         why_unknown if study_estimate is None else study_estimate.text(spec.network, workers),

@@ -21,6 +21,7 @@ from bench.statistics.looks import level_after
 from bench.study.rerun_command import options_of, rerun_command
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_length
+from bench.trials.own_schedules import other_schedules
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
 from bench.trials.scores import collapse_floor
@@ -88,6 +89,8 @@ def analyse(
         trials_left=max(0, planned - len(records)),
         unscored=_unscored(spec, records, needed_length),
         measure=measure,
+        schedule=spec.schedule,
+        other_schedules=other_schedules(spec),
     )
     leader_samples = _leader_samples(analysis, samples_of)
     return StudyResult(

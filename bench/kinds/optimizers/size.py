@@ -121,6 +121,10 @@ class Size:
     score: ScoreName = AP_SCORE
     workload: Mapping[str, Any] = field(default_factory=dict)
     """The workload that the trials train; its score says what counts as having learned nothing."""
+    schedule: str | None = None
+    """Learning rate schedule of the study."""
+    own_schedules: Mapping[str, str] = field(default_factory=dict)
+    """Schedules that methods fix themselves, by optimizer."""
     enqueued: Mapping[str, int] = field(default_factory=dict)
     """Trials planned so far by phase, of an ``until_decided`` study."""
     confirmed_unscored: int | None = None

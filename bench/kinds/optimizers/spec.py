@@ -92,8 +92,8 @@ class StudySpec(TrainingStudy):
     pin_memory: bool = False
     """Load batches into pinned memory; has no effect without an accelerator."""
     schedule: Schedule = "cosine"
-    """Learning rate schedule after a warm-up of 5 % of the budget; step: x 0.1 at 50 % and at 75 %; fixed: the rate
-    itself throughout, without warm-up. A study file may list several, which makes a study of each."""
+    """Learning rate schedule after a warm-up of 5 % of the budget; step: x 0.1 at 50 % and at 75 %; fixed: no warm-up.
+    Optimizers whose method fixes its own keep that. A study file may list several, which makes a study of each."""
     weight_decay: Annotated[WeightDecay, Flag(FLAGS, METAVAR)] = 0.0
     """Weight decay of all optimizers; must be 0 if one of them has none. A range, { log = [low, high] } in a file or
     log(A,B) as a flag, is tuned for each optimizer (decoupled where its class offers that)."""

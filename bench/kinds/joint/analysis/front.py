@@ -100,6 +100,7 @@ def front_sections(results: JointResults) -> list[Section]:
         f"({measure.below_floor}) are left out. Each is one seed, so close points may differ by chance.",
         Table((measure.name, measure.speed, *COLUMNS), rows),
         f"*Trial*: its number in the search, and its shortened MLflow run id. Unrounded: {linked(FILE)}.",
+        *results.schedule_notes,
     ]
     return [Section(f"The front of {measure.name} and {measure.speed}", parts)]
 
@@ -107,7 +108,10 @@ def front_sections(results: JointResults) -> list[Section]:
 def front_frame(results: JointResults) -> pd.DataFrame:
     """Return the front as a table, unrounded."""
     columns = ["number", "trial_id", "run_id", results.measure.column, "images_per_s", "optimizer", "hyperparameters"]
-    return results.full_front[[*columns, *AXES, "learned"]]
+    frame = results.full_front[[*columns, *AXES, "learned"]]
+    if not results.other_schedules:
+        return frame
+    return frame.assign(schedule=[results.schedule_fields(name)["schedule"] for name in frame["optimizer"]])
 
 
 def _measured(results: JointResults) -> pd.DataFrame:

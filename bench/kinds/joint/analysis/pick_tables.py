@@ -36,7 +36,7 @@ def main_parts(results: JointResults) -> list[Part]:
         return []
     fresh = f"{results.measure.title}: mean over fresh seeds on the select split. " if results.all_confirmed else ""
     read = f"{fresh}In the search: one trial, on the same split. Unrounded: {linked(FILE)}.{_beginning(results)}"
-    return [_main_table(results), read]
+    return [_main_table(results), read, *results.schedule_notes]
 
 
 def _beginning(results: JointResults) -> str:
@@ -65,7 +65,7 @@ def appendix_section(results: JointResults) -> Section:
     title = "The picks"
     if not results.picks:
         return Section(title, ["None: no search trial can be chosen."])
-    parts: list[Part] = [_wide_table(results)]
+    parts: list[Part] = [_wide_table(results), *results.schedule_notes]
     for index, pick in enumerate(results.picks):
         if index not in results.roles_by_pick:
             parts += [f"**{_not_recommended(results, index, pick)}**", *paste(results, index)]
@@ -138,6 +138,7 @@ def _not_recommended(results: JointResults, index: int, pick: Pick) -> str:
 
 def _lines(results: JointResults, pick: Pick) -> dict[str, str]:
     return {
+        **results.schedule_fields(pick.settings["optimizer"]),
         "dataloader": loader_call(pick, results.loader),
         "optimizer": optimizer_line(results, pick),
         "train": results.train_commands.get(pick.key, ""),
@@ -210,6 +211,7 @@ def picks_frame(results: JointResults) -> pd.DataFrame:
             "roles": "; ".join(role_name(role, results.measure) for role in pick.roles),
             "trial_id": pick.trial_id,
             "settings": json.dumps(pick.settings),
+            **results.schedule_fields(pick.settings["optimizer"]),
         }
         row |= {
             f"searched_{name}": pick.score,

@@ -19,7 +19,7 @@ from bench.kinds.joint.analysis.picks import (
     search_trials,
 )
 from bench.kinds.joint.objectives import AP_AT_TIME, AXES
-from bench.report.names import short_names
+from bench.report.names import marked, short_names
 from bench.report.shown_score import ShownScore
 from bench.statistics.pareto import hypervolume_history, on_front
 from bench.statistics.repeats import Repeats, repeats
@@ -57,6 +57,9 @@ class JointResults:
     train_notes: Mapping[str, str]
     beginning: str
     needed: NeededLength | None
+    schedule: str
+    other_schedules: Mapping[str, str]
+    schedule_note: str
 
     @property
     def single(self) -> bool:
@@ -65,8 +68,32 @@ class JointResults:
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Short names of the optimizers, by full name; those of the study first, in its order."""
-        return short_names([*self.optimizers, *sorted(self.trials["optimizer"].astype(str).unique())])
+        """Short names of the optimizers, by full name; those of the study first, in its order.
+
+        They are marked if their schedule is not the study's.
+        """
+        names = short_names([*self.optimizers, *sorted(self.trials["optimizer"].astype(str).unique())])
+        return marked(names, self.other_schedules)
+
+    @property
+    def schedule_notes(self) -> list[str]:
+        """The footnote on optimizers whose schedule is not the study's, for below a table; empty if there are none."""
+        return [self.schedule_note] if self.schedule_note else []
+
+    def schedule_fields(self, optimizer: Any) -> dict[str, str]:
+        """Return an optimizer's ``schedule`` for documents; empty if all follow the study's."""
+        return {"schedule": self.other_schedules.get(str(optimizer), self.schedule)} if self.other_schedules else {}
+
+    @cached_property
+    def gradients_per_step(self) -> dict[str, float]:
+        """Mean gradient evaluations of a step, by short name, of the optimizers that take more than one."""
+        if "updates" not in self.records:
+            return {}
+        records = self.records[(numbers(self.records["updates"]) > 0) & (numbers(self.records["steps_done"]) > 0)]
+        ratios = numbers(records["steps_done"]) / numbers(records["updates"])
+        names = records["optimizer"].astype(str).map(lambda name: self.names.get(name, name))
+        means = pd.Series(ratios, index=records.index).groupby(names).mean()
+        return {str(name): float(mean) for name, mean in means.items() if mean > 1}
 
     @cached_property
     def trials(self) -> pd.DataFrame:

@@ -41,12 +41,26 @@ def run_section(results: JointResults) -> Section:
     """Return the section on what was run, and on what network, data and device."""
     rows = results.records
     if not len(rows):
-        return Section("What was run", [f"{_plan(results)} {results.data[0].upper()}{results.data[1:]}."])
+        text = f"{_plan(results)} {results.data[0].upper()}{results.data[1:]}."
+        return Section("What was run", [text, *results.schedule_notes])
     first = rows.iloc[0]
     network, size, device = (first.get(name, "-") for name in ("network", "size", "device"))
     trained = f"Network {literal(str(network))} at {size} px" if results.measure.of_pose else literal(str(network))
     where = f"{trained}, {results.data}, on {device}."
-    return Section("What was run", [f"{_plan(results)} {where}{_at_once(results)}"])
+    text = f"{_plan(results)} {where}{_at_once(results)}"
+    return Section("What was run", [text, *results.schedule_notes, *_gradients(results)])
+
+
+def _gradients(results: JointResults) -> list[str]:
+    """Say that budgets count gradient evaluations, if some optimizer needs several in a step."""
+    if not results.gradients_per_step:
+        return []
+    several = [f"{literal(name)} {mean:.3g}" for name, mean in results.gradients_per_step.items()]
+    return [
+        "Budgets in images count the batches of each gradient evaluation (a forward and backward pass, or a product of "
+        f"the Hessian with a vector). A step takes more than one: {enumerate_items(several)} on average; these "
+        "optimizers take fewer steps."
+    ]
 
 
 def _plan(results: JointResults) -> str:

@@ -41,6 +41,9 @@ def joint_findings(
     train_notes: Mapping[str, str] | None = None,
     beginning: str = "",
     needed: NeededLength | None = None,
+    schedule: str = "",
+    other_schedules: Mapping[str, str] | None = None,
+    schedule_note: str = "",
 ) -> Findings:
     """Build the findings of a joint study from its records, finished or not.
 
@@ -66,6 +69,9 @@ def joint_findings(
         beginning: The weights that all trials began from; empty: none.
         needed: The trial length needed for a score, if the search has ended, none of its trials scored and nothing was
             trained again; otherwise None.
+        schedule: Learning rate schedule of the study.
+        other_schedules: Schedules that differ from it, by optimizer.
+        schedule_note: The footnote on these; empty: there are none.
 
     Returns:
         Findings whose document has the keys objective, score, floor, front, picks, recommended, speed_noise,
@@ -90,6 +96,9 @@ def joint_findings(
         train_notes=train_notes or {},
         beginning=beginning,
         needed=needed,
+        schedule=schedule,
+        other_schedules=other_schedules or {},
+        schedule_note=schedule_note,
     )
     return Findings(
         answer=answer(results),
@@ -100,6 +109,7 @@ def joint_findings(
         appendix=_appendix(results),
         claims=claims(results),
         metrics=metrics(results),
+        footnote=schedule_note,
         document=_document(results),
         tables_csv={
             front.FILE: DataFile(front.front_frame(results), "a row for each trial of the front"),
@@ -158,6 +168,7 @@ def _document(results: JointResults) -> dict[str, Any]:
     on_front = [
         {
             "settings": settings_of(row),
+            **results.schedule_fields(row["optimizer"]),
             **pick_tables.score_fields(results, row[results.measure.column]),
             **{name: row[name] for name in names},
         }

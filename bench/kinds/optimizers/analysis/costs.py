@@ -65,6 +65,34 @@ def costs(records: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(time_share=frame["trial_s_sum"] / total if total > 0 else np.nan)
 
 
+def update_counts(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the gradient evaluations and updates (steps of the optimizer) of a trial of each optimizer.
+
+    Budgets count gradient evaluations (``steps_done``); records have ``updates`` only where they differ from these.
+
+    Args:
+        records: One row a trial, all phases.
+
+    Returns:
+        One row an optimizer, sorted by ``name``: ``gradient_evaluations`` and ``updates``, medians over the same trials
+        as the times of `costs`. No rows if they are equal in all trials.
+    """
+    records = study_records(records)
+    evaluations, counted = numbers(records["steps_done"]), numbers(records["updates"])
+    updates = np.where(np.isfinite(counted), counted, evaluations)
+    rows = []
+    if np.isfinite(counted).any() and (updates != evaluations)[np.isfinite(counted)].any():
+        rows = [
+            {
+                "name": name,
+                "gradient_evaluations": known_median(evaluations[timed]),
+                "updates": known_median(updates[timed]),
+            }
+            for name, timed in sorted(timed_rows(records).items())
+        ]
+    return pd.DataFrame(rows, columns=["name", "gradient_evaluations", "updates"])
+
+
 def timed_rows(records: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the rows whose medians are an optimizer's speed: its complete confirm trials or, before there are any, its
     complete tune trials.

@@ -23,14 +23,15 @@ def budget_views(
     trials: at that point the first optimizer has finished. Curves are interpolated linearly between evaluations, from
     ``start`` at 0; after its end a trial keeps its last AP. A trial that did not complete has AP 0. With a schedule
     that decays the learning rate, trials read before their end score lower than if the schedule had ended there.
-    Therefore equal time is only read from trials whose budget was in seconds.
+    Therefore equal time is only read where it is asked for: from trials whose budget was in seconds, or whose steps
+    cost different numbers of gradients.
 
     Args:
         records: One row a trial; only the confirm phase counts.
         curves: One row an evaluation: trial_id, step, train_seconds, ap.
         tuned: From `tuned_scores` of the same records.
         start: Score of an untrained network: 0 for AP.
-        timed: Whether the trials had a budget in seconds: then their AP at equal seconds is read as well.
+        timed: Whether their AP at equal seconds is read as well.
 
     Returns:
         One row for each optimizer with a confirm trial, sorted: optimizer, n, and for steps (and for seconds, where

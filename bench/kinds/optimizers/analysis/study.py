@@ -1,7 +1,7 @@
 """Analyse an optimizers study: the one entry from raw records and curves to rankings, tests and sentences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.bands import curve_bands, run_curves
 from bench.kinds.optimizers.analysis.comparisons import Comparison, compare_procedures
 from bench.kinds.optimizers.analysis.controls import control_comparisons, control_sentence
-from bench.kinds.optimizers.analysis.costs import costs
+from bench.kinds.optimizers.analysis.costs import costs, update_counts
 from bench.kinds.optimizers.analysis.equal_budgets import budget_views
 from bench.kinds.optimizers.analysis.headline import best_rows, headline, headline_metrics, sureness
 from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, loss_means
@@ -20,7 +20,7 @@ from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ran
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
 from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed, verdict
-from bench.report.names import short_names
+from bench.report.names import marked, short_names
 from bench.report.no_result import OWN_REMEDIES, REMEDIES, no_result_text, trouble_sentences
 from bench.report.text import literal
 from bench.statistics.p_values import ALPHA
@@ -45,7 +45,7 @@ class StudyAnalysis:
     curves: pd.DataFrame
     lr_ranges: Mapping[str, tuple[float, float]]
     names: dict[str, str]
-    """Short name of each optimizer, from `short_names`."""
+    """Short name of each optimizer, from `short_names`, marked if its schedule is not the study's."""
     tuned: TunedScores
     """The confirm scores, from `tuned_scores`."""
     compared: Comparison
@@ -63,6 +63,10 @@ class StudyAnalysis:
     """Number of planned trials without a record."""
     unscored: str = ""
     """Text in place of an answer where nothing scored, so that nothing was confirmed; else empty."""
+    schedule: str = ""
+    """Learning rate schedule of the study."""
+    other_schedules: Mapping[str, str] = field(default_factory=dict)
+    """Schedules that differ from the study's, by optimizer."""
 
     @property
     def measure(self) -> Measure:
@@ -159,17 +163,34 @@ class StudyAnalysis:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """``ranking`` with the columns of `costs`, `chosen_rows`, `rate_ranges` and `implementation_rows` beside it."""
+        """``ranking`` with the columns of `costs`, `chosen_rows`, `rate_ranges` and `implementation_rows` beside it.
+
+        Also those of `update_counts`, if updates are not gradient evaluations, and each optimizer's ``schedule``, if
+        one has another than the study's.
+        """
         frames = (
             costs(self.records),
             chosen_rows(self.records, self._shown_tunings()),
             rate_ranges(self.sensitivity, self.lr_ranges).rename(columns={"optimizer": "name"}),
             implementation_rows(self.records),
+            *([self.updates] if self.updates_differ else []),
         )
         summary = self.ranking.astype({"name": object})
         for frame in frames:
             summary = summary.merge(frame.astype({"name": object}), on="name", how="left")  # no rows: no dtype either
+        if self.other_schedules:
+            return summary.assign(schedule=[self.other_schedules.get(name, self.schedule) for name in summary["name"]])
         return summary
+
+    @cached_property
+    def updates(self) -> pd.DataFrame:
+        """Gradient evaluations and updates of each optimizer, from `update_counts`."""
+        return update_counts(self.records)
+
+    @property
+    def updates_differ(self) -> bool:
+        """Whether some optimizer takes fewer steps than it evaluates gradients."""
+        return len(self.updates) > 0
 
     def _shown_tunings(self) -> dict[str, int]:
         with_finalist = self.ranking[self.ranking["settings_tuning"].notna()]
@@ -207,8 +228,14 @@ class StudyAnalysis:
 
     @cached_property
     def views(self) -> pd.DataFrame:
-        """Scores at equal budgets, from `budget_views`."""
-        return budget_views(self.records, self.curves, self.tuned, timed=self.timed, start=self.measure.chance)
+        """Scores at equal budgets, from `budget_views`; at equal time also where steps cost different gradients."""
+        return budget_views(
+            self.records,
+            self.curves,
+            self.tuned,
+            timed=self.timed or self.updates_differ,
+            start=self.measure.chance,
+        )
 
     @cached_property
     def sensitivity(self) -> pd.DataFrame:
@@ -233,6 +260,8 @@ def study_analysis(
     trials_left: int = 0,
     unscored: str = "",
     measure: Measure = AP,
+    schedule: str = "",
+    other_schedules: Mapping[str, str] | None = None,
 ) -> StudyAnalysis:
     """Analyse the raw trials of an optimizers study, finished or not. The order of the rows changes nothing.
 
@@ -253,13 +282,16 @@ def study_analysis(
         unscored: Text in place of an answer where nothing scored, so that nothing was confirmed.
         measure: The measure that the scores are in; for skill the records and curves come from
             `bench.trials.scores.as_skill`.
+        schedule: Learning rate schedule of the study.
+        other_schedules: Schedules that differ from it, by optimizer.
 
     Raises:
         ValueError: The records or curves have rows but lack a column, or hold two confirm trials of one optimizer,
             tuning and seed.
     """
     records, control_records = split_controls(records)
-    names = short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())])
+    others = dict(other_schedules or {})
+    names = marked(short_names([*optimizers, *sorted(records["optimizer"].astype(str).unique())]), others)
     tuned = tuned_scores(records, seeds=seeds, floor=floor, ends=measure.own.gains)
     compared = compare_procedures(tuned, alpha=level, until_decided=until_decided, scale=scale, measure=measure)
     ranking = summarize(records, curves, tuned, target=target, start=measure.chance)
@@ -284,4 +316,6 @@ def study_analysis(
         timed=timed,
         trials_left=trials_left,
         unscored=unscored,
+        schedule=schedule,
+        other_schedules=others,
     )

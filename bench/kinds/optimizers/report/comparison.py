@@ -16,11 +16,14 @@ from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
 from bench.kinds.optimizers.report.file_names import with_file_names
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell
 from bench.report.csv_file import write_csv
+from bench.report.names import MARK
+from bench.report.own_schedules import schedule_note
 from bench.report.prose import prose
 from bench.report.style import COLOURS, QUIET, RC, WIDTH, save
 from bench.report.text import cell, code, figure_text, literal, plain
 from bench.statistics.json_safe import to_json_safe
 from bench.trials.columns import rows_of
+from bench.trials.own_schedules import differing
 from posemodel.atomic_write import atomic_path
 from posemodel.errors import SettingsError
 
@@ -72,6 +75,19 @@ class StudyComparison:
         """The table with the column names of files."""
         return with_file_names(self.table, self.measure)
 
+    @property
+    def other_schedules(self) -> dict[str, str]:
+        """Schedules that are not their study's, by optimizer, of either study."""
+        sides = [
+            differing(side.spec.get("own_schedules") or {}, side.spec.get("schedule")) for side in (self.a, self.b)
+        ]
+        return sides[1] | sides[0]
+
+    @property
+    def schedule_note(self) -> str:
+        """The footnote on these; empty if there are none."""
+        return schedule_note(self.other_schedules, {}, str(self.a.spec.get("schedule", "")))
+
     def document(self) -> dict[str, Any]:
         """Return the JSON document of `posebench compare`."""
         sides = {
@@ -105,7 +121,7 @@ def score_rows(comparison: StudyComparison) -> list[list[str]]:
     """Return the cells of the score table."""
     return [
         [
-            row["name"],
+            _name(comparison, row),
             comparison.measure.interval(row["ap_a"], row["ap_a_low"], row["ap_a_high"]),
             comparison.measure.interval(row["ap_b"], row["ap_b_low"], row["ap_b_high"]),
             comparison.measure.difference(row["difference"], row["low"], row["high"]),
@@ -115,6 +131,11 @@ def score_rows(comparison: StudyComparison) -> list[list[str]]:
         ]
         for row in rows_of(comparison.table)
     ]
+
+
+def _name(comparison: StudyComparison, row: Mapping[str, Any]) -> str:
+    name = str(row["name"])
+    return f"{name}{MARK}" if name in comparison.other_schedules else name
 
 
 def speed_columns(comparison: StudyComparison) -> tuple[str, ...]:
@@ -127,7 +148,7 @@ def speed_rows(comparison: StudyComparison) -> list[list[str]]:
     """Return the cells of the speed table."""
     return [
         [
-            row["name"],
+            _name(comparison, row),
             number_cell(row["images_per_s_a"], ".1f"),
             number_cell(row["images_per_s_b"], ".1f"),
             interval_cell(row["speed_ratio"], row["speed_low"], row["speed_high"], ".2f"),
@@ -177,6 +198,7 @@ def markdown(comparison: StudyComparison) -> str:
             "mean, where the adjusted p is at most 0.05. *Tunings (collapsed)*: in A, in B. Unrounded, with the "
             f"settings that each study shows: [{TABLE}]({TABLE})."
         ),
+        *([prose(comparison.schedule_note)] if comparison.schedule_note else []),
         "## Speed",
         _table(speed_columns(comparison), speed_rows(comparison)),
         prose(

@@ -41,6 +41,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
         figure=_forest(result),
         sections=[
             main.table(result),
+            *(main.equal_budgets(result) if analysis.updates_differ else ()),
             *main.losses_reached(result),
             *_drawn(figures.has_scores, main.runs, result),
             *_drawn(*curves, result),
@@ -51,7 +52,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
             *main.details(result),
             *pairs.pairs(result),
             *pairs.controls(result),
-            *main.equal_budgets(result),
+            *(() if analysis.updates_differ else main.equal_budgets(result)),
             *(() if analysis.measure.is_loss else _drawn(*losses, result)),
             *tuning.settings(result),
             *costs.table(result),
@@ -65,6 +66,7 @@ def optimizer_findings(result: StudyResult) -> Findings:
         tables_csv=_tables(result),
         texts=_texts(result),
         metrics=analysis.headline_metrics,
+        footnote="".join(result.schedule_note),
     )
 
 

@@ -13,7 +13,9 @@ from bench.kinds.optimizers.analysis.measure import Measure
 from bench.kinds.optimizers.report.file_names import finalist_with_file_names, with_file_names
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.findings import Code
-from bench.report.wording import in_one_line
+from bench.report.own_schedules import schedule_note
+from bench.report.text import literal
+from bench.report.wording import enumerate_items, in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import NeededLength
 from bench.trials.phases import CONFIRM
@@ -90,7 +92,30 @@ class StudyResult:
     @property
     def step_unit(self) -> str:
         """The unit of a budget in steps, plural."""
-        return f"{workload_of(self.spec).budget_unit}s"
+        return "gradient evaluations" if self.analysis.updates_differ else f"{workload_of(self.spec).budget_unit}s"
+
+    @property
+    def schedule_note(self) -> list[str]:
+        """The footnote on optimizers whose schedule is not the study's, for below a table; empty if there are none."""
+        note = schedule_note(self.analysis.other_schedules, self.analysis.names, self.spec.schedule)
+        return [note] if note else []
+
+    @property
+    def updates_note(self) -> list[str]:
+        """A paragraph on budgets where steps cost different numbers of gradients; empty where they do not."""
+        if not self.analysis.updates_differ:
+            return []
+        several = [
+            f"{literal(self.analysis.names[row['name']])} {row['gradient_evaluations'] / row['updates']:.3g}"
+            for row in rows_of(self.analysis.updates)
+            if row["updates"] and row["gradient_evaluations"] != row["updates"]
+        ]
+        return [
+            "Budgets count gradient evaluations (a forward and backward pass, or a product of the Hessian with a "
+            f"vector), so that all optimizers have the same. A step takes more than one: {enumerate_items(several)} on "
+            "average; these optimizers take fewer steps (*updates*). An evaluation need not take equally long: the "
+            "comparison at equal time stands beside it."
+        ]
 
     @property
     def measure(self) -> Measure:

@@ -20,6 +20,7 @@ COST_COLUMNS = (
     "n",
     "share of time",
 )
+UPDATE_COLUMNS = ("gradient evaluations", "updates")
 TIME_COLUMNS = ("part", "min", "share")
 SOURCE_COLUMNS = ("optimizer", "tuned by", "confirmed by")
 
@@ -251,7 +252,8 @@ def optimizer_name_rows(result: StudyResult) -> tuple[tuple[str, ...], list[list
 
 def cost_columns(result: StudyResult) -> tuple[str, ...]:
     """Return the headings of the cost table."""
-    return ("optimizer", f"{result.measure.samples}/s", *COST_COLUMNS)
+    counts = UPDATE_COLUMNS if result.analysis.updates_differ else ()
+    return ("optimizer", f"{result.measure.samples}/s", *counts, *COST_COLUMNS)
 
 
 def cost_rows(result: StudyResult) -> list[list[str]]:
@@ -260,6 +262,7 @@ def cost_rows(result: StudyResult) -> list[list[str]]:
         [
             _name(result, row),
             number_cell(row["images_per_s"], ".1f"),
+            *(number_cell(row[name], ".0f") for name in _update_counts(result)),
             number_cell(row["optimizer_step_ms"], ".2f"),
             number_cell(row["optimizer_state_bytes"], ".1f", scale=1e-6),
             number_cell(row["train_s"], ".1f"),
@@ -269,6 +272,10 @@ def cost_rows(result: StudyResult) -> list[list[str]]:
         ]
         for row in _rows(result)
     ]
+
+
+def _update_counts(result: StudyResult) -> tuple[str, ...]:
+    return ("gradient_evaluations", "updates") if result.analysis.updates_differ else ()
 
 
 def time_rows(use: TimeUse) -> list[list[str]]:

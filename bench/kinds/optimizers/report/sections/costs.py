@@ -7,7 +7,7 @@ from bench.kinds.optimizers.report.files import COST_FIGURE
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.tables import TIME_COLUMNS, cost_columns, cost_rows, time_rows
 from bench.report.files import RECORDS
-from bench.report.findings import Drawing, Section, Table
+from bench.report.findings import Drawing, Part, Section, Table
 from bench.report.prose import linked
 
 
@@ -28,7 +28,8 @@ def table(result: StudyResult) -> list[Section]:
         "Medians over the n complete confirm trials (complete tune trials before there are any). *Share of time*: "
         f"of all trials' wall time, including tuning and failures, without controls. From {linked(RECORDS)}."
     )
-    return [Section("What each optimizer cost", [Table(cost_columns(result), cost_rows(result)), text])]
+    parts: list[Part] = [Table(cost_columns(result), cost_rows(result)), text, *result.updates_note]
+    return [Section("What each optimizer cost", parts)]
 
 
 def time(result: StudyResult) -> Section:

@@ -11,6 +11,7 @@ from bench.kinds.optimizers.report.tables import SOURCE_COLUMNS, optimizer_name_
 from bench.report.cells import run_cell
 from bench.report.files import RECORDS
 from bench.report.findings import Bullets, Part, Picture, Section, Table
+from bench.report.names import MARK
 from bench.report.prose import linked
 from bench.report.text import code, literal
 from bench.report.wording import counted
@@ -64,8 +65,11 @@ def what_was_run(result: StudyResult) -> list[Section]:
         f"{counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)} for each tuning, the same seeds "
         f"for all optimizers, scored on the report split. {_trained_text(result)}, batch "
         f"{spec.batch_size}, {literal(data_text)}, on {spec.device} in {spec.precision}. Schedule "
-        f"{spec.schedule}, weight decay {_decay_text(result)}{_pose_text(result)}: equal for "
+        f"{spec.schedule}{f' (but {MARK})' if result.schedule_note else ''}, weight decay "
+        f"{_decay_text(result)}{_pose_text(result)}: equal for "
         f"all.{_sharing_text(result)}",
+        *result.schedule_note,
+        *result.updates_note,
         *_name_table(result),
         *_skipped_text(result),
     ]

@@ -30,7 +30,7 @@ def table(result: StudyResult) -> Section:
             f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; the settings that "
             "tuning found are not ranked, and were not trained again."
         )
-        return Section("Result", [Table(main_columns(result), main_rows(result)), text])
+        return Section("Result", [Table(main_columns(result), main_rows(result)), text, *result.schedule_note])
     target = (
         f" *Time to target*: median training time to {result.measure.name} {spec.target:g}."
         if _has_target(result)
@@ -43,7 +43,7 @@ def table(result: StudyResult) -> Section:
         f"to choose settings. *Collapsed*: tunings whose result learned nothing.{target}{_start_text(result)} "
         f"{result.analysis.limits}{' ' if result.analysis.limits else ''}Unrounded: {linked(SUMMARY)}."
     )
-    return Section("Result", [Table(main_columns(result), main_rows(result)), text])
+    return Section("Result", [Table(main_columns(result), main_rows(result)), text, *result.schedule_note])
 
 
 def _scores_text(result: StudyResult) -> str:
@@ -158,7 +158,12 @@ def details(result: StudyResult) -> list[Section]:
         f"failed confirm trial scores {measure.failure_text}. Unrounded: {linked(SUMMARY)}; each confirm trial: "
         f"{linked(SEEDS)}."
     )
-    return [Section("Each optimizer in full", [Table(detail_columns(result), optimizer_rows(result)), text])]
+    return [
+        Section(
+            "Each optimizer in full",
+            [Table(detail_columns(result), optimizer_rows(result)), text, *result.schedule_note],
+        )
+    ]
 
 
 def equal_budgets(result: StudyResult) -> list[Section]:
@@ -168,12 +173,16 @@ def equal_budgets(result: StudyResult) -> list[Section]:
     if not views[["equal_steps", *(["equal_seconds"] if timed else [])]].notna().any(axis=None):
         return []
     text = (
-        f"{result.measure.title} at the step{' and the second' if timed else ''} at which the first optimizer "
-        "finished (median over its runs), interpolated between evaluations; mean over the tunings that did not "
-        f"collapse, with its 95 % interval where none did.{_schedule_text(result)} Unrounded: {linked(VIEWS)}."
+        f"{result.measure.title} at the {_step(result)}{' and the second' if timed else ''} at which the first "
+        "optimizer finished (median over its runs), interpolated between evaluations; mean over the tunings that did "
+        f"not collapse, with its 95 % interval where none did.{_schedule_text(result)} Unrounded: {linked(VIEWS)}."
     )
-    title = f"At equal steps{', at equal time' if timed else ''}"
-    return [Section(title, [Table(view_columns(result), view_rows(result)), text])]
+    title = f"At equal {_step(result)}s{', at equal time' if timed else ''}"
+    return [Section(title, [Table(view_columns(result), view_rows(result)), text, *result.updates_note])]
+
+
+def _step(result: StudyResult) -> str:
+    return "gradient evaluation" if result.analysis.updates_differ else "step"
 
 
 def _schedule_text(result: StudyResult) -> str:
