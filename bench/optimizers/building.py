@@ -65,8 +65,8 @@ class Construction:
         if self.by_matrix_flag and WEIGHT_DECAY in own and DECAY_OF_REST in self.signature.hyperparameters:
             own.setdefault(DECAY_OF_REST, own[WEIGHT_DECAY])
         inside: list[Optimizer] = []
-        given = {name: self._given(name, role, training, inner, inside) for name, role in self.signature.given.items()}
-        given = {name: value for name, value in given.items() if name not in own and value is not None}
+        left = {name: role for name, role in self.signature.given.items() if name not in own}
+        given = {name: self._given(name, role, training, inner, inside) for name, role in left.items()}
         if self.signature.positional:
             optimizer = self.optimizer_class(self._parameters(training), **given, **own)
         elif list(self.signature.given.values()) == ["parameters"]:
@@ -92,6 +92,11 @@ class Construction:
                 )
             return training.steps
         if role == "samples":
+            if training.samples is None:
+                raise SettingsError(
+                    f"optimizer {self.name}: {name} is the number of training samples, which is not known here: give "
+                    f"{name} in the space."
+                )
             return training.samples
         assert self.inside is not None
         if role == "optimizer_class":

@@ -81,6 +81,11 @@ def words(driving: Driving) -> str:
     return ", ".join([step, *more])
 
 
+def driving_text(driving: Driving) -> str | None:
+    """Say how a step is taken, and that there are two modes; None for an ordinary optimizer."""
+    return words(driving) if driving.modes or not driving.ordinary else None
+
+
 def _steps(maker: OptimizerMaker, probe: Probe, count: int) -> tuple[torch.optim.Optimizer, Driver]:
     optimizer = maker.make(probe.training())
     driver = Driver(optimizer, maker.driving, probe.network)

@@ -165,7 +165,6 @@ FAMILIES: dict[str, Family] = {
     # Sharpness: the radius; LookSAM's paper computes it every 5th or 10th step.
     "sam": Family(_SAM, "Foret et al., ICLR 2021"),
     "friendlysam": Family(_SAM, "Li et al., CVPR 2024"),
-    "gsam": Family(None, "Zhuang et al., ICLR 2022"),
     "looksam": Family({**_SAM, "k": Categorical((5, 10))}, "Liu et al., CVPR 2022"),
     "wsam": Family(_SAM, "Yue et al., KDD 2023"),
     "bsam": Family({"lr": Log(1e-2, 10.0), **_SAM}, "Möllenhoff and Khan, ICLR 2023"),

@@ -30,7 +30,7 @@ from bench.records.store_check import check_tracking
 from bench.storage.addresses import RECORDS, check_form
 from bench.storage.masking import masked
 from bench.storage.sqlite_files import PREFIX, MakeUri, read_undisturbed, sqlite_file, uri_now
-from bench.trials.record import TEXT_FIELDS, TUNING_FIELDS, Record, Session
+from bench.trials.record import OPTIONAL_FIELDS, TEXT_FIELDS, Record, Session
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
 from posemodel.errors import SettingsError
@@ -303,10 +303,10 @@ def _as_record(run: Any) -> Record:
     parameters, tags = run.data.params, run.data.tags
     values: dict[str, Any] = {"status": Status(tags[STATUS_TAG]), "error": tags.get(ERROR_TAG, "")}
     later = {field.name for field in fields(Record) if field.default is not MISSING}  # missing in older studies
-    for name in (*TEXT_FIELDS, *TUNING_FIELDS):
+    for name in (*TEXT_FIELDS, *OPTIONAL_FIELDS):
         if name not in values and (name in parameters or name not in later):
             kind = Record.__annotations__[name]
-            values[name] = parameters[name] if kind is str else json.loads(parameters[name])
+            values[name] = parameters[name] if kind in (str, str | None) else json.loads(parameters[name])
     metrics = {
         key.removeprefix("final."): _measured(value)
         for key, value in run.data.metrics.items()

@@ -51,7 +51,7 @@ from bench.storage.locks import path_lock
 from bench.storage.masking import masked
 from bench.storage.visible import visible, visible_lines
 from bench.trials.identity import without_unused
-from bench.trials.record import TEXT_FIELDS, TUNING_FIELDS, CurvePoint, Record, Session, now_ms
+from bench.trials.record import OPTIONAL_FIELDS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
 from bench.trials.spec import TrialSpec
 from bench.trials.status import FAULTS
 from bench.trials.study_base import StudyBase, differences, refuse_difference
@@ -293,7 +293,7 @@ class Tracker(StudyRuns):
         for first in range(0, len(metrics), METRICS_PER_BATCH):
             self.client.log_batch(run_id, metrics=metrics[first : first + METRICS_PER_BATCH])
         fields = {name: getattr(record, name) for name in TEXT_FIELDS if name not in ("status", "error")}
-        fields |= {name: value for name in TUNING_FIELDS if (value := getattr(record, name)) is not None}
+        fields |= {name: value for name in OPTIONAL_FIELDS if (value := getattr(record, name)) is not None}
         fields |= {f"hp.{name}": _visible_value(value) for name, value in json.loads(record.hyperparameters).items()}
         self._log_parameters(run_id, fields)
         tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}

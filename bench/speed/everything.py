@@ -1,13 +1,14 @@
 """Run the speed comparisons by name, or all of them, and make the document that `posebench speed` prints."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
 
 from bench.measure.machine import fingerprint
+from bench.optimizers import OPTIMIZERS
 from bench.speed import command, cuda, decode, evaluation, index, optimizers, sample, train
 from bench.speed.compare import Row
 
@@ -59,6 +60,8 @@ class Request:
     """Number of parts of a generated skeleton that `sample`, `decode` and `index` measure too, or instead."""
     network: str | None = None
     """Network whose training is timed, at its own size; None: the default of each comparison."""
+    optimizers: tuple[str, ...] | None = None
+    """Names or paths of the optimizers that are timed; None: those of the registry."""
 
     def options(self) -> Repeats:
         """Return the keyword argument ``repeats``; empty if no number was requested."""
@@ -72,11 +75,16 @@ def _train(request: Request) -> list[Row]:
     return rows
 
 
+def _optimizers(request: Request) -> list[Row]:
+    names = OPTIMIZERS if request.optimizers is None else request.optimizers
+    return optimizers.measure(request.device, names=tuple(names), **request.options())
+
+
 COMPARISONS: dict[str, Callable[[Request], list[Row]]] = {
     "sample": lambda request: sample.measure(request.data, parts=request.parts, **request.options()),
     "decode": lambda request: decode.measure(request.data, parts=request.parts, **request.options()),
     "train": _train,
-    "optimizers": lambda request: optimizers.measure(request.device, **request.options()),
+    "optimizers": _optimizers,
     "eval": lambda request: evaluation.measure(**request.options()),
     "index": lambda request: index.measure(parts=request.parts, **request.options()),
     "startup": lambda request: command.measure(**request.options()),
@@ -89,7 +97,12 @@ def measure(name: str, request: Request, on_start: Callable[[str], object] = lam
     With `all`, an error of one comparison is stored and the others still run.
     """
     names: Sequence[str] = list(COMPARISONS) if name == "all" else [name]
-    rows, skipped, failed = [], {}, {}
+    rows: list[Row] = []
+    skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    if request.optimizers is not None:
+        trainable, skipped = optimizers.trainable(request.optimizers)
+        request = replace(request, optimizers=tuple(trainable))
     for each in names:
         on_start(each)
         try:

@@ -47,11 +47,15 @@ class Record:
     """Number of the tuning that it belongs to; None if its kind of study has no tunings."""
     round: int | None = None
     """Number of its round within the tuning; None if it belongs to no round."""
+    driving: str | None = None
+    """How the optimizer is driven, in words; None for an ordinary one, or if none was built."""
+    gradient_evaluations_per_update: float | None = None
+    """Gradient evaluations of one step of the optimizer, on average; ``steps_done`` counts these. None for one."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
-        """Return a flat row: fields (``tuning`` and ``round`` only if set), then metrics, with None if not finite."""
-        row = {name: value for name, value in asdict(self).items() if not (name in TUNING_FIELDS and value is None)}
+        """Return a flat row: fields (`OPTIONAL_FIELDS` only if set), then metrics, with None if not finite."""
+        row = {name: value for name, value in asdict(self).items() if not (name in OPTIONAL_FIELDS and value is None)}
         metrics = row.pop("metrics")
         return row | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
@@ -93,7 +97,9 @@ def now_ms() -> int:
 
 TUNING_FIELDS = ("tuning", "round")
 """Fields that only trials of some kinds of study have."""
-TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("metrics", *TUNING_FIELDS))
+OPTIONAL_FIELDS = (*TUNING_FIELDS, "driving", "gradient_evaluations_per_update")
+"""Those and the fields that only trials of optimizers with a step of their own have."""
+TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("metrics", *OPTIONAL_FIELDS))
 """Fields that every record has, without the metrics."""
 
 
@@ -108,6 +114,8 @@ def make_record(
     effective_pin_memory: bool = False,
     torch_threads: int = 0,
     concurrent_trials: int = 0,
+    driving: str | None = None,
+    gradient_evaluations_per_update: float | None = None,
 ) -> Record:
     """Return the record of a trial that ended with ``status``; passwords in ``error`` are masked."""
     return Record(
@@ -136,5 +144,7 @@ def make_record(
         control_of=spec.control_of,
         tuning=spec.tuning,
         round=spec.round,
+        driving=driving,
+        gradient_evaluations_per_update=gradient_evaluations_per_update,
         metrics=metrics,
     )

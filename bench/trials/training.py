@@ -3,15 +3,15 @@
 import gc
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
+from bench.optimizers.check import driving_text
 from bench.optimizers.entry import WEIGHT_DECAY
 from bench.optimizers.implementation import implementation_of
 from bench.storage.printing import log
@@ -64,16 +64,15 @@ def run_trial(
             if on_step is not None:
                 on_step(step, metrics["train_seconds"])
 
-        def make_and_name(parameters: Iterable[Parameter]) -> Optimizer:
-            optimizer = make_optimizer(parameters)
+        def note(optimizer: Optimizer) -> None:
             environment["implementation"] = implementation_of(optimizer)
-            return optimizer
+            environment["driving"] = driving_text(make_optimizer.driving)
 
         try:
             make_optimizer = optimizer_entry(spec.builds).factory(
                 {WEIGHT_DECAY: spec.weight_decay, **spec.hyperparameters}  # a tuned weight decay overrides the first
             )
-            trained = task.train(run, make_and_name, on_metrics=on_metrics, should_prune=should_prune)
+            trained = task.train(run, make_optimizer.noting(note), on_metrics=on_metrics, should_prune=should_prune)
             _require_score(task, trained)
             if on_trained is not None and Status(trained.status) is Status.COMPLETE:
                 trained.metrics.update(on_trained(trained))
@@ -89,6 +88,8 @@ def run_trial(
             torch.cuda.empty_cache()
         steps = curve[-1].step if curve else 0
         return Outcome(make_record(spec, fault, steps_done=steps, metrics={}, error=message, **environment), curve)
+    if "updates" in trained.metrics:
+        environment["gradient_evaluations_per_update"] = trained.step / trained.metrics["updates"]
     metrics = {k: v for k, v in (trained.metrics | gpu.summary()).items() if math.isfinite(v)}
     status, samples = Status(trained.status), None
     if status == Status.PRUNED:

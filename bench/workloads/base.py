@@ -57,7 +57,7 @@ class WorkloadRun(Settings):
     size: int | None = None
     """Its size for tables, e.g. an input side in pixels."""
     steps: int | None
-    """Budget in steps; None if it is in seconds."""
+    """Budget in steps, which are gradient evaluations; None if it is in seconds."""
     seconds: float | None
     """Budget in seconds of training; None if it is in steps."""
     evaluations: int

@@ -15,6 +15,7 @@ from itertools import pairwise
 import psutil
 import torch
 
+from bench.measure.own_time import CheapSteps
 from bench.workloads.protocol import REPORT, SELECT, Costs, MakeOptimizer, OnCosts, Split, StepBy
 from posemodel.config import TrainSettings
 from posemodel.data.augment import letterbox
@@ -22,7 +23,7 @@ from posemodel.data.layout import DataSet
 from posemodel.data.loader import validation_loader
 from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.data.targets import make_heatmaps, make_pafs
-from posemodel.device import choose_device, synchronize
+from posemodel.device import choose_device
 from posemodel.inference.decoder import decode
 from posemodel.network import PoseNetwork, input_geometry
 from posemodel.network.cost import network_cost
@@ -70,7 +71,7 @@ def measure_costs(
     optimizer_s: dict[str, float] = {}
     for key in runs:
         if time.perf_counter() < deadline:  # the remaining ones count as fast as the first
-            optimizer_s[key] = _optimizer_step_s(network, factories[key])
+            optimizer_s[key] = _own_s(network, factories[key], runs[key])
     step_s = trained.step_s[name]
     steps = {
         key: max(step_s + optimizer_s.get(key, 0.0) - optimizer_s[name], 0.0) if key in optimizer_s else step_s
@@ -139,6 +140,8 @@ def _training_costs(
     began = time.perf_counter()
     measured_setup_s: list[float] = []
     step_ends: list[float] = []
+    first_step: list[tuple[int, float]] = []
+    """Gradient evaluations of the optimizer's first step, and seconds of one."""
     window_step_s: list[float] = []
     loader_bytes: list[int] = [0]
 
@@ -153,19 +156,25 @@ def _training_costs(
             step_by=step_by,
         )
 
-    def step_s() -> float:
-        """Return the seconds of a step: from windows, which wait for the device; before two, from the ends of steps."""
-        return (
-            statistics.median(window_step_s)
-            if len(window_step_s) > 1 or len(step_ends) < 2
-            else _median_between(step_ends)
-        )
+    def measured_costs() -> Costs:
+        """Return the costs with the seconds of a gradient evaluation, which is a step of an ordinary optimizer.
+
+        They are those of windows, which wait for the device; before two, those between the ends of an optimizer's
+        steps, if all of these take as many evaluations.
+        """
+        evaluations, first_s = first_step[0]
+        if len(window_step_s) > 1 or (window_step_s and evaluations > 1):
+            return costs_so_far(statistics.median(window_step_s))
+        if len(step_ends) > 1:
+            return costs_so_far(_median_between(step_ends) / evaluations)
+        return costs_so_far(first_s, "first step")
 
     def on_metrics(step: int, metrics: dict[str, float]) -> None:
         loader_bytes.append(sum(child.memory_info().rss for child in psutil.Process().children(recursive=True)))
         if not measured_setup_s:
             measured_setup_s.append(time.perf_counter() - began)
-            on_costs(costs_so_far(batch / metrics["images_per_s"], "first step"))
+            first_step.append((step, batch / metrics["images_per_s"]))
+            on_costs(costs_so_far(first_step[0][1], "first step"))
         elif "images_per_s" in metrics:
             window_step_s.append(batch / metrics["images_per_s"])
         late = time.perf_counter() - began > measured_setup_s[0] + PROBE_SECONDS
@@ -187,7 +196,7 @@ def _training_costs(
             on_open=lambda trained_on, _scored_on: on_open(trained_on),
             should_stop=should_stop,
         )
-    return costs_so_far(step_s())
+    return measured_costs()
 
 
 def _median_between(moments: list[float]) -> float:
@@ -202,22 +211,12 @@ def _until_probe_ends() -> Iterator[None]:
         return
 
 
-def _optimizer_step_s(network: PoseNetwork, factory: MakeOptimizer) -> float:
-    """Return the median seconds of an optimizer's step on the network's parameters."""
-    parameters = list(network.parameters())
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer = factory(parameters)
-    device = parameters[0].device
-    optimizer.step()  # the first step creates the optimizer's state
-    times = []
-    for _ in range(OPTIMIZER_STEPS):
-        synchronize(device)
-        began = time.perf_counter()
-        optimizer.step()
-        synchronize(device)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+def _own_s(network: PoseNetwork, factory: MakeOptimizer, run: TrainSettings) -> float:
+    """Return the median seconds of an optimizer's own work for a gradient evaluation, on the network's parameters."""
+    cheap = CheapSteps(network, factory, steps=run.steps)
+    cheap.step()  # the first step creates the optimizer's state
+    steps = [cheap.step() for _ in range(OPTIMIZER_STEPS)]
+    return statistics.median(seconds / evaluations for seconds, evaluations in steps)
 
 
 def _evaluation_costs(

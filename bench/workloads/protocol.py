@@ -24,7 +24,8 @@ SELECT: Split = "select"
 REPORT: Split = "report"
 """The split whose score is reported."""
 MakeOptimizer = Callable[..., "Optimizer"]
-"""Builds an optimizer from parameters, or from groups of them."""
+"""Builds an optimizer from parameters, or from groups of them; of the suite it is an `OptimizerMaker`
+(`posemodel.training.driving`), which says how the optimizer is driven and gives it the network if it needs that."""
 OnMetrics = Callable[[int, dict[str, float]], None]
 """Receives a step and the metrics measured there."""
 MakeData = Callable[[Path, int, int], object]
@@ -37,7 +38,10 @@ AWAITED = "not generated yet"
 
 @dataclass(frozen=True)
 class Budget:
-    """The length of a run, in steps or in seconds of training, and how often it is measured."""
+    """The length of a run, in steps or in seconds of training, and how often it is measured.
+
+    A step is one gradient evaluation; some optimizers take several to move the weights once.
+    """
 
     steps: int | None = None
     seconds: float | None = None
@@ -136,7 +140,7 @@ class Trained:
 
     status: Literal["complete", "diverged", "timed_out", "pruned"]
     step: int
-    """Number of steps trained."""
+    """Number of steps trained, in gradient evaluations: an ordinary optimizer takes one a step."""
     metrics: dict[str, float]
     """Metric -> its last value."""
     score_on: Callable[[Split], float]

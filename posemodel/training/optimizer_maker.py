@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from posemodel.errors import SettingsError
+
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
@@ -69,7 +71,15 @@ class OptimizerMaker:
     """Called with each optimizer that is made."""
 
     def __call__(self, parameters: "Parameters") -> "Optimizer":
-        """Make the optimizer from parameters alone, for loops that have no more to say."""
+        """Make the optimizer from parameters alone, for loops that only call `step()`.
+
+        Raises SettingsError if such a loop would not drive it as it needs.
+        """
+        if not self.driving.ordinary or self.driving.modes:
+            raise SettingsError(
+                "optimizer: it needs more than `step()`: a closure, gradients with their graph, or train() and eval(). "
+                "Drive it by `make_driven` and `Driver` of posemodel.training.driving, as `train_steps` does."
+            )
         return self.make(Training(parameters))
 
     def make(self, training: Training) -> "Optimizer":

@@ -305,6 +305,10 @@ def test_numbers_of_the_training_are_filled_in_or_given(kinds):
     assert entry.factory({"num_iterations": 5.0}).make(training).planned == (5, 12)
     with pytest.raises(SettingsError, match="num_iterations is the number of steps of the training, which a budget in"):
         entry.factory({}).make(Training(list(network.parameters()), network, samples=12))
+    with pytest.raises(SettingsError, match="num_data is the number of training samples, which is not known here"):
+        entry.factory({}).make(Training(list(network.parameters()), network, steps=70))
+    given = entry.factory({"num_iterations": 5, "num_data": 6})
+    assert given.make(Training(list(network.parameters()), network)).planned == (5, 6)
 
 
 def test_what_is_made_from_the_network_takes_no_groups(kinds):
@@ -391,6 +395,13 @@ def test_names_that_cannot_be(kinds, name, message):
 )
 def test_the_line_to_paste(kinds, name, given, line):
     assert optimizer_line(optimizer_entry(name), given, 0.0) == line
+
+
+@pytest.mark.parametrize("name", ["Closing", "Sharp", "Curved", "Averaged"])
+def test_a_loop_that_only_calls_step_is_told_that_it_needs_more(kinds, name):
+    maker = optimizer_entry(f"{kinds}.{name}").factory({"lr": 0.1})
+    with pytest.raises(SettingsError, match="optimizer: it needs more than `step"):
+        maker([torch.nn.Parameter(torch.ones(2, 2))])
 
 
 def test_a_probe_leaves_the_random_numbers_alone(kinds):

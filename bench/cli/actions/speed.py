@@ -22,6 +22,7 @@ def measure_speed(
     device: str,
     parts: int | None,
     network: str | None,
+    optimizers: tuple[str, ...] | None,
     repeats: int | None,
     as_json: bool,
     report: Path | None,
@@ -31,7 +32,7 @@ def measure_speed(
     def log_start(benchmark_name: str) -> None:
         log(f"measuring {benchmark_name} ...")
 
-    request = Request(data, choose_device(cast("Device", device)), repeats, parts, network)
+    request = Request(data, choose_device(cast("Device", device)), repeats, parts, network, optimizers)
     results = measure(name, request, log_start)
     if report is not None:
         log(f"report: {write_speed_report(results, report)}")
