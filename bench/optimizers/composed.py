@@ -5,10 +5,11 @@ from functools import partial
 from bench.optimizers import optimizer_entry
 from bench.optimizers.building import PREFIX_REST, build_by_shape
 from bench.optimizers.classes import class_at, class_entry
-from bench.optimizers.entry import OptimizerEntry
+from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE, OptimizerEntry
 from bench.optimizers.line import pair_line
 from bench.optimizers.names import Pair, Wrapped
 from bench.optimizers.recognition import driven
+from bench.optimizers.space import Log, Space
 from posemodel.dotted_paths import is_dotted_path
 from posemodel.errors import SettingsError
 
@@ -22,7 +23,7 @@ def pair_entry(name: str, pair: Pair) -> OptimizerEntry:
     return OptimizerEntry(
         name,
         partial(build_by_shape, first, rest),
-        {**first.space, **{PREFIX_REST + each: dimension for each, dimension in rest.space.items()}},
+        {**first.space, **_space_of_rest(rest)},
         f"{first.source}; {rest.source}",
         f"{first.kind}+{rest.kind}",
         {**first.parameters, **{PREFIX_REST + each: parameter for each, parameter in rest.parameters.items()}},
@@ -32,6 +33,16 @@ def pair_entry(name: str, pair: Pair) -> OptimizerEntry:
         line=partial(pair_line, first, rest),
         schedule=first.schedule or rest.schedule,
     )
+
+
+def _space_of_rest(rest: OptimizerEntry) -> Space:
+    """Return the space of the second optimizer by its names in the pair; a range of `effective_lr` as one of `lr`."""
+    space = dict(rest.space)
+    effective, momentum = space.pop(EFFECTIVE_RATE, None), rest.hyperparameters.get(MOMENTUM)
+    if isinstance(effective, Log) and momentum is not None:
+        space = {RATE: Log(effective.low * (1 - momentum), effective.high * (1 - momentum)), **space}
+    plain = {name: name.removeprefix(COMPLEMENT) for name in space}
+    return {name.removesuffix(plain[name]) + PREFIX_REST + plain[name]: each for name, each in space.items()}
 
 
 def composed_entry(name: str, parts: Wrapped | Pair) -> OptimizerEntry:

@@ -273,7 +273,18 @@ def test_what_a_wrapper_and_a_pair_take(kinds):
     pair = optimizer_entry(f"{kinds}.OnlyMatrices+adam")
     assert {"lr", "rest_lr", "rest_betas"} <= {*pair.hyperparameters}
     assert pair.components["rest_beta2"] == ("rest_betas", 1)
-    assert [*pair.space][:2] == ["lr", "rest_lr"]
+    assert [*pair.space] == ["lr", "rest_lr", "one_minus_rest_beta1", "one_minus_rest_beta2"]
+    assert pair.resolve({"lr": 0.1, "rest_lr": 0.2, "one_minus_rest_beta1": 0.25, "one_minus_rest_beta2": 0.5}) == {
+        "lr": 0.1,
+        "rest_lr": 0.2,
+        "rest_betas": (0.75, 0.5),
+    }
+    with_sgd = optimizer_entry(f"{kinds}.OnlyMatrices+sgd")
+    assert with_sgd.space["rest_lr"] == Log(pytest.approx(1e-4), pytest.approx(3.0))
+    assert with_sgd.resolve({"one_minus_rest_momentum": 0.25, "rest_lr": 1.0}) == {
+        "rest_momentum": 0.75,
+        "rest_lr": 1.0,
+    }
 
 
 def test_the_weight_decay_of_a_pair_is_that_of_both(kinds):
