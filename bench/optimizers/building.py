@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from torch.optim import Optimizer
@@ -37,7 +37,10 @@ class Construction:
     @property
     def by_matrix_flag(self) -> bool:
         """Whether the class asks for groups that say which of them hold matrices."""
-        return self.inside is None and reads_matrix_flag(self.optimizer_class)
+        if self.inside is not None:
+            return False
+        # mypy mistakes the class for an instance, whose hash needs `self`.
+        return reads_matrix_flag(self.optimizer_class)  # type: ignore[arg-type]
 
     def names_inside(self) -> dict[str, str]:
         """Return the hyperparameters of the optimizer inside: name here -> its own name."""
@@ -155,6 +158,7 @@ def build_by_shape(first: OptimizerEntry, rest: OptimizerEntry, training: Traini
     return by_shape(as_groups(training.parameters), partial(part, first, of_first), partial(part, rest, of_rest))
 
 
+@cache
 def reads_matrix_flag(optimizer_class: type[Any]) -> bool:
     """Return whether a class, or one that it is derived from, reads the flag of Muon's parameter groups."""
     if is_of_torch(optimizer_class):

@@ -3,6 +3,7 @@
 from bench.optimizers.classes import TORCH_CLASSES, class_at, class_entry
 from bench.optimizers.composed import composed_entry
 from bench.optimizers.entry import OptimizerEntry, did_you_mean
+from bench.optimizers.listing import paths_called
 from bench.optimizers.names import parts_of
 from bench.optimizers.registry import OPTIMIZERS
 from posemodel.dotted_paths import is_dotted_path
@@ -21,6 +22,11 @@ def found(name: str) -> OptimizerEntry:
         return class_entry(name, class_at(name))
     if name.lower() in TORCH_CLASSES:
         return class_entry(name, TORCH_CLASSES[name.lower()])
+    if paths := paths_called(name):
+        raise SettingsError(
+            f"optimizers: {name!r} is the name of {'a class' if len(paths) == 1 else 'classes'} of installed packages; "
+            f"give the path: {' or '.join(paths)}."
+        )
     names = list(dict.fromkeys((*OPTIMIZERS, *sorted(TORCH_CLASSES))))
     raise SettingsError(
         f"optimizers: no optimizer is called {name!r}{did_you_mean(name, names)} There are: "

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 
@@ -35,12 +36,20 @@ PACKAGES = (
 """Packages of optimizers, by the module that has the classes."""
 
 
-def installed_optimizers() -> dict[str, list[str]]:
-    """Return the names of all optimizers, by group: ours, PyTorch's, and each installed package of `PACKAGES`."""
+def installed_optimizers(on_broken: Callable[[str], object] | None = None) -> dict[str, list[str]]:
+    """Return the names of all optimizers, by group: ours, PyTorch's, and each installed package of `PACKAGES`.
+
+    A package that cannot be imported is left out, and ``on_broken`` called with the reason.
+    """
     found = {OURS: [*OPTIMIZERS], TORCH: sorted(TORCH_CLASSES.keys() - OPTIMIZERS.keys())}
     for module in PACKAGES:
-        if _is_installed(module):
+        if not _is_installed(module):
+            continue
+        try:
             found[module] = optimizers_in(module)
+        except SettingsError as error:
+            if on_broken is not None:
+                on_broken(str(error))
     return {group: names for group, names in found.items() if names}
 
 
@@ -65,5 +74,5 @@ def optimizers_in(module: str) -> list[str]:
 def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except (ImportError, ValueError):
+    except Exception:  # a package is imported to look for a module in it, and may raise anything
         return False

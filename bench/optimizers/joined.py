@@ -95,7 +95,9 @@ class OnViews(Joined):
 
     def __init__(self, views: Sequence[tuple[Parameter, Parameter, bool]], parts: Sequence[Any]) -> None:
         """Drive ``parts``; ``views`` are (view, weight, whether the view is a matrix)."""
-        self._views = list(views)
+        listed = tuple(views)
+        # A function is no state: an optimizer that is resumed keeps its own views.
+        self._views: Callable[[], tuple[tuple[Parameter, Parameter, bool], ...]] = lambda: listed
         super().__init__(parts)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -113,14 +115,14 @@ class OnViews(Joined):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of weights and views."""
         super().zero_grad(set_to_none=set_to_none)
-        for _, weight, _ in self._views:
+        for _, weight, _ in self._views():
             if set_to_none:
                 weight.grad = None
             elif weight.grad is not None:
                 weight.grad.zero_()
 
     def _pass_gradients(self) -> None:
-        for view, weight, matrix in self._views:
+        for view, weight, matrix in self._views():
             view.grad = None if weight.grad is None else _in_memory_order(weight.grad, weight, matrix=matrix)
 
 

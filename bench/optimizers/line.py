@@ -58,7 +58,7 @@ def constructor_line(construction: Construction, arguments: Mapping[str, Any]) -
     path = _class_path(construction.optimizer_class)
     given: list[str] = []
     for name, role in signature.given.items():
-        if name in arguments or role in ("steps", "samples"):
+        if role in ("steps", "samples"):
             continue
         value = _given_text(construction, role, inside)
         given.append(value if not given else f"{name}={value}")

@@ -102,9 +102,10 @@ def _changed_space(
     if WEIGHT_DECAY in space:
         place = _where(name, origin, WEIGHT_DECAY)
         raise SettingsError(f"{place}: is one value for all optimizers: set `weight_decay` (--wd).")
-    own_rate = rate_of(entry.space)
+    own = entry.at({each: d.value for each, d in space.items() if isinstance(d, Fixed)}).space
+    own_rate = rate_of(own)
     if own_rate is not None and rate_of(space) is None:
-        space = {own_rate: entry.space[own_rate], **space}
+        space = {own_rate: own[own_rate], **space}
     for parameter, each in space.items():
         if isinstance(each, Fixed) and isinstance(each.value, tuple) and entry.takes_number(parameter):
             forms = TEXT_FORMS if origin == COMMAND_LINE else FORMS

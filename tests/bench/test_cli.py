@@ -127,7 +127,15 @@ for arguments in json.loads(sys.argv[1]):
     found.append([code, sorted({name.partition(".")[0] for name in sys.modules}), said.getvalue()])
 print(json.dumps(found))
 """
-HELP = [["--help"], ["study", "--help"], ["study", "optimizers", "--help"], ["speed", "--help"], ["predict", "--help"]]
+HELP = [
+    ["--help"],
+    ["study", "--help"],
+    ["study", "optimizers", "--help"],
+    ["optimizers", "--help"],
+    ["optimizers", "check", "--help"],
+    ["speed", "--help"],
+    ["predict", "--help"],
+]
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_paths_of_verbs_that_were_loaded_late_begin_at_home_too(posebench, monke
     assert f"{tmp_path}/none: no such folder" in err
 
 
-@pytest.mark.parametrize("group", ["", "study", "config", "data", "loader", "speed", "weights"])
+@pytest.mark.parametrize("group", ["", "study", "optimizers", "config", "data", "loader", "speed", "weights"])
 def test_every_summary_fits_a_line_of_80_columns(posebench, monkeypatch, group):
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = posebench(*group.split(), "--help")

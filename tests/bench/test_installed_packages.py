@@ -1,0 +1,82 @@
+"""The optimizers of packages pass the check, or have their reason; packages that are not installed are skipped.
+
+The extra `optimizers` installs them: pip install "posebench[optimizers]".
+"""
+
+import io
+import re
+import warnings
+from contextlib import redirect_stdout
+
+import pytest
+import torch
+
+from bench.optimizers.check import Check
+from bench.optimizers.description import checked
+from bench.optimizers.installed import optimizers_in
+from bench.optimizers.listing import EXTRA_PACKAGES
+
+LARGE = "pytorch_optimizer"
+AT_LEAST = 120
+"""Number of the classes of `pytorch_optimizer` that pass at least, of 134 in version 4.1."""
+BACKWARD = "it computes the backward pass itself, by a method"
+REASONS = {
+    "AdaLOMO": f"{BACKWARD} fused_backward",
+    "CPUOffloadOptimizer": "CUDA",
+    "DeMo": "einops",
+    "DistributedMuon": "process group has not been initialized",
+    "GSAM": f"{BACKWARD} set_closure",
+    "LOMO": f"{BACKWARD} fused_backward",
+    "PCGrad": f"{BACKWARD} pc_backward",
+    "SafeFP16Optimizer": f"{BACKWARD} backward",
+    "SpectralSphere": f"it trains only matrices; .* {LARGE}.SpectralSphere\\+adamw",
+}
+"""Classes of `pytorch_optimizer` that need not pass -> words of the reason, should they not."""
+
+
+def checks_of(module: str) -> list[Check]:
+    pytest.importorskip(module, reason="the extra optimizers is not installed")
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [checked(name) for name in optimizers_in(module)]
+
+
+@pytest.fixture(scope="module")
+def large() -> dict[str, Check]:
+    """The check of each class of the largest package, by its name there."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return {check.name.rpartition(".")[2]: check for check in checks_of(LARGE)}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_most_of_a_large_package_pass(large):
+    assert sum(check.passes for check in large.values()) >= AT_LEAST
+
+
+def test_each_other_one_has_its_reason(large):
+    failed = {name: check.reason for name, check in large.items() if not check.passes}
+    assert failed.keys() <= REASONS.keys(), failed
+    assert {name: reason for name, reason in failed.items() if not re.search(REASONS[name], reason)} == {}
+
+
+def test_all_that_pass_resume_to_the_bit(large):
+    assert [name for name, check in large.items() if check.passes and not check.resumes] == []
+
+
+def test_conventions_of_a_large_package(large):
+    assert (large["SAM"].driving, large["SAM"].gradients_per_step) == ("gradients, then step(closure)", 2)
+    assert (large["AdaHessian"].driving, large["AdaHessian"].gradients_per_step) == ("step(), create_graph", 2)
+    assert large["ScheduleFreeAdamW"].driving == "step(), train() and eval()"
+    assert large["ScheduleFreeAdamW"].schedule == "constant"
+    assert large["DAdaptAdam"].schedule == "fixed"
+    assert large["Lion"].state_bytes_per_weight == 4
+
+
+@pytest.mark.parametrize("module", [each for each in EXTRA_PACKAGES if each != LARGE])
+def test_every_class_of_a_small_package_passes_and_resumes(module):
+    checks = checks_of(module)
+    assert checks
+    assert [(check.name, check.reason) for check in checks if not (check.passes and check.resumes)] == []
