@@ -372,7 +372,7 @@ def _visible_value(value: Any) -> Any:
 
 def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key != "spaces"} | {
-        f"space.{name}": space for name, space in document.get("spaces", {}).items()
+        f"space.{_key_of(name)}": space for name, space in document.get("spaces", {}).items()
     }
 
 
@@ -394,3 +394,8 @@ def _insert(write: Callable[..., object], *arguments: Any) -> None:
         if not is_local and not any(name in str(error) for name in _ALREADY_PRESENT):  # a server's error is only text
             raise
         write(*arguments)
+
+
+def _key_of(optimizer: str) -> str:
+    """Return an optimizer's name in the letters that MLflow allows: `muon with adamw`, `my_package.SAM over adamw`."""
+    return optimizer.replace("+", " with ").replace("(", " over ").replace(")", "")
