@@ -18,15 +18,17 @@ def marked(names: Mapping[str, str], others: Collection[str]) -> dict[str, str]:
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return the short name of each optimizer: of a dotted path, its shortest ending that no other name shares.
 
-    Upper and lower case count as equal: `torch.optim.RAdam` beside `radam` is `optim.RAdam`.
+    Upper and lower case count as equal: `torch.optim.RAdam` beside `radam` is `optim.RAdam`. In a name made of several,
+    `my_package.SAM(my_package.Lion)`, each is shortened.
     """
     names = list(dict.fromkeys(names))
-    ends = {name: _ends(name) if DOTTED_PATH.fullmatch(name) else [name] for name in names}
+    ends = {name: _ends(name) for name in names}
     times = Counter(end.lower() for own in ends.values() for end in own)
     return {name: next((end for end in own if times[end.lower()] == 1), name) for name, own in ends.items()}
 
 
-def _ends(path: str) -> list[str]:
-    """Return the endings of a dotted path: `c`, `b.c`, `a.b.c` for `a.b.c`."""
-    parts = path.split(".")
-    return [".".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+def _ends(name: str) -> list[str]:
+    """Return the endings of a dotted path: `c`, `b.c`, `a.b.c` for `a.b.c`; of a name made of several, of each."""
+    pieces = re.split(r"([()+])", name)
+    paths = [piece.split(".") if DOTTED_PATH.fullmatch(piece) else [piece] for piece in pieces]
+    return ["".join(".".join(path[-count:]) for path in paths) for count in range(1, max(map(len, paths)) + 1)]

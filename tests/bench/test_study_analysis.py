@@ -204,6 +204,8 @@ def test_short_names_are_the_end_of_a_path_where_that_is_plain():
     assert list(short_names(names).values()) == ["adam", "RAdam", "SignSGD", "b.Lion", "d.Lion", "adabound (limit)"]
     assert short_names(["radam", "torch.optim.RAdam"]) == {"radam": "radam", "torch.optim.RAdam": "optim.RAdam"}
     assert short_names(["a.Lion", "b.a.Lion"]) == {"a.Lion": "a.Lion", "b.a.Lion": "b.a.Lion"}
+    composed = ["a.SAM(b.Lion)", "c.SAM(b.Lion)", "muon+d.e.Adan", "a.SAM(sgd)"]
+    assert [*short_names(composed).values()] == ["a.SAM(b.Lion)", "c.SAM(b.Lion)", "muon+Adan", "SAM(sgd)"]
 
 
 @given(st.lists(st.from_regex(r"[a-c](\.[a-cA-C]){0,3}", fullmatch=True), unique_by=str.lower))
