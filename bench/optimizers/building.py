@@ -10,10 +10,10 @@ from torch.optim import Optimizer
 
 from bench.optimizers.entry import WEIGHT_DECAY, OptimizerEntry
 from bench.optimizers.implementation import build_fastest, is_of_torch
-from bench.optimizers.joined import Joined, as_groups, by_shape, with_flag
 from bench.optimizers.signatures import Signature
 from posemodel.errors import SettingsError
 from posemodel.training.driving import has_modes
+from posemodel.training.joined import Joined, as_groups, by_shape, with_flag
 from posemodel.training.optimizer_maker import Training
 
 MATRIX_FLAG = "use_muon"
@@ -46,10 +46,13 @@ class Construction:
         """Return the hyperparameters of the optimizer inside: name here -> its own name."""
         if self.inside is None:
             return {}
-        return {
-            PREFIX_INSIDE + name if name in self.signature.hyperparameters else name: name
-            for name in self.inside.hyperparameters
-        }
+        names: dict[str, str] = {}
+        for own in self.inside.parameters:
+            here = own
+            while here in self.signature.hyperparameters or here in names:
+                here = PREFIX_INSIDE + here
+            names[here] = own
+        return {here: own for here, own in names.items() if own != self.inside.names_inside_by}
 
     def accepts(self) -> dict[str, inspect.Parameter]:
         """Return all hyperparameters, those of the optimizer inside too."""
@@ -63,10 +66,14 @@ class Construction:
         parameters: Any = list(training.parameters)  # a generator is read once
         training = replace(training, parameters=parameters)
         names = self.names_inside()
+        if unknown := arguments.keys() - names.keys() - self.signature.hyperparameters.keys() - {self.signature.base}:
+            raise TypeError(f"{self.name} takes no {', '.join(sorted(unknown))}")
         inner = {names[name]: value for name, value in arguments.items() if name in names}
         own = {name: value for name, value in arguments.items() if name in self.signature.hyperparameters}
         if self.by_matrix_flag and WEIGHT_DECAY in own and DECAY_OF_REST in self.signature.hyperparameters:
             own.setdefault(DECAY_OF_REST, own[WEIGHT_DECAY])
+        if self.inside is not None and WEIGHT_DECAY in own and WEIGHT_DECAY in self.inside.hyperparameters:
+            inner.setdefault(WEIGHT_DECAY, 0.0)  # the wrapper itself applies the study's
         inside: list[Optimizer] = []
         left = {name: role for name, role in self.signature.given.items() if name not in own}
         given = {name: self._given(name, role, training, inner, inside) for name, role in left.items()}
@@ -149,8 +156,14 @@ def build_by_shape(first: OptimizerEntry, rest: OptimizerEntry, training: Traini
     """Build one optimizer for matrices and another for the rest; the arguments of the second have a prefix."""
     of_rest = {name.removeprefix(PREFIX_REST): v for name, v in arguments.items() if name.startswith(PREFIX_REST)}
     of_first = {name: value for name, value in arguments.items() if not name.startswith(PREFIX_REST)}
-    if WEIGHT_DECAY in of_first and WEIGHT_DECAY in rest.hyperparameters:
-        of_rest.setdefault(WEIGHT_DECAY, of_first[WEIGHT_DECAY])
+    decays = [WEIGHT_DECAY in each.hyperparameters for each in (first, rest)]
+    if all(decays):
+        if WEIGHT_DECAY in of_first:
+            of_rest.setdefault(WEIGHT_DECAY, of_first[WEIGHT_DECAY])
+    else:  # the pair has no weight decay, so that one part must not apply its class's own
+        for has, part_arguments in zip(decays, (of_first, of_rest), strict=True):
+            if has:
+                part_arguments.setdefault(WEIGHT_DECAY, 0.0)
 
     def part(entry: OptimizerEntry, chosen: Mapping[str, Any], groups: list[dict[str, Any]]) -> Optimizer:
         return _build_inside(entry, training, chosen, groups)

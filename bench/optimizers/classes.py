@@ -26,6 +26,7 @@ from bench.optimizers.space import Log, Space, rate_of
 from bench.optimizers.unfit import own_backward
 from posemodel.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
+from posemodel.training.joined import on_views
 
 DECADES_EITHER_WAY = 100.0
 """The default range of a learning rate is from the class's default divided by this factor to the default times the
@@ -61,7 +62,7 @@ def class_entry(name: str, optimizer_class: type[Any], inside: str | None = None
         signature = signature_of(optimizer_class)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"optimizer {name}: the arguments of the class cannot be read ({error}).") from error
-    if reason := own_backward(optimizer_class):
+    if reason := own_backward(optimizer_class, wrapper=signature.base is not None):
         raise SettingsError(f"optimizer {name}: is not supported: {reason}.")
     if signature.base is not None:
         return _wrapper_entry(name, optimizer_class, signature, path, inside)
@@ -104,9 +105,10 @@ def _wrapper_entry(
     space: Space = {_renamed(each, names): dimension for each, dimension in inner.space.items()}
     if EFFECTIVE_RATE in space and names.get(MOMENTUM) != MOMENTUM:  # the momentum of that name is the wrapper's
         space = rate_space(optimizer_class, accepted)
+    over_pair = "+" in inner.kind  # a pair trains matrices: the wrapper must see the same weights
     entry = OptimizerEntry(
         name,
-        construction.build,
+        on_views(construction.build, matrices=True) if over_pair else construction.build,
         space,
         path,
         f"{path}({inner.kind})",

@@ -1,11 +1,12 @@
 """Make entries for names made of others: a wrapper over an optimizer, one for matrices with one for the rest."""
 
+import inspect
 from functools import partial
 
 from bench.optimizers import optimizer_entry
 from bench.optimizers.building import PREFIX_REST, build_by_shape
 from bench.optimizers.classes import class_at, class_entry
-from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE, OptimizerEntry
+from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE, WEIGHT_DECAY, OptimizerEntry
 from bench.optimizers.line import pair_line
 from bench.optimizers.names import Pair, Wrapped
 from bench.optimizers.recognition import driven
@@ -26,13 +27,24 @@ def pair_entry(name: str, pair: Pair) -> OptimizerEntry:
         {**first.space, **_space_of_rest(rest)},
         f"{first.source}; {rest.source}",
         f"{first.kind}+{rest.kind}",
-        {**first.parameters, **{PREFIX_REST + each: parameter for each, parameter in rest.parameters.items()}},
+        _parameters_of(first, rest),
         from_training=True,
         fillable=first.fillable | {PREFIX_REST + each for each in rest.fillable},
         recognise=driven,
         line=partial(pair_line, first, rest),
         schedule=first.schedule or rest.schedule,
     )
+
+
+def _parameters_of(first: OptimizerEntry, rest: OptimizerEntry) -> dict[str, inspect.Parameter]:
+    """Return the hyperparameters of a pair; it has a weight decay if both have one."""
+    own, others = (
+        {name: each for name, each in entry.parameters.items() if name != entry.names_inside_by}
+        for entry in (first, rest)
+    )
+    if WEIGHT_DECAY not in others:
+        own.pop(WEIGHT_DECAY, None)
+    return {**own, **{PREFIX_REST + name: each for name, each in others.items()}}
 
 
 def _space_of_rest(rest: OptimizerEntry) -> Space:

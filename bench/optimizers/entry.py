@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.optimizers.space import Space, Value
@@ -30,6 +31,8 @@ CHOSEN_HERE = ("foreach", "fused", "capturable", "differentiable", "maximize")
 they are no hyperparameters."""
 ANNOTATED = {"bool": bool, "str": str, "int": int, "float": float}
 """Type names in annotations -> types, for modules with postponed evaluation of annotations."""
+VISIBLE_RATE = 1e-2
+"""A learning rate at which a few steps change weights by more than rounding."""
 MIN_SIMILARITY = 0.6
 """Similarity from which a name is suggested: the default cutoff of difflib."""
 
@@ -50,8 +53,9 @@ class OptimizerEntry:
     """Whether ``build`` gets all that the training knows (`Training`) instead of the parameters alone."""
     fillable: frozenset[str] = frozenset()
     """Required hyperparameters that the training fills in if they are left out: the length of the run, say."""
-    recognise: Callable[[OptimizerMaker], OptimizerMaker] | None = None
-    """Finds out how the optimizer is driven; None: it is an ordinary one."""
+    recognise: Callable[[OptimizerMaker, OptimizerMaker], OptimizerMaker] | None = None
+    """Finds out how the optimizer is driven, by a factory at a visible learning rate, and returns the other factory so;
+    None: it is an ordinary one."""
     over: "tuple[str, Callable[[str], OptimizerEntry]] | None" = None
     """For a wrapper: the hyperparameter that names the optimizer inside, and the entry over another one."""
     line: "Callable[[Mapping[str, Any]], str] | None" = None
@@ -82,6 +86,11 @@ class OptimizerEntry:
             for index in range(len(parameter.default))
             if (component := f"{name.removesuffix('s')}{index + 1}") not in accepted
         }
+
+    @property
+    def names_inside_by(self) -> str:
+        """Name of the hyperparameter that names the optimizer inside; empty if there is none."""
+        return self.over[0] if self.over is not None else ""
 
     def at(self, hyperparameters: Mapping[str, Any]) -> "OptimizerEntry":
         """Return the entry for these hyperparameters: of a wrapper, over the optimizer that they name."""
@@ -153,14 +162,23 @@ class OptimizerEntry:
 
         An error of the class itself is raised unchanged by that factory; `unfit.check_trains` explains it.
         """
+        visible, maker = self.makers(hyperparameters)
+        recognise = self.at(hyperparameters).recognise
+        return maker if recognise is None else recognise(visible, maker)
+
+    def makers(self, hyperparameters: Mapping[str, Any]) -> tuple[OptimizerMaker, OptimizerMaker]:
+        """Return two factories that do not say yet how the optimizer is driven, and so drive it as an ordinary one.
+
+        The first has learning rates of at least `VISIBLE_RATE`: how an optimizer is driven must not depend on its rate.
+        """
         entry = self.at(hyperparameters)
         arguments = entry.resolve(hyperparameters)
+        visible = {name: VISIBLE_RATE if _is_small_rate(name, value) else value for name, value in arguments.items()}
 
-        def build(training: Training) -> "Optimizer":
+        def build(arguments: Mapping[str, Any], training: Training) -> "Optimizer":
             return entry.build(training if entry.from_training else training.parameters, **arguments)
 
-        maker = OptimizerMaker(build)
-        return maker if entry.recognise is None else entry.recognise(maker)
+        return OptimizerMaker(partial(build, visible)), OptimizerMaker(partial(build, arguments))
 
     def takes_number(self, name: str) -> bool:
         """Return whether a hyperparameter is one number, judged by its default; False if it does not exist."""
@@ -262,6 +280,10 @@ def default_of(entry: OptimizerEntry, name: str) -> Value | None:
     if isinstance(value, (tuple, list)):
         return tuple(value) if all(map(_is_number, value)) else None
     return value if isinstance(value, (bool, str)) or _is_number(value) else None
+
+
+def _is_small_rate(name: str, value: Any) -> bool:
+    return (name == RATE or name.endswith(f"_{RATE}")) and _is_number(value) and 0 < value < VISIBLE_RATE
 
 
 def _is_number(value: Any) -> bool:

@@ -15,6 +15,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from bench.optimizers.adabound import AdaBound
+from posemodel.training.joined import Joined
 
 
 def build_fastest(
@@ -46,6 +47,8 @@ def fastest(optimizer_class: type[Optimizer], weights: Sequence[Tensor]) -> dict
 def implementation_of(optimizer: Optimizer) -> str:
     """Return the implementation used, e.g. "torch.optim.adam.Adam (fused)"; only the class if the implementation is
     unknown."""
+    if isinstance(optimizer, Joined):
+        return " with ".join(map(implementation_of, optimizer.parts))
     kind = type(optimizer)
     path = f"{kind.__module__}.{kind.__qualname__}"
     implementation = optimizer.implementation() if isinstance(optimizer, AdaBound) else _kind(optimizer)

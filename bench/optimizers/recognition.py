@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.optimizers.joined import on_views
 from posemodel.training.driving import Driver, recognised
+from posemodel.training.joined import Joined, on_views
 from posemodel.training.optimizer_maker import ClosureUse, Driving, OptimizerMaker, Training
 
 CHANNELS, WIDTH, SIDE, IMAGES = 3, 4, 6, 4
@@ -59,50 +59,95 @@ class Probe:
         """Return a copy of the weights."""
         return [weight.detach().clone() for weight in self.network.parameters()]
 
-    def moved(self) -> bool:
-        """Whether some weight is another than at the beginning."""
-        return any(bool((now != before).any()) for now, before in zip(self.weights(), self._initial, strict=True))
-
-    def finite(self) -> bool:
-        """Whether all weights are finite."""
-        return all(bool(torch.isfinite(weight).all()) for weight in self.weights())
+    def moved(self, *, each_shape: bool = False) -> bool:
+        """Whether some weight is another than at the beginning; with ``each_shape`` both a matrix and another one."""
+        moved = {
+            now.ndim > 1
+            for now, before in zip(self.network.parameters(), self._initial, strict=True)
+            if bool((now != before).any())
+        }
+        return len(moved) > 1 if each_shape else bool(moved)
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """A factory whose optimizer is driven as it asks, or why it cannot be."""
+    """How the optimizers of a factory are driven, or why they cannot be."""
 
-    maker: OptimizerMaker
+    driving: Driving
+    views: bool = False
+    """Whether they get the weights in the order of memory (`on_views`)."""
     error: Exception | None = None
-    """The error of the constructor or of a step, driven as its methods ask; None if it works."""
+    """The error of the constructor, or of the convention that got furthest; None if there is one that works."""
     built: bool = True
-    """Whether it could be built."""
+    """Whether one could be built."""
     still: bool = False
-    """Whether its steps change no weight, at a learning rate large enough to show."""
+    """Whether their steps change no weight, at a learning rate large enough to show."""
     evaluations: float = 1.0
-    """Gradient evaluations of a step."""
+    """Gradient evaluations of a step; up to the error, if there is one."""
 
     @property
     def works(self) -> bool:
-        """Whether its steps move weights, as far as that can be seen."""
+        """Whether steps move weights, as far as that can be seen."""
         return self.error is None and not self.still
+
+    def applied_to(self, maker: OptimizerMaker) -> OptimizerMaker:
+        """Return a factory whose optimizers are driven so.
+
+        A class that plans its own schedule counts its steps, which are fewer than gradient evaluations.
+        """
+        build, evaluations = on_views(maker.build) if self.views else maker.build, self.evaluations
+
+        def planned(training: Training) -> Optimizer:
+            steps = None if training.steps is None else max(1, round(training.steps / evaluations))
+            return build(replace(training, steps=steps))
+
+        return replace(maker, build=planned if evaluations > 1 else build, driving=self.driving)
 
 
 def recognise(maker: OptimizerMaker) -> Recognised:
     """Find the convention in which an optimizer takes steps that move weights.
 
-    The weights are given as they lie in a training, and if no convention works, in the order of memory (`OnViews`).
+    The weights are given as they lie in a training, and if each convention fails, in the order of memory.
     """
     first = _recognise(maker)
-    if first.works:
+    if first.error is None:
         return first
     viewed = _recognise(replace(maker, build=on_views(maker.build)))
-    return viewed if viewed.works else first
+    return replace(viewed, views=True) if viewed.works else first
 
 
-def driven(maker: OptimizerMaker) -> OptimizerMaker:
-    """Return a factory with the way in which its optimizer is driven; one that cannot be stays as its methods ask."""
-    return recognise(maker).maker
+def driven(visible: OptimizerMaker, maker: OptimizerMaker) -> OptimizerMaker:
+    """Return a factory with the way in which its optimizers are driven.
+
+    That is found with ``visible``, the same factory at a learning rate at which steps show. An optimizer that cannot be
+    driven stays as its methods ask.
+    """
+    return recognise(visible).applied_to(maker)
+
+
+def take_steps(maker: OptimizerMaker) -> Recognised:
+    """Take steps with an optimizer that is driven as its factory says."""
+    evaluations = steps = 0
+    try:
+        with _own_random_numbers():
+            probe = Probe()
+            optimizer = maker.make(probe.training())
+            driver = Driver(optimizer, maker.driving, probe.network)
+            visible, each_shape = shows(optimizer), isinstance(optimizer, Joined) and len(optimizer.parts) > 1
+
+            def evaluate() -> Tensor:
+                nonlocal evaluations
+                evaluations += 1
+                return probe.evaluate(graph=maker.driving.graph)
+
+            counted = 0
+            while steps < STEPS or (visible and steps < MOST_STEPS and not probe.moved(each_shape=each_shape)):
+                counted += driver.step(evaluate)
+                steps += 1
+    except Exception as error:
+        return Recognised(maker.driving, error=error, evaluations=evaluations)
+    still = visible and not probe.moved(each_shape=each_shape)
+    return Recognised(maker.driving, still=still, evaluations=counted / steps)
 
 
 def _recognise(maker: OptimizerMaker) -> Recognised:
@@ -110,15 +155,16 @@ def _recognise(maker: OptimizerMaker) -> Recognised:
         try:
             structure = recognised(maker.build(Probe().training()))
         except Exception as error:
-            return Recognised(maker, error, built=False)
-        first: Recognised | None = None
-        for driving in _conventions(structure):
-            attempt = _attempt(replace(maker, driving=driving))
-            if attempt.works:
-                return attempt
-            first = first or attempt
-    assert first is not None
-    return first
+            return Recognised(Driving(), error=error, built=False)
+    furthest: Recognised | None = None
+    for driving in _conventions(structure):
+        attempt = _attempt(replace(maker, driving=driving))
+        if attempt.works:
+            return attempt
+        if furthest is None or (attempt.error is not None and attempt.evaluations > furthest.evaluations):
+            furthest = attempt
+    assert furthest is not None
+    return replace(furthest, driving=structure)
 
 
 def _conventions(structure: Driving) -> Iterator[Driving]:
@@ -132,20 +178,14 @@ def _conventions(structure: Driving) -> Iterator[Driving]:
 
 
 def _attempt(maker: OptimizerMaker) -> Recognised:
+    if maker.driving.closure == "unused":
+        return take_steps(maker)
     try:
-        if maker.driving.closure != "unused":
-            maker = replace(maker, driving=replace(maker.driving, closure=_closure_use(maker)))
-        probe = Probe()
-        optimizer = maker.make(probe.training())
-        driver = Driver(optimizer, maker.driving, probe.network)
-        evaluations = steps = 0
-        visible = shows(optimizer)
-        while steps < STEPS or (visible and steps < MOST_STEPS and not probe.moved()):
-            evaluations += driver.step(lambda: probe.evaluate(graph=maker.driving.graph))
-            steps += 1
+        with _own_random_numbers():
+            use = _closure_use(maker)
     except Exception as error:
-        return Recognised(maker, error)
-    return Recognised(maker, still=visible and not probe.moved(), evaluations=evaluations / steps)
+        return Recognised(maker.driving, error=error, evaluations=0)
+    return take_steps(replace(maker, driving=replace(maker.driving, closure=use)))
 
 
 def _closure_use(maker: OptimizerMaker) -> ClosureUse:
@@ -176,6 +216,7 @@ def shows(optimizer: Optimizer) -> bool:
 @contextmanager
 def _own_random_numbers() -> Iterator[None]:
     """Leave the global random numbers as they are: a check must not change a training."""
-    with torch.random.fork_rng(devices=[]):
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(0)
         yield

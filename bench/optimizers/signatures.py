@@ -1,7 +1,7 @@
 """Read what an optimizer class takes: its hyperparameters, and what the training itself has to give it.
 
 A class takes what it documents, its own named arguments. `**kwargs` stands for those of its next base class that are
-keywords with defaults; a required argument of the base is given by the class itself.
+keywords with defaults, and for a learning rate; another required argument of the base is given by the class itself.
 """
 
 import inspect
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch.optim import Optimizer
+
+from bench.optimizers.entry import RATE
 
 Role = Literal["parameters", "named_parameters", "network", "optimizer", "optimizer_class", "steps", "samples"]
 """What the training gives for an argument: parameters (with names), the network, another optimizer (its class), the
@@ -48,22 +50,26 @@ class Signature:
 def signature_of(optimizer_class: type[Any]) -> Signature:
     """Read the signature of a class; TypeError or ValueError if it cannot be read."""
     accepted: dict[str, inspect.Parameter] = {}
+    by_position = False
     for depth, kind in enumerate(_constructed_by(optimizer_class)):
         (_, *arguments) = inspect.signature(vars(kind)["__init__"]).parameters.values()
         named = [each for each in arguments if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-        own = {each.name: each for each in named if depth == 0 or each.default is not each.empty}
+        own = {each.name: each for each in named if depth == 0 or each.default is not each.empty or each.name == RATE}
         accepted |= {name: each for name, each in own.items() if name not in accepted}
+        by_position = by_position or any(each.kind is each.POSITIONAL_ONLY for each in arguments)
         if depth == 0 and not arguments:
             raise ValueError("it takes no parameters to optimize")
         if all(each.kind is not each.VAR_KEYWORD for each in arguments):
             break
     given: dict[str, Role] = {}
-    takes_parameters = any(name in PARAMETERS for name in accepted)
+    takes_parameters = by_position or any(name in PARAMETERS for name in accepted)
     for position, each in enumerate(accepted.values()):
         role = _role(each, takes_parameters=takes_parameters, first=position == 0)
         if role is not None:
             given[each.name] = role
-    positional = not any(role in ("parameters", "named_parameters", "network", "optimizer") for role in given.values())
+    positional = by_position or not any(
+        role in ("parameters", "named_parameters", "network", "optimizer") for role in given.values()
+    )
     fillable = ("steps", "samples")
     hyperparameters = {name: each for name, each in accepted.items() if given.get(name, "steps") in fillable}
     return Signature(hyperparameters, given, positional)
@@ -89,7 +95,7 @@ def _role(argument: inspect.Parameter, *, takes_parameters: bool, first: bool) -
         return "network"
     if name in BASE or "optimizer" in name:
         annotation = str(argument.annotation).lower()
-        says_class = "type[" in annotation or "optimizertype" in annotation
+        says_class = any(word in annotation for word in ("type[", "optimizertype", "callable"))
         is_class = says_class or (argument.annotation is argument.empty)
         return "optimizer_class" if takes_parameters and is_class else "optimizer"
     if name in STEPS:

@@ -4,19 +4,20 @@ Each convention of the field is tried; errors name what remains: sparse gradient
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.nn import Parameter
 
 from bench.optimizers.entry import OptimizerEntry
-from bench.optimizers.recognition import Recognised, recognise
+from bench.optimizers.recognition import Probe, Recognised, recognise, take_steps
 from posemodel.errors import SettingsError
 from posemodel.training.optimizer_maker import OptimizerMaker, Training
 
 MATRIX = (3, 4)
 GRADIENT = 0.5
-OWN_BACKWARD = ("fused_backward", "pc_backward", "set_closure", "backward")
+OWN_BACKWARD = ("fused_backward", "pc_backward", "set_closure")
 """Methods of optimizers that compute gradients themselves: fused with the update, or of several losses."""
 
 SPARSE = "it accepts only sparse gradients; those of convolutions are dense"
@@ -27,23 +28,42 @@ MATRICES = (
 STILL = "its step changes no weight"
 
 
-def own_backward(optimizer_class: type[Any]) -> str:
-    """Return why a class cannot be driven because it computes gradients itself; empty if it does not."""
-    for name in OWN_BACKWARD:
+def own_backward(optimizer_class: type[Any], *, wrapper: bool) -> str:
+    """Return why a class cannot be driven because it computes gradients itself; empty if it does not.
+
+    A wrapper with a method `backward` scales or divides losses; elsewhere the method may be a convenience.
+    """
+    for name in (*OWN_BACKWARD, *(("backward",) if wrapper else ())):
         if callable(getattr(optimizer_class, name, None)):
             return f"it computes the backward pass itself, by a method {name}() that only its own training loop calls"
     return ""
 
 
-def check_trains(entry: OptimizerEntry, hyperparameters: Mapping[str, Any]) -> Recognised:
+@dataclass(frozen=True)
+class Trains:
+    """An optimizer that trains a small network: its factory, and the gradient evaluations of a step."""
+
+    maker: OptimizerMaker
+    evaluations: float
+
+
+def check_trains(entry: OptimizerEntry, hyperparameters: Mapping[str, Any]) -> Trains:
     """Check that an optimizer trains a small network, and return how; SettingsError says why not."""
-    maker = entry.factory(hyperparameters)
-    result = recognise(maker)
+    visible, maker = entry.makers(hyperparameters)
+    if entry.at(hyperparameters).recognise is not None:
+        known = recognise(visible)
+        if known.error is not None and known.built:
+            raise _unfit(entry, visible, known) from known.error
+        if known.still:
+            raise SettingsError(f"optimizer {entry.name}: cannot train a network: {STILL}.")
+        maker = known.applied_to(maker)
+    result = take_steps(maker)
     if result.error is not None:
-        raise _unfit(entry, maker, result) from result.error
+        built = _works(maker, lambda each: each.build(Probe().training()))
+        raise _unfit(entry, maker, replace(result, built=built)) from result.error
     if result.still:
         raise SettingsError(f"optimizer {entry.name}: cannot train a network: {STILL}.")
-    return result
+    return Trains(maker, result.evaluations)
 
 
 def _unfit(entry: OptimizerEntry, maker: OptimizerMaker, result: Recognised) -> SettingsError:

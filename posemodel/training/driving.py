@@ -11,15 +11,17 @@ vector. Budgets count these, so that methods with several in a step take fewer s
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from posemodel.training.optimizer_maker import ORDINARY, ClosureUse, Driving, OptimizerMaker, Training
+from posemodel.training.joined import on_views
+from posemodel.training.optimizer_maker import ORDINARY, ClosureUse, Driving, OptimizerMaker, Training, has_modes
 from posemodel.training.parameter_groups import Parameters
 
 __all__ = [
@@ -37,32 +39,27 @@ __all__ = [
 
 
 def make_driven(factory: Callable[[Parameters], Optimizer], training: Training) -> tuple[Optimizer, Driving]:
-    """Make the optimizer of a run; a plain function gets the parameters, and `recognised` says how it is driven."""
+    """Make the optimizer of a run; a plain function gets the parameters, and `recognised` says how it is driven.
+
+    LBFGS, which flattens weights with `view`, gets them in the order of memory.
+    """
     if isinstance(factory, OptimizerMaker):
-        if factory.driving.contiguous and training.network is not None:
-            _make_contiguous(training.network.parameters())  # before the optimizer copies them
         return factory.make(training), factory.driving
-    optimizer = factory(training.parameters)
+    parameters: Any = list(training.parameters)  # a generator is read once
+    optimizer = factory(parameters)
     driving = recognised(optimizer)
-    if driving.contiguous:
-        _make_contiguous(each for group in optimizer.param_groups for each in group["params"])
+    if isinstance(optimizer, LBFGS):
+        optimizer = on_views(lambda viewed: factory(viewed.parameters))(replace(training, parameters=parameters))
     if driving.modes:
         optimizer.train()  # type: ignore[attr-defined]
     return optimizer, driving
-
-
-def _make_contiguous(parameters: Iterable[Tensor]) -> None:
-    """Lay weights out in the order of their indices; their gradients follow, since PyTorch gives them the same."""
-    for each in parameters:
-        each.data = each.data.contiguous()
 
 
 def recognised(optimizer: Optimizer) -> Driving:
     """Recognise how an optimizer is driven by its methods; what they do not show must be said (`OptimizerMaker`).
 
     It has modes if it has `train()` and `eval()`; it needs a closure if its `step` requires one, and gradients before
-    that if it has `first_step` and `second_step`; it needs a graph if `is_second_order` is set (as `timm` does), and
-    contiguous weights if it is LBFGS.
+    that if it has `first_step` and `second_step`; it needs a graph if `is_second_order` is set (as `timm` does).
     """
     two_steps = all(callable(getattr(optimizer, name, None)) for name in ("first_step", "second_step"))
     closure: ClosureUse = "after_gradients" if two_steps else "only" if _requires_closure(optimizer) else "unused"
@@ -70,13 +67,7 @@ def recognised(optimizer: Optimizer) -> Driving:
         closure,
         graph=bool(getattr(optimizer, "is_second_order", False)),
         modes=has_modes(optimizer),
-        contiguous=isinstance(optimizer, LBFGS),
     )
-
-
-def has_modes(optimizer: object) -> bool:
-    """Return whether an optimizer has `train()` and `eval()`."""
-    return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))
 
 
 def _requires_closure(optimizer: Optimizer) -> bool:

@@ -29,9 +29,6 @@ class Driving:
     """Gradients keep their graph (`backward(create_graph=True)`), for products of the Hessian with vectors."""
     modes: bool = False
     """`train()` and `eval()` switch the weights between those that are trained and those that are judged."""
-    contiguous: bool = False
-    """Weights and gradients lie in memory in the order of their indices, so that `view` can flatten them, as LBFGS
-    does. Pose networks are channels last otherwise, which is faster."""
 
     @property
     def ordinary(self) -> bool:
@@ -94,3 +91,8 @@ class OptimizerMaker:
     def noting(self, on_made: "Callable[[Optimizer], object]") -> "OptimizerMaker":
         """Return the same factory with a function that is called with each optimizer that it makes."""
         return replace(self, on_made=on_made)
+
+
+def has_modes(optimizer: object) -> bool:
+    """Return whether an optimizer has `train()` and `eval()`."""
+    return callable(getattr(optimizer, "train", None)) and callable(getattr(optimizer, "eval", None))

@@ -246,7 +246,6 @@ def test_cheap_steps_are_real_steps(name, evaluations):
     ("driving", "text"),
     [
         (Driving(), None),
-        (Driving(contiguous=True), None),
         (Driving("only"), "step(closure)"),
         (Driving("after_gradients"), "gradients, then step(closure)"),
         (Driving(graph=True), "step(), create_graph"),

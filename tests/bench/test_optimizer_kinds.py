@@ -45,6 +45,14 @@ def checked(name, **given):
         ("Flattening", Driving(), 1),
         ("OnlyMatrices+adamw", Driving(), 1),
         ("OnlyMatrices + own_kinds.Averaged", Driving(modes=True), 1),
+        ("Rebinding+adamw", Driving(), 1),
+        ("RebindingFlat", Driving(), 1),
+        ("Sharp(own_kinds.OnlyMatrices+adamw)", Driving(closure="after_gradients"), 2),
+        ("Willing", Driving(closure="only"), 1),
+        ("Helping", Driving(), 1),
+        ("PassesOn", Driving(), 1),
+        ("ByPosition", Driving(), 1),
+        ("SharpByFactory", Driving(closure="after_gradients"), 2),
         ("Passing", Driving(), 1),
         ("OverBase", Driving(), 1),
     ],
@@ -61,7 +69,10 @@ def test_lbfgs_of_pytorch():
     assert result.evaluations > 5
 
 
-@pytest.mark.parametrize("name", ["Closing", "OfNames", "OfNetwork", "Flagged", "Flattening", "Passing", "Planned"])
+@pytest.mark.parametrize(
+    "name",
+    ["Closing", "OfNames", "OfNetwork", "Flagged", "Flattening", "Passing", "Planned", "RebindingFlat", "ByPosition"],
+)
 def test_a_step_is_that_of_sgd(kinds, name):
     """What needs another way of driving still computes what it says: these are SGD."""
     plain, own = Probe(), Probe()
@@ -84,9 +95,78 @@ def test_one_for_matrices_and_one_for_the_rest_train_their_own_weights(kinds):
     first.evaluate()
     sgd.step()
     rest.evaluate()
-    torch.optim.AdamW([each for each in rest.network.parameters() if each.ndim < 2], lr=0.5).step()
+    others = [each for each in rest.network.parameters() if each.ndim < 2]
+    torch.optim.AdamW(others, lr=0.5, weight_decay=0.0).step()  # SGD's toy has no decay, so that the pair has none
     for got, one, other in zip(both.weights(), first.weights(), rest.weights(), strict=True):
         assert torch.allclose(got, one if got.ndim > 1 else other, rtol=1e-5)  # AdamW's own step is the fused one
+
+
+def test_a_part_of_a_pair_that_trains_nothing_is_noticed(kinds):
+    with pytest.raises(SettingsError, match="its step changes no weight"):
+        checked(f"{kinds}.Idle+adamw", rest_lr=0.01)
+
+
+def test_how_an_optimizer_is_driven_does_not_depend_on_its_rate(kinds):
+    for lr in (1e-7, 1e-3, 0.1):
+        maker = optimizer_entry(f"{kinds}.Willing").factory({"lr": lr})
+        assert maker.driving == Driving(closure="only"), lr
+
+
+def test_a_wrapper_over_a_pair_sees_the_gradients_of_all_weights(kinds):
+    """The weights are moved by rho along each gradient before the second evaluation."""
+    probe = Probe()
+    maker = optimizer_entry(f"{kinds}.Sharp(own_kinds.OnlyMatrices+adamw)").factory({"lr": 0.1, "rho": 0.5})
+    optimizer = maker.make(probe.training())
+    for _ in range(2):
+        before, seen, gradients = probe.weights(), [], []
+
+        def evaluate(seen=seen, gradients=gradients):
+            seen.append(probe.weights())
+            loss = probe.evaluate()
+            gradients.append([each.grad.norm().item() for each in probe.network.parameters()])
+            return loss
+
+        assert Driver(optimizer, maker.driving, probe.network).step(evaluate) == 2
+        for here, there, gradient in zip(before, seen[1], gradients[0], strict=True):
+            if gradient > 1e-3:  # a bias before batch norm has none
+                assert (there - here).norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_the_study_s_weight_decay_is_that_of_all_parts(kinds):
+    def decays(name, **given):
+        groups = optimizer_entry(name).factory({"weight_decay": 0.0, **given}).make(Probe().training()).param_groups
+        return [group.get("weight_decay", 0.0) for group in groups]
+
+    assert decays(f"{kinds}.OnlyMatrices+adamw") == [0.0, 0.0]
+    assert decays("rprop+adamw") == [0.0, 0.0]
+    assert decays(f"{kinds}.Around(adamw)") == [0.0]
+    assert decays(f"{kinds}.OnlyMatrices+adamw", rest_weight_decay=0.5) == [0.0, 0.5]
+    decaying = optimizer_entry(f"{kinds}.DecayingWrapper(adamw)").factory({"weight_decay": 0.25})
+    made = decaying.make(Probe().training())
+    assert [group["weight_decay"] for group in made.param_groups] == [0.0]
+
+
+def test_arguments_that_nobody_takes_are_refused(kinds):
+    with pytest.raises(SettingsError, match="no hyperparameter 'base_optimizer'"):
+        optimizer_entry(f"{kinds}.Sharp+adamw").resolve({"base_optimizer": "no_such_optimizer"})
+    with pytest.raises(SettingsError, match="no hyperparameter 'base_base_optimizer'"):
+        optimizer_entry(f"{kinds}.Sharp(own_kinds.Sharp)").resolve({"base_base_optimizer": "adam"})
+    nested = optimizer_entry(f"{kinds}.Sharp(own_kinds.Sharp(own_kinds.Sharp(sgd)))").hyperparameters
+    assert {"rho", "base_rho", "base_base_rho"} <= nested.keys()
+
+
+def test_a_plan_over_steps_counts_updates(kinds):
+    network = torch.nn.Linear(2, 2)
+    maker = optimizer_entry(f"{kinds}.Sharp(own_kinds.Planned)").factory({"lr": 0.1, "num_data": 3})
+    made = maker.make(Training(list(network.parameters()), network, steps=100))
+    assert made.base_optimizer.planned == (50, 3)
+
+
+def test_a_required_rate_of_a_base_may_be_given(kinds):
+    entry = optimizer_entry(f"{kinds}.PassesOn")
+    assert "scale" in entry.hyperparameters
+    assert "lr" in entry.space
+    assert entry.factory({"lr": 0.5}).make(Probe().training()).param_groups[0]["lr"] == 0.5
 
 
 def test_what_a_wrapper_and_a_pair_take(kinds):

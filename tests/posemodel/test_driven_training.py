@@ -74,7 +74,7 @@ def test_steps_by_hand() -> None:
 def test_how_an_optimizer_is_driven_is_seen_by_its_methods() -> None:
     weights = [nn.Parameter(torch.ones(1))]
     assert recognised(SGD(weights, lr=1)) == Driving()
-    assert recognised(LBFGS(weights)) == Driving("only", contiguous=True)
+    assert recognised(LBFGS(weights)) == Driving("only")
     assert recognised(ClosureDescent(weights, lr=1)) == Driving("only")
     assert recognised(Sam(weights, lr=1)) == Driving("after_gradients")
     assert recognised(Hutchinson(weights, lr=1)) == GRAPH

@@ -164,4 +164,56 @@ class Base(Optimizer):
 class OverBase(Base):
     def __init__(self, params, lr=0.01, **kwargs): super().__init__(params, {"lr": lr}, **kwargs)
     step = Passing.step
+
+
+class Rebinding(OnlyMatrices):
+    '''Assigns `p.data` instead of changing it.'''
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None: p.data = p.data - group["lr"] * p.grad
+
+
+class RebindingFlat(SGD):
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None: p.data = (p.data.view(-1) - group["lr"] * p.grad.view(-1)).view(p.shape)
+
+
+class Idle(OnlyMatrices):
+    def step(self, closure=None): pass
+
+
+class Willing(SGD):
+    '''Does nothing without a closure, and says nothing.'''
+    def step(self, closure=None):
+        if closure is None: return
+        with torch.enable_grad(): closure()
+        super().step()
+
+
+class Helping(SGD):
+    def backward(self, loss): loss.backward()
+
+
+class NeedsRate(SGD):
+    def __init__(self, params, lr, scale=1.0): super().__init__(params, lr=lr)
+
+
+class PassesOn(NeedsRate):
+    def __init__(self, params, **kwargs): super().__init__(params, **kwargs)
+
+
+class ByPosition(SGD):
+    def __init__(self, params, /, lr=0.01): super().__init__(params, lr=lr)
+
+
+class SharpByFactory(Sharp):
+    def __init__(self, params, base_optimizer: "Callable[..., Optimizer]", rho=0.05, **kwargs):
+        super().__init__(params, base_optimizer, rho, **kwargs)
+
+
+class DecayingWrapper(Around):
+    def __init__(self, base, weight_decay=0.1): super().__init__(base)
 """

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from posemodel.training.driving import has_modes
-from posemodel.training.optimizer_maker import Training
+from posemodel.training.optimizer_maker import Training, has_modes
 
 Groups = list[dict[str, Any]]
 MODES = ("train", "eval")
@@ -40,6 +39,7 @@ class Joined(Optimizer):
         def switch() -> None:
             for part in with_modes:
                 getattr(part, name)()
+            self._share()
 
         return switch
 
@@ -60,6 +60,9 @@ class Joined(Optimizer):
     @state.setter
     def state(self, state: defaultdict[Tensor, Any]) -> None:
         """Accept what the base class assigns; the parts hold the state."""
+
+    def _share(self) -> None:
+        """Bring what the parts have changed to the network's weights; they are the parts' own here."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Accept what the base class adds; the parts hold the groups."""
@@ -106,11 +109,14 @@ class OnViews(Joined):
 
         def evaluate() -> Any:
             assert closure is not None
+            self._share()
             loss = closure()
             self._pass_gradients()
             return loss
 
-        return super().step(None if closure is None else evaluate)
+        loss = super().step(None if closure is None else evaluate)
+        self._share()
+        return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients of weights and views."""
@@ -121,25 +127,35 @@ class OnViews(Joined):
             elif weight.grad is not None:
                 weight.grad.zero_()
 
+    @torch.no_grad()
+    def _share(self) -> None:
+        """Write views in memory of their own back: some optimizers assign `p.data` instead of changing it."""
+        for view, weight, matrix in self._views():
+            if view.data_ptr() != weight.data_ptr():
+                shared = _in_memory_order(weight.detach(), weight, matrix=matrix)
+                shared.copy_(view)
+                view.data = shared
+
     def _pass_gradients(self) -> None:
         for view, weight, matrix in self._views():
             view.grad = None if weight.grad is None else _in_memory_order(weight.grad, weight, matrix=matrix)
 
 
-def on_views(build: Callable[[Training], Optimizer]) -> Callable[[Training], Optimizer]:
+def on_views(build: Callable[..., Optimizer], *, matrices: bool = False) -> Callable[..., Optimizer]:
     """Return a factory that gives an optimizer the weights in the order in which they lie in memory.
 
-    Optimizers that flatten weights with `view` need this in networks that are `channels_last`.
+    Optimizers that flatten weights with `view` need this in networks that are `channels_last`. With ``matrices``
+    weights of more dimensions are given as matrices (outputs x the rest). ``build`` gets the training and any keywords.
     """
 
-    def made(training: Training) -> Optimizer:
+    def made(training: Training, **arguments: Any) -> Optimizer:
         views: list[tuple[Parameter, Parameter, bool]] = []
         groups = [
-            {**group, "params": [_view(weight, views, matrix=False) for weight in group["params"]]}
+            {**group, "params": [_view(each, views, matrix=matrices and each.ndim > 1) for each in group["params"]]}
             for group in as_groups(training.parameters)
         ]
         plain = groups[0]["params"] if len(groups) == 1 and len(groups[0]) == 1 else groups
-        return OnViews(views, [build(replace(training, parameters=plain))])
+        return OnViews(views, [build(replace(training, parameters=plain), **arguments)])
 
     return made
 
