@@ -114,7 +114,7 @@ def _wrapper_entry(
         f"{path}({inner.kind})",
         accepted,
         from_training=True,
-        fillable=signature.fillable | {names[each] for each in inner.fillable},
+        fillable=signature.fillable | {names[name]: kind for name, kind in inner.fillable.items()},
         recognise=driven,
         over=None if from_name else (base, over),
         line=partial(constructor_line, construction),

@@ -29,7 +29,7 @@ def pair_entry(name: str, pair: Pair) -> OptimizerEntry:
         f"{first.kind}+{rest.kind}",
         _parameters_of(first, rest),
         from_training=True,
-        fillable=first.fillable | {PREFIX_REST + each for each in rest.fillable},
+        fillable={**first.fillable, **{PREFIX_REST + name: kind for name, kind in rest.fillable.items()}},
         recognise=driven,
         line=partial(pair_line, first, rest),
         schedule=first.schedule or rest.schedule,

@@ -11,7 +11,7 @@ gradients, and the speed of learning depends on that sum (`docs/explained.md`).
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +23,7 @@ from posemodel.training.optimizer_maker import OptimizerMaker, Training
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
+Fillable = Literal["steps", "samples"]
 COMPLEMENT = "one_minus_"
 WEIGHT_DECAY = "weight_decay"
 RATE, MOMENTUM, EFFECTIVE_RATE = "lr", "momentum", "effective_lr"
@@ -51,8 +52,8 @@ class OptimizerEntry:
     """Hyperparameters of the class, for optimizers outside the registry; None: the arguments of ``build``."""
     from_training: bool = False
     """Whether ``build`` gets all that the training knows (`Training`) instead of the parameters alone."""
-    fillable: frozenset[str] = frozenset()
-    """Required hyperparameters that the training fills in if they are left out: the length of the run, say."""
+    fillable: Mapping[str, Fillable] = field(default_factory=dict)
+    """Required hyperparameters that the training fills in if they are left out: its number of steps or of samples."""
     recognise: Callable[[OptimizerMaker, OptimizerMaker], OptimizerMaker] | None = None
     """Finds out how the optimizer is driven, by a factory at a visible learning rate, and returns the other factory so;
     None: it is an ordinary one."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from torch.optim import Optimizer
 
-from bench.optimizers.entry import RATE
+from bench.optimizers.entry import RATE, Fillable
 
 Role = Literal["parameters", "named_parameters", "network", "optimizer", "optimizer_class", "steps", "samples"]
 """What the training gives for an argument: parameters (with names), the network, another optimizer (its class), the
@@ -42,9 +42,9 @@ class Signature:
         return next((name for name, role in self.given.items() if role in ("optimizer", "optimizer_class")), None)
 
     @property
-    def fillable(self) -> frozenset[str]:
+    def fillable(self) -> dict[str, Fillable]:
         """Hyperparameters that the training fills in if the space leaves them out."""
-        return frozenset(name for name, role in self.given.items() if role in ("steps", "samples"))
+        return {name: role for name, role in self.given.items() if role == "steps" or role == "samples"}
 
 
 def signature_of(optimizer_class: type[Any]) -> Signature:

@@ -31,6 +31,7 @@ from bench.trials.study_base import StudyBase
 from bench.workloads import POSE, workload
 from bench.workloads.of_study import TABLE, name_of, settle_workload
 from bench.workloads.protocol import FoundData, MakeData, OnOpen
+from posemodel.errors import SettingsError
 from posemodel.network import input_geometry
 
 S = TypeVar("S", bound=StudyBase)
@@ -221,9 +222,28 @@ def spaces_here(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the full search space of each optimizer in the settings; SettingsError names file, line and field."""
     require_optimizers(settings)
     with errors_about(settings, "optimizers", "weight_decay"):
-        return spaces_of(
+        spaces = spaces_of(
             settings["optimizers"].value,
             settings["spaces"].value,
             settings["spaces"].origins,
             weight_decay=settings["weight_decay"].value,
         )
+        for name, space in spaces.items():
+            _require_known_numbers(settings, name, space)
+        return spaces
+
+
+def _require_known_numbers(settings: Settings, optimizer: str, space: Mapping[str, Any]) -> None:
+    """Raise SettingsError if an optimizer plans over a number of steps or samples that its trainings do not know."""
+    in_seconds = "seconds" in settings and settings["seconds"].value is not None
+    own_workload = TABLE in settings and name_of(settings[TABLE].value) != POSE
+    unknown = {"steps": in_seconds, "samples": own_workload}
+    for name, kind in optimizer_entry(optimizer).fillable.items():
+        if unknown[kind] and name not in space:
+            number, why = (
+                ("steps of the training", "a budget in seconds") if kind == "steps" else ("samples", "this workload")
+            )
+            raise SettingsError(
+                f"optimizer {optimizer}: {name} is the number of {number}, which {why} does not know: give {name} in "
+                "the space."
+            )

@@ -25,6 +25,7 @@ from posemodel.config import LoaderSettings
 from posemodel.errors import SettingsError
 from posemodel.training.optimizer_maker import Driving
 from tests.support.line import LINE, Line, LineRun
+from tests.support.optimizer_kinds import KINDS
 from tests.support.toy_protocols import EVALUATIONS, HERE, PROTOCOLS
 
 BATCH = 4
@@ -372,3 +373,15 @@ def test_the_costs_of_a_step_are_those_of_a_gradient_evaluation(tiny_spec):
         assert [each.step_by for each in pieces[:2]] == ["first step", "steps"]
         assert pieces[-1].evaluated and pieces[-1].step_s.keys() == set(names)
         assert all(seconds > 0 for seconds in pieces[-1].step_s.values())
+
+
+def test_a_plan_over_steps_is_refused_where_only_a_time_is_known(posebench, hermetic, monkeypatch):
+    (hermetic / "own_plans.py").write_text(KINDS)
+    monkeypatch.syspath_prepend(str(hermetic))
+    study = ("study", "optimizers", "--preset", "smoke", "--dry-run", "--optimizers", "own_plans.Planned")
+    code, _out, err = posebench(*study, "--tune-seconds", "5", "--seconds", "5")
+    assert code == 2
+    assert "optimizer own_plans.Planned: num_iterations is the number of steps of the training" in err
+    spaced = ("--space", "own_plans.Planned:num_iterations=50,lr=log(1e-3,1e-1)")
+    assert posebench(*study, "--tune-seconds", "5", "--seconds", "5", *spaced)[0] == 0
+    assert posebench(*study)[0] == 0

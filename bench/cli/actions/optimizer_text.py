@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.cli.actions.train_settings import SEPARATE_OPTIONS
 from bench.optimizers.description import Description, Examined, space_text, value_text
-from bench.optimizers.entry import WEIGHT_DECAY
+from bench.optimizers.entry import WEIGHT_DECAY, Fillable
 
 LABEL = 17
 """Columns of a label and the space before its text."""
@@ -135,7 +135,7 @@ def _findings(description: Description) -> str:
     )
 
 
-def _without_default(fillable: frozenset[str], name: str) -> str:
+def _without_default(fillable: Mapping[str, Fillable], name: str) -> str:
     return AS_PLANNED if name in fillable else "(required)"
 
 
