@@ -22,9 +22,10 @@ from bench.workloads.of_study import settle_workload
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.data.layout import fingerprint
 from posemodel.synthetic import generate
-from tests.bench.ledger_process import LedgerProcess, write_without_waiting
+from tests.bench.ledger_process import LedgerProcess
 from tests.support.asked import built, resolved
 from tests.support.stores import empty_store
+from tests.support.unsynced import write_without_waiting
 from tests.support.valley import VALLEY
 
 TINY_IMAGES = 12
@@ -64,7 +65,7 @@ def libraries_are_no_garbage():
 
 @pytest.fixture(autouse=True, scope="session")
 def databases_do_not_wait_for_the_disk():
-    """See `tests.bench.ledger_process.write_without_waiting`."""
+    """See `tests.support.unsynced`."""
     sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
     yield
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", write_without_waiting)

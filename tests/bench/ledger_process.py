@@ -6,7 +6,6 @@ They are forked from a process that has its libraries loaded, so that a start ta
 import multiprocessing
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -18,11 +17,14 @@ import sqlalchemy
 from bench.kinds.optimizers.plan import plan
 from bench.kinds.optimizers.spec import StudySpec
 from bench.ledger.store import Ledger, OptunaValues
+from bench.measure.loader import fork_server
 from bench.trials.status import Status
+from tests.support.forking_process import WORKERS
+from tests.support.unsynced import write_without_waiting
 
 TIMEOUT_S = 300
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["bench.ledger.store", "bench.kinds.optimizers.plan", "pytest"])
+CONTEXT.set_forkserver_preload([*fork_server.PRELOADED, *WORKERS])
 
 
 class LedgerProcess:
@@ -104,15 +106,6 @@ def tell_start_methods(speak: Connection) -> None:
     before = multiprocessing.get_start_method(allow_none=True)
     use_platform_start_method()
     speak.send((before, multiprocessing.get_start_method()))
-
-
-def write_without_waiting(connection: Any, _record: Any) -> None:
-    """Have a connection to SQLite leave it to the system when what is written reaches the disk.
-
-    A killed process loses nothing by it, only a machine that loses its power does; waiting takes most of a test's time.
-    """
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA synchronous=OFF")
 
 
 def _ledger(url: str, document: str) -> Ledger:

@@ -150,7 +150,7 @@ def too_wide(table):
 @pytest.mark.parametrize("name", ALL)
 def test_a_terminal_of_80_columns_holds_the_first_screen(name):
     found = result(name)
-    blocks = FindingsResult(loader_findings(found), study_info(found)).output("reports/study/report.md").blocks
+    blocks = FindingsResult(findings(name), study_info(found)).output("reports/study/report.md").blocks
     tables = [block for block in blocks if isinstance(block, OutputTable)]
     assert len(tables) == (name != "nothing yet")
     assert not any(map(too_wide, tables))
@@ -176,7 +176,7 @@ def test_the_widest_table_is_not_too_wide():
 @pytest.mark.parametrize("name", [name for name in ALL if name != "own loader"])
 def test_the_answer_names_what_is_recommended(name):
     found = result(name)
-    chosen, said = found.verdict.recommended, plain(loader_findings(found).answer)
+    chosen, said = found.verdict.recommended, plain(findings(name).answer)
     if chosen is None:
         assert said.startswith("Nothing is recommended")
         assert not re.search(r"\b(Use|Keep)\b", said)
@@ -202,7 +202,7 @@ def test_the_answer_says_what_would_settle_it():
 def test_the_command_to_paste_trains_with_what_is_recommended(name, posebench, monkeypatch):
     found = result(name)
     chosen = found.verdict.recommended
-    pasted = [code.text for code in loader_findings(found).paste if not code.language]
+    pasted = [code.text for code in findings(name).paste if not code.language]
     if chosen is None or chosen["cv2_threads"] != 1:
         assert not pasted
         return
@@ -221,7 +221,7 @@ def test_the_command_to_paste_trains_with_what_is_recommended(name, posebench, m
 def test_the_call_to_paste_is_python_and_has_the_settings(name):
     found = result(name)
     chosen = found.verdict.recommended
-    python = [code.text for code in loader_findings(found).paste if code.language == "python"]
+    python = [code.text for code in findings(name).paste if code.language == "python"]
     assert len(python) == (chosen is not None and name != "own loader")
     for text in python:
         *before, call = ast.parse(text).body
@@ -255,7 +255,7 @@ def test_threads_of_opencv_are_flagged_where_our_training_has_no_option_for_them
 def test_the_figure_has_what_to_use_and_the_defaults_and_few_rows(name):
     found = result(name)
     groups = forest.groups(found)
-    assert (loader_findings(found).figure is None) == (not groups) == (found.verdict.recommended is None)
+    assert (findings(name).figure is None) == (not groups) == (found.verdict.recommended is None)
     if not groups:
         return
     assert sum(len(group.rows) for group in groups) <= MOST_ROWS
@@ -272,7 +272,7 @@ def test_the_figure_has_what_to_use_and_the_defaults_and_few_rows(name):
         assert {row.note for row in group.rows if row.look == forest.UNTOLD} <= {"open"}
     assert sum("(default)" in row.name for group in sizes for row in group.rows) == len(sizes)
     shown = [row.name for group in groups for row in group.rows]
-    assert all(name in loader_findings(found).figure.alt for name in shown)
+    assert all(row in findings(name).figure.alt for row in shown)
 
 
 def test_what_is_far_slower_is_an_arrow_and_what_is_near_has_the_room():
@@ -318,7 +318,7 @@ def test_training_is_what_the_knee_fits_and_the_rest_is_said():
 
 def test_each_batch_size_has_a_choice_of_its_own():
     found = result("several")
-    page = loader_findings(found)
+    page = findings("several")
     table = page.main_table()
     assert [row[0] for row in table.rows] == ["4", "8", "16"]
     document = page.document["recommended_by_batch_size"]
@@ -347,7 +347,7 @@ def test_what_was_disturbed_is_named_with_the_remedy():
 
 def test_a_loader_of_one_s_own_has_its_name():
     found = result("own loader")
-    page = loader_findings(found)
+    page = findings("own loader")
     assert found.verdict.configuration(found.verdict.chosen)["own_loader"] == "mine.fast:make_loader"
     assert "make_loader" in [cell for row in page.main_table().rows for cell in row]
     assert "mine.fast:make\\_loader" in main_text(page) or "mine.fast:make_loader" in main_text(page)
@@ -407,7 +407,7 @@ def test_numbers_on_the_map_can_be_read_on_a_light_and_on_a_dark_page():
 @pytest.mark.parametrize("name", ["memory-bound", "different", "failed", "nothing yet", "large"])
 def test_the_json_document_has_the_keys_that_it_has_always_had(name):
     found = result(name)
-    document = FindingsResult(loader_findings(found), study_info(found)).document("report.md")
+    document = FindingsResult(findings(name), study_info(found)).document("report.md")
     assert set(document) >= KEYS
     assert document["recommended"] == found.verdict.recommended
     assert document["dataloader"] == found.verdict.call
@@ -514,7 +514,7 @@ def test_ratios_that_are_known_to_the_asked_share_are_counted():
 def test_a_report_can_be_made_from_its_own_files(name, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.report.findings_write.as_svg", lambda _: "<svg></svg>")
     found = result(name)
-    write_findings_report(loader_findings(found), study_info(found), tmp_path / "first")
+    write_findings_report(findings(name), study_info(found), tmp_path / "first")
     rebuild_loaders(tmp_path / "first", tmp_path / "again")
     before, after = (json.loads((tmp_path / run / "result.json").read_text()) for run in ("first", "again"))
     for key in KEYS - {"report", "spec"}:

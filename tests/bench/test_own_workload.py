@@ -88,7 +88,7 @@ def test_a_setting_that_cannot_be_read_is_refused(pair, words):
         (["--workload", "tests.support.valley:Valley"], 0.05),
     ],
 )
-def test_flags_override_a_file_s_settings_of_the_same_workload(posebench, hermetic, flags, noise):
+def test_flags_override_a_file_s_settings_of_the_same_workload(posebench, hermetic, made_up_costs, flags, noise):
     (hermetic / "own.toml").write_text(f'[workload]\nname = "{LOSS_VALLEY}"\nnoise = 0.5\n')
     code, out, err = posebench("study", "joint", "--study", "own.toml", *SMALL, *flags, "--dry-run")
     assert code == 0, err

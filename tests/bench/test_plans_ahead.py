@@ -1,5 +1,6 @@
 """A study that plans ahead: whatever a record makes possible stands in the ledger before the next trial is taken."""
 
+import shutil
 import time
 from collections import Counter
 from dataclasses import replace
@@ -26,6 +27,7 @@ from tests.bench.ledger_process import CONTEXT
 from tests.bench.test_findings_report import study as made_up_study
 from tests.support.forking_process import forked_starts
 from tests.support.plans import first_trials
+from tests.support.stores import empty_store
 
 WAIT_S = 120
 MARK = Path("one-tuning-is-confirmed")
@@ -63,10 +65,14 @@ def paths(storage_url, tracking_uri, hermetic):
     return StorePaths(storage_url, tracking_uri, hermetic / "reports")
 
 
-@pytest.fixture
-def spec(valley_spec):
+def small_study(valley_spec):
     """Two optimizers, two tunings of two rounds: two trials and one."""
     return valley_spec(trials=3, tune_steps=10, steps=10)
+
+
+@pytest.fixture
+def spec(valley_spec):
+    return small_study(valley_spec)
 
 
 def run(spec, paths, *, workers=1, on_event=ignore_event, kind=WithoutReport):
@@ -155,11 +161,24 @@ def test_with_one_worker_each_tuning_goes_on_as_soon_as_it_can(spec, paths):
     assert places == expected
 
 
-@pytest.mark.parametrize("at", [1, 6, 8, 11, 16])
-def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, monkeypatch):
-    """Also where the interruption comes after a record, and before what it makes possible is planned."""
-    whole = spec.model_copy(update={"name": "whole"})
+SAME = ["trial_id", "index", "hyperparameters", "at_border", "seed", "tuning", "round", "ap", "val_loss"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(valley_spec, empty_ledgers, tmp_path_factory):
+    """The records of the study that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(empty_ledgers, folder / "optuna.db")
+    shutil.copy(empty_store(), folder / "mlflow.db")
+    paths = StorePaths(f"sqlite:///{folder}/optuna.db", f"sqlite:///{folder}/mlflow.db", folder / "reports")
+    whole = small_study(valley_spec).model_copy(update={"name": "whole"})
     run(whole, paths)
+    return records(paths, whole)[SAME]
+
+
+@pytest.mark.parametrize("at", [1, 6, 8, 11, 16])
+def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, undisturbed, monkeypatch):
+    """Also where the interruption comes after a record, and before what it makes possible is planned."""
     hear, heard = ledger_runner._Planner.plan_from, []
 
     def interrupted(planner, record):
@@ -174,9 +193,7 @@ def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, monk
     assert len(records(paths, spec)) == at
     run(spec, paths)
     check_whole(paths, spec)
-    same = ["trial_id", "index", "hyperparameters", "at_border", "seed", "tuning", "round", "ap", "val_loss"]
-    one, other = (records(paths, each)[same] for each in (spec, whole))
-    pd.testing.assert_frame_equal(one, other)
+    pd.testing.assert_frame_equal(records(paths, spec)[SAME], undisturbed)
 
 
 def test_a_study_that_has_ended_plans_and_trains_nothing_again(spec, paths):

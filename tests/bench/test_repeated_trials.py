@@ -120,7 +120,7 @@ def test_it_repeats_the_trials_that_an_optimizers_study_shows(studied, pasted, p
 def test_it_repeats_trials_that_began_from_weights(data, studied, pasted, learned, request, hermetic):
     shutil.copy(learned, hermetic / "base.safetensors")
     folder = request.getfixturevalue(data)
-    document, records = studied(*OPTIMIZERS, "--weights", "base.safetensors", "--data", folder)
+    document, records = studied(*OPTIMIZERS, "--weights", "base.safetensors", "--data", folder, "--tunings", 1)
     assert (document["spec"]["network"], document["spec"]["size"]) == ("small", SIZE), "the checkpoint's"
     best = max(document["optimizers"], key=lambda each: records.loc[each["train_trial_id"]]["ap"])
     record = records.loc[best["train_trial_id"]]
@@ -135,7 +135,7 @@ def test_it_repeats_trials_that_began_from_weights(data, studied, pasted, learne
 
 
 def test_it_repeats_the_pick_of_a_joint_study(studied, pasted, people, learned, hermetic):
-    document, records = studied(*JOINT, "--weights", learned, "--data", people)
+    document, records = studied(*JOINT, "--weights", learned, "--data", people, "--seeds", 1)
     (best,) = [each for each in document["recommended"] if each["role"] == "best AP"]
     assert document["train_command"] == best["train_command"]
     found = pasted(document["train_command"])

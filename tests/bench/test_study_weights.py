@@ -124,6 +124,7 @@ def test_a_trial_s_id_has_the_digest_and_no_path(prepared, vgg19, base, counts):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("made_up_costs")
 def test_waiting_trials_find_the_file_where_it_is_now(
     posebench, prepared, base, hermetic, storage_url, tracking_uri, plain_figures, monkeypatch, tiny, kind
 ):

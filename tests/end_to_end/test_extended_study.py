@@ -1,6 +1,8 @@
 """Studies made larger: what they record and say is what a study says that was planned so from the start."""
 
+import copy
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -37,11 +39,6 @@ TIMED = ("_s", "_s_sum", "_ms", "_seconds", "_share", "run_id")
 COLUMNS = ["trial_id", "optimizer", "tuning", "round", "phase", "seed", "status", "hyperparameters", "ap", "steps_done"]
 
 
-@pytest.fixture
-def place(tmp_path):
-    return prepared(tmp_path)
-
-
 def prepared(folder):
     place = Place(folder / "here")
     (place.folder / "own.toml").write_text(STUDY_FILE)
@@ -52,6 +49,23 @@ def ran(place, *arguments):
     process = place.run(*arguments)
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The study before it is extended, run once."""
+    place = prepared(tmp_path_factory.mktemp("small"))
+    ran(place, *SMOKE, "--name", "mine", "--json")
+    return place
+
+
+@pytest.fixture
+def place(small, tmp_path):
+    """A copy of it, for a test of its own."""
+    place = copy.copy(small)
+    place.folder = tmp_path / "here"
+    shutil.copytree(small.folder, place.folder)
+    return place
 
 
 def said(document):
@@ -90,7 +104,6 @@ def same_as(place, document, planned_place, planned_document):
 
 
 def test_more_tunings_give_what_a_study_gives_that_was_planned_so(place, planned):
-    ran(place, *SMOKE, "--name", "mine", "--json")
     found = ran(place, "study", "extend", "mine", "--tunings", "3", "--json")
     assert found["spec"]["looks"] == [2]
     same_as(place, found, planned[0], planned[1])
@@ -102,7 +115,6 @@ def test_more_tunings_give_what_a_study_gives_that_was_planned_so(place, planned
 
 
 def test_an_optimizer_that_is_added_gives_what_a_study_gives_that_had_it(place, planned):
-    ran(place, *SMOKE, "--name", "mine", "--json")
     found = ran(place, *ADD)
     assert found["spec"]["optimizers"] == ["sgd", "adam", OWN]
     assert "looks" not in found["spec"], "whose claims are made anew, over all pairs"
@@ -116,7 +128,6 @@ def test_an_optimizer_that_is_added_gives_what_a_study_gives_that_had_it(place, 
     ids=["extend", "add"],
 )
 def test_killed_in_the_middle_it_goes_on_to_the_same_end(place, planned, command, which):
-    ran(place, *SMOKE, "--name", "mine", "--json")
     killed_at(place, Moment(EXTENDED, "after"), *command)  # the ledger knows, MLflow does not
     resumed = ("study", "resume", "mine", "--json")
     killed_at(place, Moment(OPENED_STUDY, "after"), *resumed)

@@ -99,7 +99,12 @@ def test_sigterm_gives_the_trials_back(place, workers):
 
 
 def test_ctrl_c_in_a_terminal_gives_the_trials_of_two_workers_back(place):
-    """The terminal sends it to all processes at once, spawned ones here; `study status` looks on from another one."""
+    """The terminal sends it to all processes at once; `study status` looks on from another one."""
+    place.forked_starts = WORKERS
+    check_ctrl_c_of_two_workers(place)
+
+
+def check_ctrl_c_of_two_workers(place):
     with OnTerminal(place, *place.long_study, "--workers", 2) as process:
         wait_for(lambda: holding(place, 2), process, place)
         status = json.loads(place.run("study", "status", place.name, "--json").stdout)

@@ -106,12 +106,6 @@ TIMED = ("_s", "_s_sum", "_ms", "_seconds", "_share", "run_id")
 """Ends of the names of what depends on the clock, or is drawn at random."""
 
 
-@pytest.fixture
-def place(tmp_path):
-    """A folder in which nothing has run yet: MLflow's tables are still to be made."""
-    return Place(tmp_path / "here", used=False)
-
-
 def prepare(place):
     (place.folder / "killed.toml").write_text(STUDY_FILE)
     return place
@@ -120,7 +114,7 @@ def prepare(place):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """The study run once through."""
-    place = prepare(Place(tmp_path_factory.mktemp("undisturbed") / "here", used=False))
+    place = prepare(Place(tmp_path_factory.mktemp("undisturbed") / "here"))
     process = place.run(*COMMAND)
     assert process.returncode == 0, process.stderr
     return place, json.loads(process.stdout)
@@ -179,8 +173,9 @@ def everything(place):
     )
 
 
-def test_a_study_killed_at_every_moment_ends_as_if_undisturbed(place, undisturbed):
-    prepare(place)
+def test_a_study_killed_at_every_moment_ends_as_if_undisturbed(tmp_path, undisturbed):
+    """In a folder in which nothing has run yet: MLflow's tables are still to be made."""
+    place = prepare(Place(tmp_path / "here", used=False))
     for name in (each for each in MOMENTS if each not in PROVED):
         print(f"killed {name}")  # shown where one fails
         killed_at(place, MOMENTS[name], *COMMAND)

@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -55,10 +56,14 @@ LATE = (
     "pandas.core.methods.to_dict",
     "pandas.io.formats.csvs",
     "sqlalchemy.dialects.sqlite",
+    "tests.support.unsynced",
     "tests.support.valley",
     "torch._dynamo",
 )
 """Imported by commands on their way; one that a release of its library has moved is imported by the commands again."""
+
+WORKERS = ("bench.engines.processes", "bench.kinds.optimizers.kind", "bench.records.writer", "pytest", *LATE)
+"""Imported by workers of studies, and by tests' own processes."""
 
 
 def load() -> dict[str, str]:
@@ -137,6 +142,7 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
         from tests.support.killed_moment import Moment
 
         Moment.from_json(os.environ[MOMENT_VARIABLE]).arm()
+    _write_without_waiting()
     if DRAWN_VARIABLE not in os.environ:
         _draw_nothing()
     if modules := os.environ.get(FORKED_STARTS_VARIABLE):
@@ -150,6 +156,15 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     except BaseException:
         traceback.print_exc()
         leave(1)
+
+
+def _write_without_waiting() -> None:
+    """Databases leave it to the system when what is written reaches the disk: a killed process loses nothing by it."""
+    import sqlalchemy
+
+    from tests.support.unsynced import write_without_waiting
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
 
 
 def _draw_nothing() -> None:
@@ -185,7 +200,8 @@ def forked_starts(module: Any) -> Iterator[None]:
     """
     from bench.measure.loader import fork_server
 
-    fork_server.context()
+    with patch.object(fork_server, "PRELOADED", (*fork_server.PRELOADED, *WORKERS)):
+        fork_server.context()
     before, module.multiprocessing = module.multiprocessing, Forking()
     try:
         yield
