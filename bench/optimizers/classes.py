@@ -16,14 +16,15 @@ from torch.optim import Optimizer
 from bench.optimizers import optimizer_entry
 from bench.optimizers.building import Construction
 from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE, OptimizerEntry, did_you_mean
-from bench.optimizers.families import family_of, fitting_space
+from bench.optimizers.families import Family, family_of, fitting_space
 from bench.optimizers.implementation import is_of_torch
 from bench.optimizers.line import constructor_line
 from bench.optimizers.recognition import driven
 from bench.optimizers.registry import ADAM_RATES
 from bench.optimizers.signatures import Signature, signature_of
-from bench.optimizers.space import Log, Space, rate_of
+from bench.optimizers.space import Fixed, Log, Space, rate_of
 from bench.optimizers.unfit import own_backward
+from bench.optimizers.weight_decay import decoupling_arguments, decoupling_flags
 from posemodel.dotted_paths import split_dotted_path
 from posemodel.errors import SettingsError
 from posemodel.training.joined import on_views
@@ -33,6 +34,10 @@ DECADES_EITHER_WAY = 100.0
 factor."""
 RANGE_WITHOUT_DEFAULT = (1e-5, 1.0)
 """The range of a learning rate for classes without a default."""
+SGD = "torch.optim.sgd.SGD"
+"""Kind of SGD with or without momentum, but not Nesterov's, which needs one."""
+DIGITS = 12
+"""Significant digits of a range that is converted."""
 DEFAULT_INSIDE = "sgd"
 """The optimizer inside a wrapper that names none, as in the papers on SAM and Lookahead: SGD with momentum."""
 
@@ -79,6 +84,7 @@ def class_entry(name: str, optimizer_class: type[Any], inside: str | None = None
         accepted,
         from_training=True,
         fillable=signature.fillable,
+        decoupling=decoupling_arguments(optimizer_class, accepted),
         recognise=None if is_ordinary(optimizer_class) else driven,
         line=partial(constructor_line, construction),
     )
@@ -102,9 +108,10 @@ def _wrapper_entry(
         entry = class_entry(name, optimizer_class, other)
         return replace(entry, accepts={**(entry.accepts or {}), base: accepted[base]})
 
-    space: Space = {_renamed(each, names): dimension for each, dimension in inner.space.items()}
-    if EFFECTIVE_RATE in space and names.get(MOMENTUM) != MOMENTUM:  # the momentum of that name is the wrapper's
-        space = rate_space(optimizer_class, accepted)
+    inner_space = inner.space
+    if EFFECTIVE_RATE in inner_space and names.get(MOMENTUM) != MOMENTUM:  # the momentum of that name is the wrapper's
+        inner_space = _rates_without_momentum(inner, family_of(optimizer_class.__name__))
+    space: Space = {_renamed(each, names): dimension for each, dimension in inner_space.items()}
     over_pair = "+" in inner.kind  # a pair trains matrices: the wrapper must see the same weights
     entry = OptimizerEntry(
         name,
@@ -115,12 +122,50 @@ def _wrapper_entry(
         accepted,
         from_training=True,
         fillable=signature.fillable | {names[name]: kind for name, kind in inner.fillable.items()},
+        decoupling=frozenset(
+            (
+                *decoupling_arguments(optimizer_class, signature.hyperparameters),
+                *(names[each] for each in decoupling_flags(inner)),
+            )
+        ),
         recognise=driven,
         over=None if from_name else (base, over),
         line=partial(constructor_line, construction),
     )
     entry = of_family(entry, optimizer_class.__name__)
     return replace(entry, schedule=entry.schedule or inner.schedule)
+
+
+def plain_rates(entry: OptimizerEntry) -> Space:
+    """Return the space of an optimizer with the range of `effective_lr`, if there is one, as one of `lr`.
+
+    The factor is 1 - momentum at the default momentum, or at the nearest one that is searched.
+    """
+    space = dict(entry.space)
+    effective, momentum = space.pop(EFFECTIVE_RATE, None), entry.hyperparameters.get(MOMENTUM)
+    if not isinstance(effective, Log) or momentum is None:
+        return entry.space
+    factor, complements = 1 - momentum, space.get(COMPLEMENT + MOMENTUM)
+    if isinstance(complements, Log):
+        factor = min(max(factor, complements.low), complements.high)
+    return {RATE: _times(effective, factor, factor), **space}
+
+
+def _rates_without_momentum(inner: OptimizerEntry, family: Family | None) -> Space:
+    """Return the space of an optimizer inside a wrapper that has a momentum of its own: `lr`, and not its own momentum.
+
+    A wrapper that replaces SGD's momentum has SGD's rates times the factors of its ``family``.
+    """
+    space = {name: each for name, each in plain_rates(inner).items() if name.removeprefix(COMPLEMENT) != MOMENTUM}
+    rates = plain_rates(optimizer_entry("sgd"))[RATE]
+    if family is None or family.times_sgd is None or inner.kind != SGD or not isinstance(rates, Log):
+        return space
+    return {**space, RATE: _times(rates, *family.times_sgd), MOMENTUM: Fixed(0.0)}
+
+
+def _times(rates: Log, low: float, high: float) -> Log:
+    """Return a range times factors, without the rounding of binary numbers: 0.003 for 0.03 * (1 - 0.9)."""
+    return Log(*(float(f"{value:.{DIGITS}g}") for value in (rates.low * low, rates.high * high)))
 
 
 def _renamed(name: str, names: Mapping[str, str]) -> str:

@@ -5,12 +5,13 @@ from functools import partial
 
 from bench.optimizers import optimizer_entry
 from bench.optimizers.building import PREFIX_REST, build_by_shape
-from bench.optimizers.classes import class_at, class_entry
-from bench.optimizers.entry import COMPLEMENT, EFFECTIVE_RATE, MOMENTUM, RATE, WEIGHT_DECAY, OptimizerEntry
+from bench.optimizers.classes import class_at, class_entry, plain_rates
+from bench.optimizers.entry import COMPLEMENT, WEIGHT_DECAY, OptimizerEntry
 from bench.optimizers.line import pair_line
 from bench.optimizers.names import Pair, Wrapped
 from bench.optimizers.recognition import driven
-from bench.optimizers.space import Log, Space
+from bench.optimizers.space import Space
+from bench.optimizers.weight_decay import decoupling_flags
 from posemodel.dotted_paths import is_dotted_path
 from posemodel.errors import SettingsError
 
@@ -18,9 +19,16 @@ from posemodel.errors import SettingsError
 def pair_entry(name: str, pair: Pair) -> OptimizerEntry:
     """Make the entry of one optimizer for weights of two and more dimensions, as matrices, and one for the rest.
 
-    Hyperparameters of the second have the prefix `rest_`; the weight decay is that of both.
+    Hyperparameters of the second have the prefix `rest_`; the weight decay is that of both. Both train under one
+    schedule: that of the part whose method fixes one. Raises SettingsError if both fix one, and not the same.
     """
     first, rest = optimizer_entry(pair.matrices), optimizer_entry(pair.rest)
+    if first.schedule and rest.schedule and first.schedule != rest.schedule:
+        raise SettingsError(
+            f"optimizer {name}: its parts have two schedules of their own, {pair.matrices} {first.schedule} and "
+            f"{pair.rest} {rest.schedule}, but train under one. Replace one of them by an optimizer that takes the "
+            "study's schedule, such as adamw."
+        )
     return OptimizerEntry(
         name,
         partial(build_by_shape, first, rest),
@@ -31,6 +39,7 @@ def pair_entry(name: str, pair: Pair) -> OptimizerEntry:
         from_training=True,
         fillable={**first.fillable, **{PREFIX_REST + name: kind for name, kind in rest.fillable.items()}},
         recognise=driven,
+        decoupling=frozenset((*decoupling_flags(first), *(PREFIX_REST + each for each in decoupling_flags(rest)))),
         line=partial(pair_line, first, rest),
         schedule=first.schedule or rest.schedule,
     )
@@ -49,10 +58,7 @@ def _parameters_of(first: OptimizerEntry, rest: OptimizerEntry) -> dict[str, ins
 
 def _space_of_rest(rest: OptimizerEntry) -> Space:
     """Return the space of the second optimizer by its names in the pair; a range of `effective_lr` as one of `lr`."""
-    space = dict(rest.space)
-    effective, momentum = space.pop(EFFECTIVE_RATE, None), rest.hyperparameters.get(MOMENTUM)
-    if isinstance(effective, Log) and momentum is not None:
-        space = {RATE: Log(effective.low * (1 - momentum), effective.high * (1 - momentum)), **space}
+    space = plain_rates(rest)
     plain = {name: name.removeprefix(COMPLEMENT) for name in space}
     return {name.removesuffix(plain[name]) + PREFIX_REST + plain[name]: each for name, each in space.items()}
 

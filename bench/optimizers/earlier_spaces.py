@@ -6,7 +6,7 @@ from typing import Any
 from bench.optimizers import OPTIMIZERS, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
 from bench.optimizers.space import Categorical, Log, Space, as_document, rate_of
-from bench.optimizers.weight_decay import DECOUPLED
+from bench.optimizers.weight_decay import DECOUPLED, decoupling_flags, with_flags_as_begun
 
 _MOMENTUM: Space = {"lr": Log(1e-4, 1.0), "one_minus_momentum": Log(5e-3, 0.3)}
 _ADABOUND: Space = {"lr": Log(1e-5, 1e-2), "final_lr": Log(1e-3, 1.0), "gamma": Log(1e-4, 1e-1)}
@@ -21,8 +21,6 @@ EARLIER: Mapping[str, Space] = {
     "adabound_reference": _ADABOUND,
 }
 """The registry's spaces of version 0.1; those of classes are in `OptimizerEntry.earlier_space`."""
-_ADDED = (WEIGHT_DECAY, *DECOUPLED)
-"""Dimensions that a tuned weight decay adds to any space."""
 
 
 def as_begun(spaces: Mapping[str, dict[str, Any]], begun: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -37,13 +35,15 @@ def as_begun(spaces: Mapping[str, dict[str, Any]], begun: Mapping[str, Any]) -> 
     }
 
 
-def _has_replaced(name: str, space: Mapping[str, Any], begun: Mapping[str, Any]) -> bool:
+def _has_replaced(name: str, space: dict[str, Any], begun: Mapping[str, Any]) -> bool:
     entry = optimizer_entry(name)
     earlier = EARLIER.get(entry.name) if entry.name in OPTIMIZERS else entry.earlier_space
     if earlier is None or space == begun:
         return False
     now, then = as_document(entry.space), as_document(earlier)
-    if _part(space, _ADDED) == _part(begun, _ADDED) and (_rest(space, _ADDED), _rest(begun, _ADDED)) == (now, then):
+    space = with_flags_as_begun(entry, space, begun)
+    added = (WEIGHT_DECAY, *DECOUPLED, *decoupling_flags(entry))  # dimensions that a tuned weight decay adds
+    if _part(space, added) == _part(begun, added) and (_rest(space, added), _rest(begun, added)) == (now, then):
         return True
     rates = [rate for rate in (rate_of(now), rate_of(then)) if rate is not None]
     return _rest(space, rates) == _rest(begun, rates) and (_part(space, rates), _part(begun, rates)) == (

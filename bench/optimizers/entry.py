@@ -61,6 +61,8 @@ class OptimizerEntry:
     """For a wrapper: the hyperparameter that names the optimizer inside, and the entry over another one."""
     line: "Callable[[Mapping[str, Any]], str] | None" = None
     """Writes the line of Python that builds it, for entries outside the registry; see `line.py`."""
+    decoupling: frozenset[str] = frozenset()
+    """Arguments that decouple weight decay, for entries outside the registry; see `weight_decay.decoupling_flags`."""
     schedule: Literal["constant", "fixed"] | None = None
     """Schedule that the method itself fixes (`bench.optimizers.families`); None: it takes the study's."""
     earlier_space: Space | None = None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.optimizers.registry import ADAM_RATES
+from bench.optimizers.registry import ADAM_RATES, OPTIMIZERS
 from bench.optimizers.space import Categorical, Fixed, Log, Space
 
 OwnSchedule = Literal["constant", "fixed"]
@@ -29,7 +29,11 @@ class Family:
     source: str
     """Paper, with year."""
     schedule: OwnSchedule | None = None
-    """Schedule that the method itself fixes: `constant` after a warm-up, or `fixed` from the first step on."""
+    """Schedule that the method itself fixes: `constant` after a warm-up, or `fixed`, the method's own affair."""
+    reason: str = ""
+    """Why it has that schedule, where no paper fixes one; empty: the paper does."""
+    times_sgd: tuple[float, float] | None = None
+    """For a wrapper over SGD that replaces its momentum: its lowest and highest rate, as multiples of SGD's."""
 
 
 def family_of(class_name: str) -> Family | None:
@@ -57,24 +61,33 @@ _LION: Space = {"lr": Log(1e-6, 1e-2), "betas": Categorical(((0.9, 0.99), (0.95,
 _LION_SOURCE = "Chen et al., NeurIPS 2023"
 
 # The authors' write-ups: 0.02 for transformers, 0.24 for a network on CIFAR-10; 3e-4 in AdamW for what is no matrix.
-_MUON: Space = {"lr": Log(1e-3, 1.0), "adamw_lr": ADAM_RATES}
+# PyTorch's default, 0.001, is not at the border.
+_MUON: Space = {"lr": Log(5e-4, 1.0), "adamw_lr": ADAM_RATES}
 # These scale a matrix's update to the size of AdamW's, so that its rates are AdamW's.
 _MUON_AS_ADAMW: Space = {"lr": ADAM_RATES, "adamw_lr": ADAM_RATES}
 
 # The authors' README: 1 to 10 times AdamW's rates, 10 to 50 times SGD's; beta 0.9, or 0.95 or 0.98 for long trainings.
-_BETA_OF_AVERAGE = Log(0.02, 0.1)
+# The default, 0.9, is not at the border.
+_BETA_OF_AVERAGE = Log(0.02, 0.2)
 _FREE_ADAMW: Space = {"lr": Log(1e-4, 1.0), "one_minus_beta1": _BETA_OF_AVERAGE}
 _FREE_SGD: Space = {"lr": Log(1e-2, 100.0), "one_minus_momentum": _BETA_OF_AVERAGE}
 _FREE_SOURCE = "Defazio et al., NeurIPS 2024"
 _FREE_WITH_ADAMW = Family(_FREE_ADAMW, _FREE_SOURCE, "constant")
 _FREE_WITH_SGD = Family(_FREE_SGD, _FREE_SOURCE, "constant")
+# The authors' README: neither warm-up nor schedule, since RAdam's rectification is a warm-up.
+_FREE_WITH_RADAM = Family(_FREE_ADAMW, f"{_FREE_SOURCE}; Liu et al., ICLR 2020", "fixed")
+_FREE_WRAPPER = Family({"one_minus_momentum": _BETA_OF_AVERAGE}, _FREE_SOURCE, "constant", times_sgd=(10.0, 50.0))
+
+FINDS_ITS_RATE = "it finds its rate itself, which no schedule changes here"
+"""The reason of parameter-free methods, whose papers fix no schedule: some of their authors use a cosine."""
 
 # The authors' README: 0.1 or 0.5 for a smaller estimate of the rate, 2 or 10 for a larger one; lr stays 1.
 _PRODIGY: Space = {"d_coef": Log(0.1, 10.0)}
 _PRODIGY_SOURCE = "Mishchenko and Defazio, ICML 2024"
-# Nothing is to be tuned: the rate is estimated, and lr is a factor that the authors leave at 1.
-_ESTIMATED_RATE: Space = {"lr": Fixed(1.0)}
-_D_ADAPTATION = Family(_ESTIMATED_RATE, "Defazio and Mishchenko, ICML 2023", "fixed")
+# The rate is estimated, and lr is a factor that the authors leave at 1: the range is that of Prodigy's factor.
+_ESTIMATED_RATE: Space = {"lr": Log(0.1, 10.0)}
+_D_ADAPTATION = Family(_ESTIMATED_RATE, "Defazio and Mishchenko, ICML 2023", "fixed", FINDS_ITS_RATE)
+_DOG = Family(_ESTIMATED_RATE, "Ivgi et al., ICML 2023", "fixed", FINDS_ITS_RATE)
 
 # Section 8 of the paper: relative steps of at most 0.01 that fall as 1 / sqrt(step); beta1 from AlgoPerf's space.
 _ADAFACTOR: Space = {"lr": Log(1e-3, 0.1), RELATIVE_STEP: Fixed(True), "one_minus_beta1": Log(0.01, 0.45)}
@@ -85,7 +98,12 @@ _BETA1_OF_SHAMPOO = Log(0.01, 0.15)
 _RADIUS = Log(0.01, 0.5)
 _SAM: Space = {"rho": _RADIUS}
 
+_SHIPPED = ("sgd", "adagrad", "adadelta", "adam", "adabound", "amsbound", "adaboundw")
+"""Entries of the registry with the name of their class."""
+
 FAMILIES: dict[str, Family] = {
+    # Spaces as in the registry, for the same classes by their paths and those of other packages.
+    **{name: Family(OPTIMIZERS[name].space, OPTIMIZERS[name].source) for name in _SHIPPED},
     # Adam and its relatives.
     "adamw": Family(_ADAM, "Loshchilov and Hutter, ICLR 2019"),
     "nadam": Family(_NADAM, "Dozat, ICLR workshop 2016"),
@@ -128,17 +146,17 @@ FAMILIES: dict[str, Family] = {
     "lars": Family({"lr": Log(1e-2, 100.0)}, "You et al., 2017"),
     # Rates that the method computes.
     "adafactor": Family(_ADAFACTOR, "Shazeer and Stern, ICML 2018", "fixed"),
-    "prodigy": Family(_PRODIGY, _PRODIGY_SOURCE, "fixed"),
-    "prodigyplusschedulefree": Family(_PRODIGY, f"{_PRODIGY_SOURCE}; {_FREE_SOURCE}", "fixed"),
+    "prodigy": Family(_PRODIGY, _PRODIGY_SOURCE, "fixed", FINDS_ITS_RATE),
+    "prodigyplusschedulefree": Family(_PRODIGY, f"{_PRODIGY_SOURCE}; {_FREE_SOURCE}", "fixed", FINDS_ITS_RATE),
     "dadaptadagrad": _D_ADAPTATION,
     "dadaptadam": _D_ADAPTATION,
     "dadaptadamip": _D_ADAPTATION,
     "dadaptadan": _D_ADAPTATION,
     "dadaptlion": _D_ADAPTATION,
     "dadaptsgd": _D_ADAPTATION,
-    "dog": Family(_ESTIMATED_RATE, "Ivgi et al., ICML 2023", "fixed"),
-    "ldog": Family(_ESTIMATED_RATE, "Ivgi et al., ICML 2023", "fixed"),
-    "adamg": Family(_ESTIMATED_RATE, "Pan, 2024", "fixed"),
+    "dog": _DOG,
+    "ldog": _DOG,
+    "adamg": Family(_ESTIMATED_RATE, "Pang et al., 2024", "fixed", FINDS_ITS_RATE),
     # The paper: a largest rate, momentum 0.9, and no schedule.
     "alig": Family({"max_lr": Log(1e-2, 10.0), "momentum": Fixed(0.9)}, "Berrada et al., ICML 2020", "fixed"),
     # Its rates follow from a smoothness and a noise, which the package sets to 10.
@@ -150,15 +168,16 @@ FAMILIES: dict[str, Family] = {
     "apollodqn": Family({"lr": Log(1e-4, 1.0), "warmup_steps": Fixed(0)}, "Ma, 2020"),
     # Without a schedule.
     "schedulefreeadamw": _FREE_WITH_ADAMW,
-    "schedulefreeradam": _FREE_WITH_ADAMW,
+    "schedulefreeradam": _FREE_WITH_RADAM,
     "schedulefreesgd": _FREE_WITH_SGD,
-    "schedulefreewrapper": Family({"one_minus_momentum": _BETA_OF_AVERAGE}, _FREE_SOURCE, "constant"),
+    "schedulefreewrapper": _FREE_WRAPPER,
+    "schedulefreewrapperreference": _FREE_WRAPPER,
     "adamwschedulefree": _FREE_WITH_ADAMW,
     "adamwschedulefreeclosure": _FREE_WITH_ADAMW,
     "adamwschedulefreepaper": _FREE_WITH_ADAMW,
     "adamwschedulefreereference": _FREE_WITH_ADAMW,
-    "radamschedulefree": _FREE_WITH_ADAMW,
-    "radamschedulefreeclosure": _FREE_WITH_ADAMW,
+    "radamschedulefree": _FREE_WITH_RADAM,
+    "radamschedulefreeclosure": _FREE_WITH_RADAM,
     "sgdschedulefree": _FREE_WITH_SGD,
     "sgdschedulefreeclosure": _FREE_WITH_SGD,
     "sgdschedulefreereference": _FREE_WITH_SGD,

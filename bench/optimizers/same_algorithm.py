@@ -9,7 +9,7 @@ from bench.optimizers import OptimizerEntry, optimizer_entry
 from bench.optimizers.entry import WEIGHT_DECAY
 from bench.optimizers.registry import ADABOUND, ADABOUNDW
 from bench.optimizers.space import Space, from_document, point, searched
-from bench.optimizers.weight_decay import DECOUPLED, DecayRange
+from bench.optimizers.weight_decay import DecayRange, decoupling_flags
 
 DECOUPLED_FORM_OF = {"torch.optim.adamw.AdamW": "torch.optim.adam.Adam", ADABOUNDW: ADABOUND}
 """Kind of a class -> kind of the class from which it differs only by decoupled weight decay."""
@@ -50,10 +50,10 @@ def _rule(name: str, document: Mapping[str, Any]) -> _Rule:
     entry = optimizer_entry(name)
     space = from_document(document, f"spaces.{name}")
     lowest, highest = (_values(entry, space, unit) for unit in (0.0, 1.0))
-    flags = [each for each in DECOUPLED if each in entry.hyperparameters]
+    flags = decoupling_flags(entry)
     always_decoupled = entry.kind in DECOUPLED_FORM_OF
     states = {bool(values[flag]) for values in (lowest, highest) for flag in flags} or {always_decoupled}
-    of_decay = {*DECOUPLED, WEIGHT_DECAY}
+    of_decay = {*flags, WEIGHT_DECAY}
     return _Rule(
         name=name,
         kind=entry.kind,

@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping
 
-from bench.optimizers.own_schedules import paper_of
+from bench.optimizers.own_schedules import schedule_reason
 from bench.report.names import MARK
 from bench.report.text import literal
 from bench.report.wording import enumerate_items
 
 SCHEDULES = {
     "constant": "a constant rate after the warm-up",
-    "fixed": "a fixed rate from the first step on, without warm-up",
+    "fixed": "a rate that the method sets itself, unchanged by posebench,",
 }
 """Schedule -> the words for it."""
-NO_RATE = "it has no learning rate"
-"""The reason for an optimizer whose paper is not known here."""
 
 
 def schedule_note(others: Mapping[str, str], names: Mapping[str, str], schedule: str) -> str:
-    """Return the footnote: which optimizers have which schedule instead of the study's, and by which paper.
+    """Return the footnote: which optimizers have which schedule instead of the study's, and why: by which paper, say.
 
     Empty if all follow the study's. It is Markdown.
 
@@ -32,14 +30,16 @@ def schedule_note(others: Mapping[str, str], names: Mapping[str, str], schedule:
         f"{SCHEDULES.get(kind, kind)} for "
         + enumerate_items(
             [
-                f"{literal(names.get(name, name).removesuffix(MARK))} ({literal(paper_of(name) or NO_RATE)})"
+                _with_reason(name, names.get(name, name).removesuffix(MARK))
                 for name, own in others.items()
                 if own == kind
             ]
         )
         for kind in dict.fromkeys(others.values())
     ]
-    return (
-        f"{MARK} Not the study's {schedule} schedule, since the method fixes its own: {'; '.join(kinds)}. The schedule "
-        "is part of what is compared."
-    )
+    return f"{MARK} Not the study's {schedule} schedule: {'; '.join(kinds)}. The schedule is part of what is compared."
+
+
+def _with_reason(name: str, shown: str) -> str:
+    reason = schedule_reason(name)
+    return f"{literal(shown)} ({literal(reason)})" if reason else literal(shown)

@@ -7,13 +7,16 @@ import pytest
 import torch
 from torch.optim import SGD, Optimizer
 
-from bench.kinds.optimizers.plan import OptimizerSearch
+from bench.kinds.optimizers.plan import BORDER, OptimizerSearch
 from bench.optimizers import optimizer_entry
 from bench.optimizers.classes import class_entry
 from bench.optimizers.entry import WEIGHT_DECAY, default_of
 from bench.optimizers.families import FAMILIES, RELATIVE_STEP, family_of, fitting_space
 from bench.optimizers.registry import OPTIMIZERS
 from bench.optimizers.space import Categorical, Fixed, Log, point, searched
+from bench.optimizers.spaces import spaces_of
+from bench.optimizers.unfit import check_trains
+from posemodel.errors import SettingsError
 
 PACKAGES = ("torch.optim", "pytorch_optimizer", "schedulefree", "lion_pytorch", "prodigyopt")
 """PyTorch and the packages of the extra `optimizers`; those that are not installed are left out."""
@@ -46,11 +49,15 @@ def test_a_class_is_known_by_its_own_name_in_any_case():
 def test_no_family_searches_the_weight_decay_and_each_has_a_paper_with_its_year(name):
     family = FAMILIES[name]
     assert WEIGHT_DECAY not in (family.space or {})
-    assert any(f"{year}" in family.source for year in range(2014, 2027))
-    if family.schedule == "fixed" and "lr" in (family.space or {}):
-        rate = family.space["lr"]
-        has_own_schedule = name in ("adafactor", "ranger21")
-        assert has_own_schedule or rate == Fixed(1.0), "a rate that the method estimates is not searched"
+    assert any(f"{year}" in family.source for year in range(1964, 2027))
+    assert (family.reason != "") == (name in ESTIMATING), "of others the paper fixes the schedule"
+    if family.reason:
+        assert family.schedule == "fixed"
+        assert {*family.space.values()} == {Log(0.1, 10.0)}, "a factor of the rate that the method estimates"
+
+
+ESTIMATING = {name for name in FAMILIES if name.startswith(("prodigy", "dadapt"))} | {"dog", "ldog", "adamg"}
+"""Parameter-free methods."""
 
 
 @pytest.mark.parametrize("path", sorted(KNOWN))
@@ -66,13 +73,18 @@ def test_a_space_holds_only_what_the_class_has_with_the_default_within(path):
     for name, dimension in entry.space.items():
         default = default_of(entry, name)
         if isinstance(dimension, Log) and default is not None:
-            assert dimension.low * (1 - 1e-9) <= default <= dimension.high * (1 + 1e-9) or path in OUTSIDE, name
+            edges = dimension.beyond(BORDER), dimension.beyond(1 - BORDER)
+            assert edges[0] < default < edges[1] or path in OUTSIDE, name
         elif isinstance(dimension, Categorical):
             assert default in dimension.values, name
 
 
-OUTSIDE = {"pytorch_optimizer.LARS", "torch.optim.Adafactor"}
-"""Classes whose default rate is not a published one: LARS's of 0.001 moves a weight by a millionth of its norm."""
+OUTSIDE = {
+    "pytorch_optimizer.LARS", "torch.optim.Adafactor", "pytorch_optimizer.SGD", "torch.optim.SGD",
+    "pytorch_optimizer.ScheduleFreeWrapper",
+}  # fmt: skip
+"""Classes with a default that is not a published one: LARS's rate of 0.001 moves a weight by a millionth of its norm,
+and SGD has no momentum."""
 
 
 def test_relatives_of_adam_get_the_points_of_adam(make_spec):
@@ -148,3 +160,103 @@ def test_a_point_of_a_space_of_choices_reaches_the_class_in_its_types():
     optimizer = entry.factory(point(entry.space, [0.5, 1.0]))([torch.nn.Parameter(torch.ones(2))])
     assert optimizer.defaults["betas"] == (0.95, 0.98)
     assert optimizer.defaults["lr"] == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("adam", "torch.optim.Adam"),
+        ("sgd", "torch.optim.SGD"),
+        ("adagrad", "torch.optim.Adagrad"),
+        ("adadelta", "torch.optim.Adadelta"),
+        ("adabound", "bench.optimizers.adabound.AdaBound"),
+        ("amsbound", "bench.optimizers.adabound.AMSBound"),
+        ("adaboundw", "bench.optimizers.adabound.AdaBoundW"),
+    ],
+)
+def test_a_class_of_the_registry_has_its_space_by_its_path_too(name, path):
+    entry = optimizer_entry(path)
+    assert entry.space == OPTIMIZERS[name].space
+    assert entry.source == OPTIMIZERS[name].source
+    assert entry.earlier_space == {
+        rate: entry.earlier_space[rate] for rate in ("lr", "effective_lr") if rate in entry.earlier_space
+    }, "with which begun studies continue"
+    with pytest.raises(SettingsError, match="are the same class with the same space"):
+        spaces_of([name, path], {}, {})
+
+
+def test_so_have_classes_of_that_name_in_other_packages():
+    pytest.importorskip("pytorch_optimizer")
+    assert optimizer_entry("pytorch_optimizer.AdaBound").space == OPTIMIZERS["adabound"].space
+
+
+class SteppedInside:
+    """A wrapper over an optimizer, with a momentum of its own, as schedulefree has it."""
+
+    def __init__(self, base: Optimizer, momentum=0.9):
+        self.base = base
+        self.param_groups = base.param_groups
+
+    def step(self, closure=None):
+        return self.base.step(closure)
+
+    def zero_grad(self, set_to_none=True):
+        self.base.zero_grad(set_to_none)
+
+    def state_dict(self):
+        return self.base.state_dict()
+
+    def load_state_dict(self, state):
+        self.base.load_state_dict(state)
+
+
+class ScheduleFreeWrapper(SteppedInside):
+    """A wrapper of a known name."""
+
+
+class ScheduleFreeWrapperReference(SteppedInside):
+    """Its reference implementation."""
+
+
+@pytest.mark.parametrize("inside", ["sgd", "torch.optim.SGD"])
+@pytest.mark.parametrize("kind", [ScheduleFreeWrapper, ScheduleFreeWrapperReference])
+def test_schedule_free_sgd_has_10_to_50_times_sgd_s_rates_without_its_momentum(kind, inside):
+    """SGD's effective rates are 0.001 to 30, so that `lr` at momentum 0.9 is 0.0001 to 3."""
+    entry = class_entry("mine.Wrapper", kind, inside)
+    assert entry.space == {
+        "lr": Log(1e-4 * 10, 3.0 * 50),
+        "base_momentum": Fixed(0.0),
+        "one_minus_momentum": Log(0.02, 0.2),
+    }
+    assert entry.schedule == "constant"
+    made = entry.factory(point(entry.space, [0.0, 0.5]))([torch.nn.Parameter(torch.ones(2))])
+    assert made.param_groups[0]["momentum"] == 0.0
+
+
+def test_nesterov_keeps_the_momentum_that_it_needs_and_others_have_their_own_rates():
+    assert class_entry("mine.Wrapper", ScheduleFreeWrapper, "nesterov").space == {
+        "lr": Log(1e-4, 3.0),
+        "one_minus_momentum": Log(0.02, 0.2),
+    }
+    assert class_entry("mine.Wrapper", SteppedInside, "sgd").space == {"lr": Log(1e-4, 3.0)}, "no known family"
+    inside = class_entry("mine.Wrapper", ScheduleFreeWrapper, "adam").space
+    assert inside == {**OPTIMIZERS["adam"].space, "one_minus_momentum": Log(0.02, 0.2)}
+
+
+def test_schedule_free_radam_has_no_warm_up_but_its_own():
+    names = ("ScheduleFreeRAdam", "RAdamScheduleFree", "RAdamScheduleFreeClosure")
+    assert {family_of(name).schedule for name in names} == {"fixed"}
+    assert family_of("ScheduleFreeAdamW").schedule == "constant"
+
+
+@pytest.mark.parametrize("name", ["DAdaptAdam", "DAdaptSGD", "DAdaptLion", "DAdaptAdan", "DAdaptAdaGrad", "AdamG"])
+def test_the_factor_of_an_estimated_rate_is_searched_and_trains_at_both_ends(name):
+    pytest.importorskip("pytorch_optimizer")
+    entry = optimizer_entry(f"pytorch_optimizer.{name}")
+    assert entry.space == {"lr": Log(0.1, 10.0)}
+    for factor in (0.1, 10.0):
+        check_trains(entry, {"lr": factor})
+
+
+def test_the_paper_of_adamg():
+    assert FAMILIES["adamg"].source == "Pang et al., 2024"

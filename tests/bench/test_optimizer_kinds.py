@@ -255,15 +255,15 @@ def test_keywords_of_a_base_with_required_arguments_are_not_this_class_s(kinds):
 
 def test_a_learning_rate_that_is_a_tensor_by_default(hermetic, monkeypatch):
     (hermetic / "own_tensor.py").write_text(
-        "import torch\nclass Adam(torch.optim.Adam):\n"
+        "import torch\nclass Tensors(torch.optim.Adam):\n"
         " def __init__(self, params, lr=torch.tensor(0.01)): super().__init__(params, lr=lr, foreach=False)"
     )
     monkeypatch.syspath_prepend(str(hermetic))
-    entry = optimizer_entry("own_tensor.Adam")
+    entry = optimizer_entry("own_tensor.Tensors")
     assert entry.hyperparameters == {"lr": pytest.approx(0.01)}
     assert entry.space == {"lr": Log(pytest.approx(1e-4), pytest.approx(1.0))}
     check_trains(entry, {})
-    assert optimizer_line(entry, {}, 0.0) == "own_tensor.Adam(model.parameters(), lr=0.01)"
+    assert optimizer_line(entry, {}, 0.0) == "own_tensor.Tensors(model.parameters(), lr=0.01)"
 
 
 @pytest.mark.parametrize(

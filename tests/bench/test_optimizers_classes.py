@@ -8,13 +8,14 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from bench.optimizers import optimizer_entry
+from bench.optimizers.classes import class_entry
 from bench.optimizers.earlier_spaces import EARLIER, as_begun
 from bench.optimizers.implementation import implementation_of
 from bench.optimizers.same_algorithm import same_algorithm
-from bench.optimizers.space import Log, as_document
+from bench.optimizers.space import Fixed, Log, as_document
 from bench.optimizers.spaces import spaces_of
 from bench.optimizers.unfit import check_trains
-from bench.optimizers.weight_decay import WeightDecay, decay_of, decay_text, decoupled_as_begun
+from bench.optimizers.weight_decay import WeightDecay, decay_of, decay_text, decoupled_as_begun, with_decay
 from posemodel.errors import SettingsError
 
 SIGN_SGD = "tests.support.toy_optimizer.SignSGD"
@@ -355,6 +356,97 @@ def test_a_range_of_weight_decay_is_a_dimension_of_each_space_decoupled_where_th
     assert weight.item() == pytest.approx(1 - 1e-3 * 0.1)
 
 
+def decay_of_a_step(name):
+    """The share of a weight that a step without gradient takes away, at the study's decay of 0.01 and rate 0.1."""
+    space = spaces_of([name], {name: {"lr": 0.1}}, {name: "file x.toml"}, weight_decay=DECAY)[name]
+    flags = {each: plain["value"] for each, plain in space.items() if plain == {"value": True}}
+    made = optimizer_entry(name).factory({**flags, "lr": 0.1, "weight_decay": 0.01})
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    weight.grad = torch.zeros(2, 2)
+    made([weight]).step()
+    return 1 - weight.mean().item()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adam", "radam", "torch.optim.NAdam", "bench.optimizers.adabound.AdaBound", "pytorch_optimizer.AdaBelief",
+        "pytorch_optimizer.AdEMAMix", "pytorch_optimizer.Lion", "lion_pytorch.Lion",
+    ],
+)  # fmt: skip
+def test_a_tuned_decay_takes_rate_times_decay_of_a_weight(name):
+    if name.partition(".")[0] in ("pytorch_optimizer", "lion_pytorch"):
+        pytest.importorskip(name.partition(".")[0])
+    assert decay_of_a_step(name) == pytest.approx(0.1 * 0.01, rel=1e-3)
+
+
+class OwnLion(torch.optim.SGD):
+    """A class in which the argument means something else, as in lion_pytorch: the decay is divided by the rate."""
+
+    def __init__(self, params, lr=1e-4, weight_decay=0.0, decoupled_weight_decay=False):
+        super().__init__(params, lr, weight_decay=weight_decay)
+
+
+class OwnAdam(torch.optim.Adam):
+    """A class that has the argument from PyTorch's."""
+
+    def __init__(self, params, scale=1.0, **kwargs):
+        super().__init__(params, **kwargs)
+
+
+OWN_LION, OWN_ADAM = f"{__name__}.OwnLion", f"{__name__}.OwnAdam"
+
+
+def test_the_argument_is_taken_where_it_is_known_to_decouple():
+    flag = "decoupled_weight_decay"
+    spaces = spaces_of([OWN_LION, OWN_ADAM], {}, {}, weight_decay=DECAY)
+    assert flag not in spaces[OWN_LION]
+    assert spaces[OWN_ADAM][flag] == {"value": True}
+
+
+def test_a_study_that_took_it_when_it_was_begun_goes_on_with_it():
+    flag, weight_decay = {"decoupled_weight_decay": {"value": True}}, {"weight_decay": {"log": [1e-6, 1e-2]}}
+    now = spaces_of([OWN_LION], {}, {}, weight_decay=DECAY)
+    begun = {OWN_LION: now[OWN_LION] | flag}
+    assert decoupled_as_begun(now, begun) == begun
+    assert decoupled_as_begun(begun, now) == begun, "somebody's own is another study"
+    pytest.importorskip("lion_pytorch")
+    path = "lion_pytorch.Lion"
+    now = spaces_of([path], {}, {}, weight_decay=DECAY)
+    begun = {path: {"lr": {"log": [1e-6, 1e-2]}, **flag, **weight_decay}}
+    assert as_begun(decoupled_as_begun(now, begun), begun) == begun, "its space was the rate alone, too"
+
+
+def test_the_decay_of_both_parts_of_a_pair_is_decoupled():
+    (space,) = spaces_of(["adamw+adam"], {}, {}, weight_decay=DECAY).values()
+    assert space["rest_decoupled_weight_decay"] == {"value": True}
+    assert "decoupled_weight_decay" not in space
+    (space,) = spaces_of(["adam+radam"], {}, {}, weight_decay=DECAY).values()
+    assert space["decoupled_weight_decay"] == space["rest_decoupled_weight_decay"] == {"value": True}
+    flags = {"decoupled_weight_decay": True, "rest_decoupled_weight_decay": True}
+    made = optimizer_entry("adam+radam").factory({"lr": 0.1, "rest_lr": 0.1, "weight_decay": 0.01, **flags})
+    weights = [torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))]
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    made(weights).step()
+    assert [1 - weight.mean().item() for weight in weights] == pytest.approx([1e-3, 1e-3], rel=1e-3)
+
+
+class Around(torch.optim.SGD):
+    """A wrapper with an argument of that name, which decouples nothing."""
+
+    def __init__(self, params, base_optimizer, decoupled_weight_decay=False, **kwargs):
+        super().__init__(params, lr=0.1)
+
+
+def test_so_is_that_of_the_optimizer_inside_a_wrapper():
+    entry = class_entry("mine.Around", Around, "adam")
+    assert entry.decoupling == {"base_decoupled_weight_decay"}
+    space = with_decay(entry, entry.space, DECAY)
+    assert space["base_decoupled_weight_decay"] == Fixed(True)
+    assert "decoupled_weight_decay" not in space
+
+
 def test_a_space_may_leave_weight_decay_with_the_gradient_or_say_the_study_s_again():
     changes = {"adam": {"decoupled_weight_decay": False}, "sgd": {"lr": 0.1, "weight_decay": {"log": [1e-6, 1e-2]}}}
     spaces = spaces_of(["adam", "sgd"], changes, dict.fromkeys(changes, "file x.toml"), weight_decay=DECAY)
@@ -462,7 +554,7 @@ def test_optimizers_that_differ_in_their_weight_decay_alone_are_one_algorithm_wi
         (["adabound", "adaboundw"], {"adabound": {"decoupled_weight_decay": False}}, DECAY),
         (["amsbound", "adaboundw"], {}, DECAY),
         (["adaboundw", "bench.optimizers.adabound.AdaBound"], {"bench.optimizers.adabound.AdaBound": AMS}, DECAY),
-        (["sgd", "nesterov", "torch.optim.SGD"], {}, 0.0),
+        (["sgd", "nesterov", "torch.optim.SGD"], {"torch.optim.SGD": LR}, 0.0),
         (["radam", "torch.optim.RAdam"], {"radam": LR}, 0.0),
     ],
 )

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from bench.cli.actions.optimizer_text import SCHEDULES
 from bench.cli.actions.train_settings import resolve
 from bench.cli.progress_table import progress_table
 from bench.kinds.joint.kind import KIND as JOINT
@@ -21,6 +22,7 @@ from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.plan import plan, typical_trials
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
 from bench.kinds.optimizers.size import Size
+from bench.optimizers import optimizer_entry
 from bench.report.findings_result import FindingsResult
 from bench.report.markdown_page import short_text
 from bench.report.names import MARK, marked
@@ -166,8 +168,8 @@ def test_a_workload_s_loop_has_no_warm_up_where_the_rate_is_fixed(valley_spec, m
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 NOTE = (
-    f"{MARK} Not the study's cosine schedule, since the method fixes its own: a fixed rate from the first step on, "
-    "without warm-up for Adafactor (Shazeer and Stern, ICML 2018). The schedule is part of what is compared."
+    f"{MARK} Not the study's cosine schedule: a rate that the method sets itself, unchanged by posebench, for "
+    "Adafactor (Shazeer and Stern, ICML 2018). The schedule is part of what is compared."
 )
 
 
@@ -181,12 +183,64 @@ def test_the_note_names_schedules_and_papers():
     assert schedule_note({ADAFACTOR: "fixed"}, marked(names, [ADAFACTOR]), "cosine") == NOTE
     assert schedule_note({}, names, "cosine") == ""
     several = schedule_note(
-        {"schedulefree.AdamWScheduleFree": "constant", "mine.Rateless": "fixed", ADAFACTOR: "fixed"}, {}, "step"
+        {"schedulefree.AdamWScheduleFree": "constant", RATELESS: "fixed", ADAFACTOR: "fixed"}, {}, "step"
     )
     assert (
         "a constant rate after the warm-up for schedulefree.AdamWScheduleFree (Defazio et al., NeurIPS 2024)" in several
     )
-    assert "mine.Rateless (it has no learning rate) and torch.optim.Adafactor (Shazeer" in several
+    assert "_families.Rateless (it has no learning rate) and torch.optim.Adafactor (Shazeer" in several.replace(
+        "\\", ""
+    )
+
+
+def reason(name):
+    note = schedule_note({name: "fixed"}, {name: "it"}, "cosine").replace("\\", "")
+    return re.search(r"for it(.*)\. The schedule is part", note)[1]
+
+
+def test_no_paper_is_cited_for_a_schedule_that_it_does_not_fix():
+    finds = " (it finds its rate itself, which no schedule changes here)"
+    for name in ("prodigyopt.Prodigy", "pytorch_optimizer.DAdaptAdam", "dog.DoG", "pytorch_optimizer.AdamG"):
+        assert reason(name) == finds
+    assert reason("pytorch_optimizer.Ranger21") == " (Wright and Demeure, 2021)"
+    assert reason("mine.NotInstalled") == "", "nothing is known of it"
+    assert reason("tests.bench.test_families.Lion") == "", "it has a rate, and its family no schedule"
+
+
+def test_the_reason_of_a_composed_optimizer_is_that_of_the_part_with_the_schedule():
+    paper = "Defazio et al., NeurIPS 2024"
+    free = "schedulefree.AdamWScheduleFree"
+    assert reason("schedulefree.ScheduleFreeWrapper(sgd)") == f" ({paper})"
+    assert reason(f"pytorch_optimizer.SAM({free})") == f" (as {free}: {paper})"
+    assert reason(f"muon+{free}") == f" (both parts train under the schedule of {free}: {paper})"
+    assert reason(f"{free}+adamw") == reason(f"muon+{free}")
+    assert reason(f"{free}+{free}") == reason(f"muon+{free}")
+    assert "prodigyopt.Prodigy: it finds its rate itself" in reason("prodigyopt.Prodigy+dog.DoG")
+    assert reason(f"muon+{RATELESS}") == (
+        f" (both parts train under the schedule of {RATELESS}: it has no learning rate)"
+    )
+
+
+def test_a_pair_has_the_schedule_of_the_part_that_fixes_one_and_no_two():
+    assert optimizer_entry(f"adamw+{ADAFACTOR}").schedule == "fixed"
+    assert optimizer_entry(f"{ADAFACTOR}+{RATELESS}").schedule == "fixed"
+    message = f"its parts have two schedules of their own, {FREE} constant and {ADAFACTOR} fixed"
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        optimizer_entry(f"{FREE}+{ADAFACTOR}")
+
+
+class AdamWScheduleFree(torch.optim.SGD):
+    """A class of a known name with a constant schedule."""
+
+
+FREE = f"{__name__}.{AdamWScheduleFree.__name__}"
+RATELESS = "tests.bench.test_families.Rateless"
+
+
+def test_a_fixed_schedule_is_told_as_the_method_s_own_affair():
+    """Ranger21 warms up and decays within the class."""
+    assert "without warm-up" not in SCHEDULES["fixed"]
+    assert "the method sets its rate itself" in SCHEDULES["fixed"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ MIN_REMARK = 20
 SCHEDULES = {
     None: "that of the study",
     "constant": "its own: constant after the warm-up",
-    "fixed": "its own: the given rate from the first step on",
+    "fixed": "its own: the method sets its rate itself, and posebench does not change it",
 }
 """Schedule of an optimizer -> how it is told."""
 AS_PLANNED = "(the training)"

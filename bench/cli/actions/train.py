@@ -12,7 +12,7 @@ from bench.cli.actions.train_settings import resolve
 from bench.cli.output import log, log_opened, print_json, print_line, progress_bar, shown_text
 from bench.measure.gpu import GpuSampler
 from bench.optimizers import optimizer_entry
-from bench.optimizers.own_schedules import paper_of
+from bench.optimizers.own_schedules import schedule_reason
 from bench.optimizers.unfit import check_trains
 from bench.statistics.json_safe import to_json_safe
 from posemodel.data.open_split import PackedSplit, collect_notes
@@ -33,8 +33,8 @@ def train_network(options: Mapping[str, Any], given_options: set[str]) -> None:
     settings, optimizer, hyperparameters = resolve(options, given_options)
     entry = optimizer_entry(optimizer)
     if entry.schedule is not None and "schedule" not in given_options and is_rank_zero():
-        paper = paper_of(optimizer)
-        log(f"schedule {entry.schedule}, that of the method{f' ({paper})' if paper else ''}; --schedule sets another")
+        reason = schedule_reason(optimizer)
+        log(f"schedule {entry.schedule}, that of the method{f' ({reason})' if reason else ''}; --schedule sets another")
     check_trains(entry, hyperparameters)
     make_optimizer = entry.factory(hyperparameters)
     run_record = {"optimizer": optimizer, "hyperparameters": entry.resolve(hyperparameters)}
