@@ -103,7 +103,8 @@ ADDING = [
         typer.Option(
             "--add",
             metavar="OPTIMIZER",
-            help="Add this optimizer to an existing STUDY: run its trials and compare all pairs again; repeatable.",
+            help="Add this optimizer to an existing STUDY: run its trials and compare all pairs again; repeatable. "
+            "A name as `posebench optimizers` lists them, my_package.SAM(adamw) or muon+adamw.",
         ),
     ),
 ]

@@ -47,7 +47,9 @@ def train(
         typer.Option(
             "--optimizer",
             help="Optimizer: sgd, nesterov, adagrad, adadelta, adam, adabound, amsbound, adaboundw, a class of "
-            "torch.optim (adamw) or any class by its dotted path (my_package.Lion).",
+            "torch.optim (adamw), any class by its dotted path (my_package.Lion), a wrapper over another "
+            "(my_package.SAM(adamw)), or one for matrices with one for the rest (muon+adamw). `posebench optimizers` "
+            "lists them.",
         ),
     ] = "adam",
     lr: Annotated[

@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -14,8 +15,11 @@ PACKAGES = ("posebench", "torch", "numpy", "opencv-python-headless", "optuna", "
 """Packages whose versions are recorded."""
 
 
-def fingerprint() -> dict[str, str]:
-    """Return processor, usable cores, the machine's memory, GPU, system and versions, as text."""
+def fingerprint(modules: Iterable[str] = ()) -> dict[str, str]:
+    """Return processor, usable cores, the machine's memory, GPU, system and versions, as text.
+
+    ``modules``: top modules whose distributions are named too, besides `PACKAGES`.
+    """
     cuda = torch.cuda.is_available()
     return {
         "cpu": _processor(),
@@ -27,7 +31,7 @@ def fingerprint() -> dict[str, str]:
         "torch_threads": str(torch.get_num_threads()),
         "os": f"{platform.system()} {platform.release()}",
         "python": sys.version.split()[0],
-        **{package: _version(package) for package in PACKAGES},
+        **{package: _version(package) for package in (*PACKAGES, *distributions_of(modules))},
     }
 
 
@@ -38,6 +42,16 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def distributions_of(modules: Iterable[str]) -> list[str]:
+    """Return the names of the distributions that installed top modules; a module of the working folder has none."""
+    wanted = sorted(set(modules))
+    if not wanted:
+        return []  # the mapping reads the files of every installed package
+    installed = importlib.metadata.packages_distributions()
+    names = dict.fromkeys(name for module in wanted for name in installed.get(module, []))
+    return [name for name in names if name not in PACKAGES]
 
 
 def _version(package: str) -> str:

@@ -29,6 +29,6 @@ def optimizer_entry(name: str) -> OptimizerEntry:
     registered = OPTIMIZERS.get(name) or OPTIMIZERS.get(name.lower())
     if registered is not None:
         return registered
-    from bench.optimizers.finding import found  # imports PyTorch, which is slow
+    from bench.optimizers.finding import find_entry  # imports PyTorch, which is slow
 
-    return found(name)
+    return find_entry(name)

@@ -75,18 +75,18 @@ class Construction:
         if self.inside is not None and WEIGHT_DECAY in own and WEIGHT_DECAY in self.inside.hyperparameters:
             inner.setdefault(WEIGHT_DECAY, 0.0)  # the wrapper itself applies the study's
         inside: list[Optimizer] = []
-        left = {name: role for name, role in self.signature.given.items() if name not in own}
-        given = {name: self._given(name, role, training, inner, inside) for name, role in left.items()}
+        left = {name: role for name, role in self.signature.from_training.items() if name not in own}
+        supplied = {name: self._supplied(name, role, training, inner, inside) for name, role in left.items()}
         if self.signature.positional:
-            optimizer = self.optimizer_class(self._parameters(training), **given, **own)
-        elif list(self.signature.given.values()) == ["parameters"]:
+            optimizer = self.optimizer_class(self._parameters(training), **supplied, **own)
+        elif list(self.signature.from_training.values()) == ["parameters"]:
             optimizer = build_fastest(self.optimizer_class, self._parameters(training), **own)
         else:
-            optimizer = self.optimizer_class(**given, **own)
+            optimizer = self.optimizer_class(**supplied, **own)
         hides_modes = any(map(has_modes, inside)) and not has_modes(optimizer)
         return optimizer if isinstance(optimizer, Optimizer) and not hides_modes else Joined([optimizer], inside)
 
-    def _given(
+    def _supplied(
         self, name: str, role: str, training: Training, inner: Mapping[str, Any], inside: list[Optimizer]
     ) -> Any:
         """Return the value of an argument; an optimizer that is made for it is added to ``inside``."""

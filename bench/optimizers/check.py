@@ -20,6 +20,9 @@ STEPS_BEFORE, STEPS_AFTER = 3, 2
 RATE_WITHOUT_DEFAULT = 1e-2
 """Learning rate of the check, where the class has no default."""
 
+ORDINARY_STEP = "step()"
+"""How the step of an ordinary optimizer is taken, in words."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -46,13 +49,13 @@ def check_optimizer(name: str, hyperparameters: Mapping[str, Any] | None = None)
 
     An unknown name and a class that cannot be read are reasons, too.
     """
-    given = dict(hyperparameters or {})
+    values = dict(hyperparameters or {})
     try:
         entry = optimizer_entry(name)
-        if "lr" in entry.hyperparameters and "lr" not in given and not isinstance(entry.hyperparameters["lr"], float):
+        if "lr" in entry.hyperparameters and "lr" not in values and not isinstance(entry.hyperparameters["lr"], float):
             needed = entry.parameters["lr"].default is entry.parameters["lr"].empty
-            given |= {"lr": RATE_WITHOUT_DEFAULT} if needed else {}
-        result = check_trains(entry, given)
+            values |= {"lr": RATE_WITHOUT_DEFAULT} if needed else {}
+        result = check_trains(entry, values)
     except SettingsError as error:
         return Check(name, False, str(error), "", None, None, None, None)
     probe = Probe()
@@ -73,7 +76,7 @@ def check_optimizer(name: str, hyperparameters: Mapping[str, Any] | None = None)
 def words(driving: Driving) -> str:
     """Say how a step is taken."""
     step = {
-        "unused": "step()",
+        "unused": ORDINARY_STEP,
         "after_gradients": "gradients, then step(closure)",
         "only": "step(closure)",
     }[driving.closure]

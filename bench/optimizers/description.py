@@ -27,6 +27,8 @@ OPENINGS = (
 """Beginnings of reasons that a line leaves out."""
 DIGITS = 12
 """Significant digits of a value that is written for the command line."""
+STEPS_OF_TRAINING = 1000
+"""Steps of the training that is proposed as the next command."""
 REASON_ENDS = ("; ", ". ", " (", ", ")
 """Marks in a reason after which details follow."""
 
@@ -97,10 +99,10 @@ class Description:
         }
 
 
-def described(name: str, group: str) -> Description:
+def describe(name: str, group: str) -> Description:
     """Check an optimizer by its defaults, and describe it."""
     entry = _entry_or_none(name)
-    return Description(group, checked(name), entry, {} if entry is None else entry.space)
+    return Description(group, check_safely(name), entry, {} if entry is None else entry.space)
 
 
 @dataclass(frozen=True)
@@ -119,39 +121,43 @@ class Examined:
         entry = self.description.entry
         if entry is None or not self.description.check.passes:
             return ""
-        default = entry.hyperparameters.get(WEIGHT_DECAY)
-        decay = self.values.get(WEIGHT_DECAY, default if isinstance(default, (int, float)) else 0.0)
-        return optimizer_line(entry, dict(self.values), float(decay))
+        decay = self.values.get(WEIGHT_DECAY, 0.0)  # trainings and studies have none, whatever the class's own is
+        return optimizer_line(entry, dict(self.values), float(decay), steps=STEPS_OF_TRAINING)
 
 
-def examined(name: str, group: str, given: Mapping[str, Any], change: Mapping[str, Any] | None) -> Examined:
+def examine(name: str, group: str, hyperparameters: Mapping[str, Any], change: Mapping[str, Any] | None) -> Examined:
     """Check an optimizer, also at the corners of its space.
 
     Args:
         name: The optimizer.
         group: Its group.
-        given: Hyperparameters, by name. Those that the space does not search are fixed in it.
-        change: A space as in a study file, whose fixed values are given too; None: the default one.
+        hyperparameters: Hyperparameters, by name. Those that the space does not search are fixed in it.
+        change: A space as in a study file, whose fixed values count as given; None: the default one.
     """
-    given = {**{each: as_value(plain["value"]) for each, plain in (change or {}).items() if "value" in plain}, **given}
+    hyperparameters = {
+        **{each: as_value(plain["value"]) for each, plain in (change or {}).items() if "value" in plain},
+        **hyperparameters,
+    }
     entry = _entry_or_none(name)
     if entry is None:
-        return Examined(Description(group, checked(name, given), None), given)
-    needs_rate = entry.hyperparameters.get(RATE) is Parameter.empty and RATE not in given
-    values = {**given, **({RATE: RATE_WITHOUT_DEFAULT} if needs_rate else {})}
-    check, space, changed = checked(name, values), entry.space, None
+        return Examined(Description(group, check_safely(name, hyperparameters), None), hyperparameters)
+    needs_rate = entry.hyperparameters.get(RATE) is Parameter.empty and RATE not in hyperparameters
+    values = {**hyperparameters, **({RATE: RATE_WITHOUT_DEFAULT} if needs_rate else {})}
+    check, space, changed = check_safely(name, values), entry.space, None
     if check.passes:
-        entry = entry.at(given)
+        entry = entry.at(hyperparameters)
         plain = as_document(entry.space) if change is None else dict(change)
         searched = {_argument(entry, each) for each in plain}
-        fixed = {each: {"value": value} for each, value in given.items() if _argument(entry, each) not in searched}
+        fixed = {
+            each: {"value": value} for each, value in hyperparameters.items() if _argument(entry, each) not in searched
+        }
         fixed.pop(WEIGHT_DECAY, None)  # it is the study's, for all optimizers
         changes = {name: {**plain, **fixed}} if fixed or change is not None else {}
         try:
             if changes or entry.space:
-                decay = given.get(WEIGHT_DECAY, 0.0)
-                found = spaces_of([name], changes, dict.fromkeys(changes, COMMAND_LINE), weight_decay=decay)
-                space = from_document(found[name], "space")
+                decay = hyperparameters.get(WEIGHT_DECAY, 0.0)
+                spaces = spaces_of([name], changes, dict.fromkeys(changes, COMMAND_LINE), weight_decay=decay)
+                space = from_document(spaces[name], "space")
             changed = space if changes else None
         except SettingsError as error:
             text = str(error).replace(f"optimizer {name}: ", "", 1)
@@ -165,10 +171,10 @@ def _argument(entry: OptimizerEntry, name: str) -> str:
     return RATE if plain == EFFECTIVE_RATE else entry.components.get(plain, (plain, 0))[0]
 
 
-def checked(name: str, given: Mapping[str, Any] | None = None) -> Check:
+def check_safely(name: str, hyperparameters: Mapping[str, Any] | None = None) -> Check:
     """Check an optimizer; an error outside its steps, in a property for instance, is a reason too."""
     try:
-        return check_optimizer(name, given)
+        return check_optimizer(name, hyperparameters)
     except Exception as error:  # a user's class may raise anything, anywhere
         text = " ".join(str(error).split()).rstrip(".")
         return _failed(name, f"optimizer {name}: checking it fails with {type(error).__name__}: {text}.")

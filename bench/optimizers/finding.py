@@ -10,7 +10,7 @@ from posemodel.dotted_paths import is_dotted_path
 from posemodel.errors import SettingsError
 
 
-def found(name: str) -> OptimizerEntry:
+def find_entry(name: str) -> OptimizerEntry:
     """Return the entry of an optimizer that is not in the registry; SettingsError if there is none."""
     try:
         parts = parts_of(name)

@@ -41,16 +41,16 @@ def installed_optimizers(on_broken: Callable[[str], object] | None = None) -> di
 
     A package that cannot be imported is left out, and ``on_broken`` called with the reason.
     """
-    found = {OURS: [*OPTIMIZERS], TORCH: sorted(TORCH_CLASSES.keys() - OPTIMIZERS.keys())}
+    groups = {OURS: [*OPTIMIZERS], TORCH: sorted(TORCH_CLASSES.keys() - OPTIMIZERS.keys())}
     for module in PACKAGES:
         if not _is_installed(module):
             continue
         try:
-            found[module] = optimizers_in(module)
+            groups[module] = optimizers_in(module)
         except SettingsError as error:
             if on_broken is not None:
                 on_broken(str(error))
-    return {group: names for group, names in found.items() if names}
+    return {group: names for group, names in groups.items() if names}
 
 
 def optimizers_in(module: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Write the line of Python that builds an optimizer, which reports show for pasting."""
 
 import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,19 +20,29 @@ matters."""
 
 PARAMETERS = "model.parameters()"
 MATRICES, REST = "> 1", "< 2"
+SAMPLES = "len(dataset)"
+FACTORY = ".factory("
 
 
 def optimizer_line(
-    entry: OptimizerEntry, hyperparameters: Mapping[str, Value], weight_decay: float | DecayRange
+    entry: OptimizerEntry,
+    hyperparameters: Mapping[str, Value],
+    weight_decay: float | DecayRange,
+    *,
+    steps: int | None = None,
 ) -> str:
     """Return the line of Python, e.g. `torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)`.
 
-    Its arguments are the learning rate and those that differ from the defaults of the class. ``weight_decay`` is the
-    study's; if it is tuned, its value is taken from the hyperparameters. Raises SettingsError as
-    `OptimizerEntry.factory` does.
+    Its arguments are the learning rate and those that differ from the defaults of the class. Wrappers and pairs are
+    made by a factory, `bench.optimizers.optimizer_entry("muon+adamw").factory({"lr": 0.02})`. ``weight_decay`` is the
+    study's; if it is tuned, its value is taken from the hyperparameters. ``steps``: the length of the training, which
+    some classes want to be told. Raises SettingsError as `OptimizerEntry.factory` does.
     """
     decay = decay_of(hyperparameters, weight_decay)
-    return _line(entry, {**hyperparameters, WEIGHT_DECAY: decay})
+    values = {**hyperparameters, WEIGHT_DECAY: decay}
+    line, fillable = _line(entry, values), entry.at(hyperparameters).fillable
+    told = {} if steps is None else {name: steps for name, role in fillable.items() if role == "steps"}
+    return line if FACTORY in line or not told else _line(entry, {**told, **values})
 
 
 def _line(entry: OptimizerEntry, hyperparameters: Mapping[str, Value]) -> str:
@@ -51,19 +62,21 @@ def _line(entry: OptimizerEntry, hyperparameters: Mapping[str, Value]) -> str:
 
 
 def constructor_line(construction: Construction, arguments: Mapping[str, Any]) -> str:
-    """Return the call of a class outside the registry; ``arguments``: its resolved hyperparameters."""
+    """Return the call of a class outside the registry, of a wrapper that of its factory.
+
+    ``arguments``: its resolved hyperparameters.
+    """
+    if construction.inside is not None:
+        return _factory_line(construction.name, construction.accepts(), arguments)
     signature = construction.signature
-    names = construction.names_inside()
-    inside = {names[name]: value for name, value in arguments.items() if name in names}
-    path = _class_path(construction.optimizer_class)
-    given: list[str] = []
-    for name, role in signature.given.items():
+    from_training: list[str] = []
+    for name, role in signature.from_training.items():
         if role in ("steps", "samples"):
             continue
-        value = _given_text(construction, role, inside)
-        given.append(value if not given else f"{name}={value}")
+        value = _from_training_text(construction, role)
+        from_training.append(value if not from_training else f"{name}={value}")
     if signature.positional:
-        given.insert(0, PARAMETERS)
+        from_training.insert(0, PARAMETERS)
     own = []
     for name, parameter in signature.hyperparameters.items():
         if name in arguments:
@@ -71,38 +84,44 @@ def constructor_line(construction: Construction, arguments: Mapping[str, Any]) -
             if name == RATE or value != parameter.default:
                 own.append(f"{name}={_literal(value)}")
         elif name in signature.fillable:
-            own.append(f"{name}={name}")
+            own.append(f"{name}={SAMPLES if signature.from_training[name] == 'samples' else name}")
         elif name == RATE and parameter.default is not parameter.empty:
             own.append(f"{name}={_literal(parameter.default)}")
-    return f"{path}({', '.join([*given, *sorted(own, key=lambda text: not text.startswith(f'{RATE}='))])})"
+    arguments_text = ", ".join([*from_training, *sorted(own, key=lambda text: not text.startswith(f"{RATE}="))])
+    return f"{_class_path(construction.optimizer_class)}({arguments_text})"
 
 
-def _given_text(construction: Construction, role: str, inside: Mapping[str, Any]) -> str:
+def _from_training_text(construction: Construction, role: str) -> str:
     """Return how a call gives an argument that a space does not hold."""
     if role == "network":
         return "model"
     if role == "named_parameters":
         return "model.named_parameters()"
-    if role == "parameters":
-        if construction.by_matrix_flag:
-            matrices, rest = (f'"params": [{_chosen(dims)}], "{MATRIX_FLAG}"' for dims in (MATRICES, REST))
-            return f"[{{{matrices}: True}}, {{{rest}: False}}]"
-        return PARAMETERS
-    assert construction.inside is not None
-    line = _line(construction.inside, inside)
-    if role == "optimizer":
-        return line
-    call, _, rest = line.partition(f"({PARAMETERS}")
-    return f"functools.partial({call}{rest}"
+    if construction.by_matrix_flag:
+        matrices, rest = (f'"params": [{_chosen(dims)}], "{MATRIX_FLAG}"' for dims in (MATRICES, REST))
+        return f"[{{{matrices}: True}}, {{{rest}: False}}]"
+    return PARAMETERS
 
 
 def pair_line(first: OptimizerEntry, rest: OptimizerEntry, arguments: Mapping[str, Any]) -> str:
-    """Return the calls of an optimizer for matrices and of one for the rest."""
-    of_rest = {name.removeprefix(PREFIX_REST): v for name, v in arguments.items() if name.startswith(PREFIX_REST)}
-    of_first = {name: value for name, value in arguments.items() if not name.startswith(PREFIX_REST)}
-    lines = _line(first, of_first), _line(rest, of_rest)
-    chosen = (f"[{_chosen(dims)}]" for dims in (MATRICES, REST))
-    return " with ".join(text.replace(PARAMETERS, own, 1) for text, own in zip(lines, chosen, strict=True))
+    """Return the call of the factory of an optimizer for matrices and one for the rest."""
+    of_rest = {PREFIX_REST + name: parameter for name, parameter in rest.parameters.items()}
+    return _factory_line(f"{first.name}+{rest.name}", {**first.parameters, **of_rest}, arguments)
+
+
+def _factory_line(name: str, accepted: Mapping[str, inspect.Parameter], arguments: Mapping[str, Any]) -> str:
+    """Return the call of the factory of an optimizer that is made of others."""
+    values = {each: p.default for each, p in accepted.items() if each == RATE and p.default is not p.empty}
+    values |= {
+        each: value
+        for each, value in arguments.items()
+        if each not in accepted or each.endswith(RATE) or value != accepted[each].default
+    }
+    items = (
+        f"{json.dumps(each)}: {json.dumps(value) if isinstance(value, str) else _literal(value)}"
+        for each, value in values.items()
+    )
+    return f"bench.optimizers.optimizer_entry({json.dumps(name)}){FACTORY}{{{', '.join(items)}}})"
 
 
 def _chosen(dims: str) -> str:

@@ -40,27 +40,27 @@ def listed_optimizers(
         return groups
     text = with_dots(text.strip())
     part = text.lower()
-    found = {
+    meant = {
         group: [name for name in names if part in name.lower() or part in group.lower()]
         for group, names in groups.items()
     }
-    found = {group: names for group, names in found.items() if names}
+    meant = {group: names for group, names in meant.items() if names}
     if text not in groups and _is_module(text):
-        listed = {name for names in found.values() for name in names}
+        listed = {name for names in meant.values() for name in names}
         more = [name for name in optimizers_in(text) if name not in listed]
-        if not more and not found:
+        if not more and not meant:
             raise SettingsError(f"{text}: the module has no class that is an optimizer.")
-        found |= {text: more} if more else {}
-    if not found and _is_one_name(text):
-        found = {group_of(text): [text]}
-    if not found:
+        meant |= {text: more} if more else {}
+    if not meant and _is_one_name(text):
+        meant = {group_of(text): [text]}
+    if not meant:
         everything = [name for names in groups.values() for name in names]
         near = did_you_mean(text, [*everything, *(name.rpartition(".")[2] for name in everything), *_modules_here()])
         raise SettingsError(
             f"optimizers: no name contains {text!r}, and there is no module of that name, installed or in the working "
             f"folder{near}"
         )
-    return found
+    return meant
 
 
 def group_of(name: str) -> str:

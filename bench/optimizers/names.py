@@ -20,6 +20,18 @@ class Pair(NamedTuple):
     rest: str
 
 
+def modules_of(name: str) -> list[str]:
+    """Return the top modules of the classes that a name gives by their paths: `["my_package"]`; none of PyTorch."""
+    try:
+        parts = parts_of(name)
+    except ValueError:
+        return []
+    if parts is not None:
+        return [module for part in parts for module in modules_of(part)]
+    module, *rest = re.split("[.:]", name)
+    return [module] if rest and module != "torch" else []
+
+
 def parts_of(name: str) -> Wrapped | Pair | None:
     """Return the parts of a name that is made of others; None for a plain one.
 

@@ -31,7 +31,7 @@ class Signature:
 
     hyperparameters: Mapping[str, inspect.Parameter]
     """Arguments that a space may hold, by name."""
-    given: Mapping[str, Role]
+    from_training: Mapping[str, Role]
     """Arguments that the training gives, by name, in the order of the class."""
     positional: bool
     """Whether the parameters are given by position: the class does not name them."""
@@ -39,12 +39,14 @@ class Signature:
     @property
     def base(self) -> str | None:
         """Name of the argument that is another optimizer or its class; None if there is none."""
-        return next((name for name, role in self.given.items() if role in ("optimizer", "optimizer_class")), None)
+        return next(
+            (name for name, role in self.from_training.items() if role in ("optimizer", "optimizer_class")), None
+        )
 
     @property
     def fillable(self) -> dict[str, Fillable]:
         """Hyperparameters that the training fills in if the space leaves them out."""
-        return {name: role for name, role in self.given.items() if role == "steps" or role == "samples"}
+        return {name: role for name, role in self.from_training.items() if role == "steps" or role == "samples"}
 
 
 def signature_of(optimizer_class: type[Any]) -> Signature:
@@ -61,18 +63,18 @@ def signature_of(optimizer_class: type[Any]) -> Signature:
             raise ValueError("it takes no parameters to optimize")
         if all(each.kind is not each.VAR_KEYWORD for each in arguments):
             break
-    given: dict[str, Role] = {}
+    from_training: dict[str, Role] = {}
     takes_parameters = by_position or any(name in PARAMETERS for name in accepted)
     for position, each in enumerate(accepted.values()):
         role = _role(each, takes_parameters=takes_parameters, first=position == 0)
         if role is not None:
-            given[each.name] = role
+            from_training[each.name] = role
     positional = by_position or not any(
-        role in ("parameters", "named_parameters", "network", "optimizer") for role in given.values()
+        role in ("parameters", "named_parameters", "network", "optimizer") for role in from_training.values()
     )
     fillable = ("steps", "samples")
-    hyperparameters = {name: each for name, each in accepted.items() if given.get(name, "steps") in fillable}
-    return Signature(hyperparameters, given, positional)
+    hyperparameters = {name: each for name, each in accepted.items() if from_training.get(name, "steps") in fillable}
+    return Signature(hyperparameters, from_training, positional)
 
 
 def _constructed_by(optimizer_class: type[Any]) -> list[type[Any]]:

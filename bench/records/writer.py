@@ -117,7 +117,7 @@ class Tracker(StudyRuns):
 
         Args:
             spec: The study.
-            machine: Fingerprint of this machine.
+            machine: Fingerprint of this machine; of an extended study, entries that it lacks are added.
             views: Saved views for MLflow's page, added if missing; the parent run is part of each.
             earlier: Identities of the study before each extension.
 
@@ -163,6 +163,9 @@ class Tracker(StudyRuns):
         if run.inputs is None or not run.inputs.dataset_inputs:
             self._describe_study(parent, spec)  # missing after a kill
         if extended:
+            for key, value in machine.items():
+                if f"machine.{key}" not in run.data.tags:  # the package of an optimizer that was added
+                    _insert(self.client.set_tag, parent, f"machine.{key}", value)
             new = {key: value for key, value in _flat(spec.identity()).items() if key not in run.data.params}
             self._log_parameters(parent, new)
         if not self.finished():  # a finished study stays finished when it is only shown again

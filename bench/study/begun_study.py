@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import read_identities
-from bench.measure.machine import PACKAGES
+from bench.measure.machine import PACKAGES, distributions_of
 from bench.settings.weights_files import weights_digest
 from bench.study.kind import StudyKind
 from bench.study.status import KindOf, open_records
@@ -85,10 +85,11 @@ def with_data(study: BegunStudy[S], folder: Path | None, on_open: OnOpen | None)
 def refuse_other_machine(study: BegunStudy[Any], here: Mapping[str, str]) -> None:
     """Raise SettingsError if another class of machine, or other package versions, would add results to a study.
 
-    ``here``: the fingerprint of this machine.
+    ``here``: the fingerprint of this machine, with the versions of the packages of the study's optimizers.
     """
-    for names, difference in ((MACHINE_CLASS, "another machine"), (VERSIONS, "other versions")):
-        then = {name: study.machine[name] for name in names if name in study.machine}
+    versions = (*VERSIONS, *distributions_of(study.spec.optimizer_modules))
+    for names, difference in ((MACHINE_CLASS, "another machine"), (versions, "other versions")):
+        then = {name: study.machine[name] for name in names if name in study.machine and name in here}
         changed = differences(_without_patch(then), _without_patch({name: here[name] for name in then}))
         if changed:
             raise SettingsError(

@@ -84,7 +84,7 @@ def run_study(
             if tracker.finished() and not tracker.was_extended(spec, earlier):
                 session = None  # the study has already finished: this session's time is not counted
             with interruption.defer_interrupts():  # an opened run must also get its closing callback
-                parent = tracker.open_study(spec, fingerprint(), kind.views_of(spec), earlier)
+                parent = tracker.open_study(spec, fingerprint(spec.optimizer_modules), kind.views_of(spec), earlier)
                 note_session = partial(_note, tracker, session)
                 on_record.append(lambda _record: note_session())
                 closing.push(partial(_close, tracker, session))

@@ -51,6 +51,8 @@ class Record:
     """How the optimizer is driven, in words; None for an ordinary one, or if none was built."""
     gradient_evaluations_per_update: float | None = None
     """Gradient evaluations of one step of the optimizer, on average; ``steps_done`` counts these. None for one."""
+    schedule: str | None = None
+    """Learning rate schedule, if the optimizer's method fixes another than the study's; None for the study's."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
@@ -97,8 +99,8 @@ def now_ms() -> int:
 
 TUNING_FIELDS = ("tuning", "round")
 """Fields that only trials of some kinds of study have."""
-OPTIONAL_FIELDS = (*TUNING_FIELDS, "driving", "gradient_evaluations_per_update")
-"""Those and the fields that only trials of optimizers with a step of their own have."""
+OPTIONAL_FIELDS = (*TUNING_FIELDS, "driving", "gradient_evaluations_per_update", "schedule")
+"""Those and the fields that only trials of optimizers with a step or a schedule of their own have."""
 TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("metrics", *OPTIONAL_FIELDS))
 """Fields that every record has, without the metrics."""
 
@@ -146,5 +148,6 @@ def make_record(
         round=spec.round,
         driving=driving,
         gradient_evaluations_per_update=gradient_evaluations_per_update,
+        schedule=spec.own_schedule,
         metrics=metrics,
     )

@@ -49,6 +49,8 @@ class TrialSpec(Settings):
     """Number of the tuning that it belongs to; None if its kind of study has no tunings."""
     round: int | None = None
     """Number of its round within the tuning; None if it belongs to no round."""
+    own_schedule: str | None = None
+    """Schedule that it trains with, if the optimizer's method fixes another than the study's; None: the study's."""
     train: SerializeAsAny[Settings]
     """Settings of the training run, of the workload's own class."""
 
@@ -69,7 +71,7 @@ class TrialSpec(Settings):
         return frozenset(self._digest(counted) for counted in EARLIER_ID_SETTINGS) - {self.id}
 
     def _digest(self, counted: Collection[str]) -> str:
-        content = identifying(self, exclude=("index", "at_border", "slot", "id_counts", "train"))
+        content = identifying(self, exclude=("index", "at_border", "slot", "id_counts", "own_schedule", "train"))
         # Weights files count by digest, not by path; their fields stay as None, as ids of the first version had them.
         run = self._run_with(dict.fromkeys(WEIGHTS)) if isinstance(self.train, TrainSettings) else self.train
         return digest(content | {"train": identifying(run, exclude=("data", "files"), counted=counted)})

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from bench.optimizers.names import modules_of
 from bench.settings.data_files import DATA_PATHS
 from bench.settings.declarations import Declaration, declarations_of
 from bench.settings.layers import Setting
@@ -106,6 +107,12 @@ class StudyBase(Settings):
     def size_text(self) -> str:
         """Describe the study in one line."""
         return f"a study of kind {self.kind}"
+
+    @property
+    def optimizer_modules(self) -> tuple[str, ...]:
+        """Top modules of its optimizers that are neither posebench's nor PyTorch's, each once."""
+        modules = [module for name in getattr(self, "optimizers", ()) for module in modules_of(name)]
+        return tuple(dict.fromkeys(modules))
 
     @property
     def file_paths(self) -> dict[str, Path]:

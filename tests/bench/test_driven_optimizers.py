@@ -294,6 +294,8 @@ def test_a_record_is_read_as_it_was_written(tracking_uri, valley_spec):
     tracker = Tracker(tracking_uri, spec.name)
     parent = tracker.open_study(spec, {})
     trials = [line_trial(name) for name in ("sgd", "MySAM")]
+    trials[1] = trials[1].model_copy(update={"own_schedule": "constant"})
+    assert trials[1].id == line_trial("MySAM").id
     records = [run_trial(trial).record for trial in trials]
     for trial, record in zip(trials, records, strict=True):
         tracker.record_trial(tracker.start_trial(trial, parent), record, [])
@@ -301,6 +303,13 @@ def test_a_record_is_read_as_it_was_written(tracking_uri, valley_spec):
     rows = tracker.records().set_index("optimizer")[["driving", "gradient_evaluations_per_update"]]
     assert rows.loc[PATHS["MySAM"]].to_list() == ["gradients, then step(closure)", 2.0]
     assert rows.loc["sgd"].isna().all()
+    assert tracker.records().set_index("optimizer")["schedule"].dropna().to_dict() == {PATHS["MySAM"]: "constant"}
+    written = [run.data.params.get("schedule") for run in tracker.closed_runs()]
+    assert sorted(written, key=str) == [None, "constant"]
+
+
+def test_records_of_ordinary_trials_have_no_schedule():
+    assert "schedule" not in run_trial(line_trial("sgd")).record.as_row()
 
 
 def test_speeds_of_any_optimizers_are_measured(monkeypatch):

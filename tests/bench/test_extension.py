@@ -1,5 +1,6 @@
 """Studies made larger: places in the plan, looks and their levels, and what is refused."""
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bench.kinds.optimizers.extension import difference_remedy, more_optimizers,
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.spec import MAX_TUNINGS
 from bench.measure.machine import fingerprint
+from bench.records.writer import Tracker
 from bench.settings.layers import Setting
 from bench.settings.weights_files import weights_digest
 from bench.statistics.looks import level_after
@@ -189,6 +191,28 @@ def test_another_class_of_machine_and_other_versions_are_refused(make_spec, name
         refuse_other_machine(BegunStudy(KIND, make_spec(), {**here, name: "Abacus"}, True, frozenset(), 1), here)
     assert words in str(refused.value)
     assert str(refused.value).count("\n") == 0
+
+
+def test_other_versions_of_the_packages_of_its_optimizers_are_refused(make_spec):
+    spec = make_spec().model_copy(
+        update={"optimizers": ("adam", "pytest.Lion", "mine.SAM(pytest:Ours)+torch.optim.SGD")}
+    )
+    assert spec.optimizer_modules == ("pytest", "mine")
+    here = fingerprint(spec.optimizer_modules)
+    assert here == {**fingerprint(), "pytest": importlib.metadata.version("pytest")}, "mine is a module of the folder"
+    begun = BegunStudy(KIND, spec, {**here, "pytest": "0.1"}, True, frozenset(), 1)
+    with pytest.raises(SettingsError, match=r"other versions \(pytest: '0.1' -> "):
+        refuse_other_machine(begun, here)
+    refuse_other_machine(BegunStudy(KIND, spec, fingerprint(), True, frozenset(), 1), here)
+
+
+def test_the_study_s_run_gets_the_versions_of_packages_of_added_optimizers(tracking_uri, valley_spec):
+    spec = valley_spec()
+    tracker = Tracker(tracking_uri, spec.name)
+    tracker.open_study(spec, {"cpu": "one"})
+    more = spec.model_copy(update={"tunings": spec.tunings + 1})
+    tracker.open_study(more, {"cpu": "another", "lion-pytorch": "0.2"}, earlier=[spec.identity()])
+    assert tracker.machine() == {"cpu": "one", "lion-pytorch": "0.2"}
 
 
 def test_on_another_machine_nothing_is_changed(posebench, valley_file, stores):

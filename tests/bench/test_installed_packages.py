@@ -1,6 +1,6 @@
 """The optimizers of packages pass the check, or have their reason; packages that are not installed are skipped.
 
-The extra `optimizers` installs them: pip install "posebench[optimizers]".
+The extra `optimizers` installs them: pip install -e ".[optimizers]".
 """
 
 import io
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.optimizers.check import Check
-from bench.optimizers.description import checked
+from bench.optimizers.description import check_safely
 from bench.optimizers.installed import optimizers_in
 from bench.optimizers.listing import EXTRA_PACKAGES
 
@@ -38,7 +38,7 @@ def checks_of(module: str) -> list[Check]:
     pytest.importorskip(module, reason="the extra optimizers is not installed")
     with redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return [checked(name) for name in optimizers_in(module)]
+        return [check_safely(name) for name in optimizers_in(module)]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Optimizers of each convention of the field are recognised, built as they ask and driven: a class of each."""
 
+import ast
+
 import pytest
 import torch
 
@@ -8,9 +10,11 @@ from bench.optimizers.line import optimizer_line
 from bench.optimizers.recognition import Probe, recognise
 from bench.optimizers.space import Log
 from bench.optimizers.unfit import check_trains
+from bench.report.driving_note import driving_note
+from bench.report.python_call import python_call
 from posemodel.errors import SettingsError
 from posemodel.training.driving import Driver
-from posemodel.training.optimizer_maker import Driving, Training
+from posemodel.training.optimizer_maker import Driving, OptimizerMaker, Training
 from tests.support.optimizer_kinds import KINDS
 
 
@@ -290,20 +294,24 @@ def test_names_that_cannot_be(kinds, name, message):
         (
             "own_kinds.Sharp",
             {"effective_lr": 1.0, "one_minus_momentum": 0.5, "rho": 0.1},
-            "own_kinds.Sharp(model.parameters(), base_optimizer=functools.partial(torch.optim.SGD, lr=0.5, "
-            "momentum=0.5), rho=0.1)",
+            'bench.optimizers.optimizer_entry("own_kinds.Sharp").factory({"lr": 0.5, "momentum": 0.5, "rho": 0.1})',
         ),
         (
             "own_kinds.Around",
             {"lr": 0.5},
-            "own_kinds.Around(torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9))",
+            'bench.optimizers.optimizer_entry("own_kinds.Around").factory({"lr": 0.5})',
         ),
         ("own_kinds.OfNames", {"lr": 0.5}, "own_kinds.OfNames(model.named_parameters(), lr=0.5)"),
         ("own_kinds.OfNetwork", {}, "own_kinds.OfNetwork(model, lr=0.01)"),
         (
             "own_kinds.Planned",
             {"num_data": 7},
-            "own_kinds.Planned(model.parameters(), lr=0.01, num_iterations=num_iterations, num_data=7)",
+            "own_kinds.Planned(model.parameters(), lr=0.01, num_iterations=500, num_data=7)",
+        ),
+        (
+            "own_kinds.Planned",
+            {"num_iterations": 9},
+            "own_kinds.Planned(model.parameters(), lr=0.01, num_iterations=9, num_data=len(dataset))",
         ),
         (
             "own_kinds.Flagged",
@@ -314,13 +322,60 @@ def test_names_that_cannot_be(kinds, name, message):
         (
             "own_kinds.OnlyMatrices+sgd",
             {"rest_lr": 0.5},
-            "own_kinds.OnlyMatrices([p for p in model.parameters() if p.ndim > 1], lr=0.01) with "
-            "torch.optim.SGD([p for p in model.parameters() if p.ndim < 2], lr=0.5, momentum=0.9)",
+            'bench.optimizers.optimizer_entry("own_kinds.OnlyMatrices+sgd").factory({"lr": 0.01, "rest_lr": 0.5})',
         ),
     ],
 )
 def test_the_line_to_paste(kinds, name, given, line):
-    assert optimizer_line(optimizer_entry(name), given, 0.0) == line
+    assert optimizer_line(optimizer_entry(name), given, 0.0, steps=500) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("own_kinds.Sharp(adamw)", {"lr": 0.5, "one_minus_beta1": 0.2}),
+        ("own_kinds.Sharp", {"base_optimizer": "adamw", "lr": 0.5}),
+        ("own_kinds.OnlyMatrices+sgd", {"lr": 0.25, "rest_lr": 0.5}),
+        ("own_kinds.Planned", {"num_data": 7}),
+        ("own_kinds.Flagged", {}),
+        ("lbfgs", {"lr": 0.5}),
+    ],
+)
+def test_the_line_runs_as_it_is_pasted(kinds, name, given):
+    text = python_call(optimizer_line(optimizer_entry(name), given, 0.0, steps=500))
+    ast.parse(text)
+    *imports, call = text.split("\n", 1) if text.startswith("from ") else ["", text]
+    model = torch.nn.Linear(3, 2)
+    names = {"torch": torch, "model": model}
+    exec("\n".join(imports), names)
+    made = eval(call, names)
+    if isinstance(made, OptimizerMaker):
+        made = made.make(Training(list(model.parameters()), model, steps=500))
+    straight = (
+        optimizer_entry(name)
+        .factory({**given, "weight_decay": 0.0})
+        .make(Training(list(model.parameters()), model, steps=500))
+    )
+    assert [{**group, "params": 0} for group in made.param_groups] == [
+        {**group, "params": 0} for group in straight.param_groups
+    ]
+
+
+def test_a_long_line_is_broken_within_the_factory_s_arguments(kinds):
+    values = {"lr": 0.5, "one_minus_beta1": 0.2, "eps": 1e-7, "rho": 0.125}
+    text = python_call(optimizer_line(optimizer_entry("own_kinds.Sharp(adamw)"), values, 0.0))
+    assert text.splitlines()[:2] == [
+        "from bench.optimizers import optimizer_entry",
+        'optimizer_entry("own_kinds.Sharp(adamw)").factory(',
+    ]
+    ast.parse(text)
+
+
+def test_a_sentence_says_how_the_line_s_optimizer_is_driven():
+    assert driving_note("torch.optim.SGD(model.parameters(), lr=0.1)", None) == ""
+    assert "`make_driven` and `Driver`" in driving_note('optimizer_entry("muon+adamw").factory({})', None)
+    lbfgs = driving_note("torch.optim.LBFGS(model.parameters())", "step(closure)")
+    assert "Its steps need step(closure): `Driver`" in lbfgs
 
 
 @pytest.mark.parametrize("name", ["Closing", "Sharp", "Curved", "Averaged"])

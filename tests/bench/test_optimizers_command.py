@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.cli.actions import optimizers as actions
-from bench.cli.actions.optimizer_text import command_lines
+from bench.cli.actions.optimizer_text import _labelled, command_lines
 from bench.optimizers import listing, optimizer_entry
 from bench.optimizers.check import Check
 from bench.optimizers.description import Description, default_text, space_text, value_text
@@ -82,7 +82,7 @@ def test_the_whole_list_has_a_line_for_each(posebench, narrow, bare):
     assert "  lbfgs       passes: closure, 20 gradients" in lines
     assert "  muon        no: trains only matrices" in lines
     assert "checking 20 optimizers ..." in err
-    assert "Not installed: nothing_such_a, nothing_such_b. To add them: pip install 'posebench[optimizers]'" in err
+    assert "Not installed: nothing_such_a, nothing_such_b. To add them: pip install -e '.[optimizers]'" in err
 
 
 def test_a_filter_is_part_of_a_name_or_of_a_group_in_any_case(posebench, narrow, bare):
@@ -186,15 +186,18 @@ def test_the_check_says_what_to_type_next(posebench, narrow, bare, modules):
     code, out, _ = posebench("optimizers", "check", "adamw", "own_kinds:Sharp(adamw)")
     assert code == 0
     ending = [
-        "  Python           own_kinds.Sharp(model.parameters(),",
-        "                   base_optimizer=functools.partial(torch.optim.AdamW,",
-        "                   lr=0.001))",
+        "  Python           from bench.optimizers import optimizer_entry",
+        '                   optimizer_entry("own_kinds.Sharp(adamw)").factory({"lr":',
+        '                   0.001, "weight_decay": 0})',
+        "                   posemodel.train takes this factory; in a loop of your own,",
+        "                   make_driven and Driver of posemodel.training.driving make the",
+        "                   optimizer and take its steps.",
         "  train            posebench train --optimizer 'own_kinds.Sharp(adamw)' \\",
         "                   --data DIR --steps 1000",
         "  study            posebench study optimizers \\",
         "                   --optimizers 'adam,own_kinds.Sharp(adamw)'",
     ]
-    assert out.splitlines()[-7:] == ending
+    assert out.splitlines()[-10:] == ending
     assert "  study            posebench study optimizers --optimizers adam,adamw" in out.splitlines()
 
 
@@ -241,7 +244,7 @@ def test_a_wrapper_over_another_optimizer_named_in_its_space(posebench, bare, mo
     (each,) = json.loads(out)["optimizers"]
     assert code == 0
     assert each["space"] == {"lr": {"log": [1e-5, 0.1]}, "base_optimizer": {"value": "adamw"}}
-    assert "base_optimizer=functools.partial(torch.optim.AdamW" in each["line"]
+    assert '"base_optimizer": "adamw"' in each["line"]
 
 
 @pytest.mark.parametrize(
@@ -365,3 +368,24 @@ def test_what_passes_resumes_to_the_bit(posebench, bare, modules):
     code, out, _ = posebench("optimizers", "check", "muon+adamw", "lbfgs", "--json")
     assert code == 0
     assert [each["resumes"] for each in json.loads(out)["optimizers"]] == [True, True]
+
+
+def test_the_line_has_the_weight_decay_of_the_commands_beside_it(posebench, bare, modules):
+    def line(*options):
+        _, out, _ = posebench("optimizers", "check", "adamw", *options, "--json")
+        return json.loads(out)["optimizers"][0]["line"]
+
+    assert line() == "torch.optim.AdamW(model.parameters(), lr=0.001, weight_decay=0)", "not the class's 0.01"
+    assert line("-O", "weight_decay=0.5") == "torch.optim.AdamW(model.parameters(), lr=0.001, weight_decay=0.5)"
+
+
+def test_a_class_path_is_not_broken_in_its_middle():
+    path = "my_package.optimizers_of_a_very_long_name.experimental.AnOptimizerOfALongName"
+    assert any(path in text for text in _labelled("class", f"from {path}", 60))
+
+
+def test_an_import_stays_in_one_line(modules, bare, posebench, narrow):
+    long = "own_package_of_optimizers_with_a_very_long_name_indeed"
+    Path(f"{long}.py").write_text(KINDS)
+    _, out, _ = posebench("optimizers", "check", f"{long}.OfNetwork")
+    assert f"  Python           from {long} import OfNetwork" in out.splitlines()

@@ -68,6 +68,13 @@ def test_a_study_of_others_has_none_in_its_identity(make_spec):
     assert "own_schedules" not in make_spec().identity()
 
 
+def test_trials_say_which_schedule_is_not_the_study_s(spec):
+    trials = typical_trials(spec)
+    assert {name: trial.own_schedule for name, trial in trials.items()} == {"adam": None, ADAFACTOR: "fixed"}
+    fixed = typical_trials(spec.model_copy(update={"schedule": "fixed"}))
+    assert {trial.own_schedule for trial in fixed.values()} == {None}, "it is the study's"
+
+
 def test_a_study_s_own_schedule_may_be_fixed_and_then_nothing_differs(spec, make_spec):
     assert make_spec(schedule="fixed").schedule == "fixed"
     assert other_schedules(spec) == {ADAFACTOR: "fixed"}
@@ -263,8 +270,10 @@ def test_the_json_and_the_tables_have_each_optimizer_s_schedule(result):
     findings = optimizer_findings(result)
     found = {row["name"]: row["schedule"] for row in findings.document["optimizers"]}
     assert found == {"adam": "cosine", ADAFACTOR: "fixed"}
-    assert set(findings.tables_csv["summary.csv"].frame["schedule"]) == {"cosine", "fixed"}
-    assert "schedule" not in result_without(result).analysis.summary
+    for file in ("summary.csv", "seeds.csv", "equal-budgets.csv"):
+        assert set(findings.tables_csv[file].frame["schedule"]) == {"cosine", "fixed"}
+    without = optimizer_findings(result_without(result)).tables_csv
+    assert not any("schedule" in without[file].frame for file in ("summary.csv", "seeds.csv", "equal-budgets.csv"))
 
 
 def test_the_first_screen_explains_the_mark(result):
@@ -363,6 +372,13 @@ def test_a_report_says_that_budgets_are_evaluations_and_shows_equal_time(spec, t
     assert "| gradient evaluations | updates |" in text
     assert re.search(r"\| adam \|[^|]*\| 20 \| 10 \|", text)
     assert "AP at 20 gradient evaluations [95 %]" in text
+    assert "8 tune trials of up to 10 gradient evaluations, " in text
+    assert "2 fresh confirm seeds of 20 gradient evaluations for" in text
+    assert "*Images/s* counts a batch once for each gradient evaluation" in one_line(main)
+    assert "*Step (ms)* is of one update" in text
+    assert "would score higher. Unrounded" in text, "no optimizer is exempt"
+    described = optimizer_findings(both).tables_csv["equal-budgets.csv"].what
+    assert described == "a row for each optimizer: AP at equal gradient evaluations, and at equal time"
     found = {row["name"]: row["updates"] for row in both.document()["optimizers"]}
     assert found == {"adam": 10, ADAFACTOR: 20}
     plain = result_of(spec, records, curves)
@@ -370,6 +386,16 @@ def test_a_report_says_that_budgets_are_evaluations_and_shows_equal_time(spec, t
     plain_text = pages(plain, tmp_path / "plain")
     assert "At equal steps" in plain_text
     assert "updates" not in plain_text
+    assert "gradient evaluation" not in plain_text and "(ms)* is of one" not in plain_text
+
+
+def test_the_loss_of_an_early_reading_is_not_said_of_those_that_are_marked(result, tmp_path):
+    text = one_line(pages(result, tmp_path / "report"))
+    assert f"would score higher. That does not hold for the optimizers marked {MARK}, whose rates do not" in text
+
+
+def short_pages(findings):
+    return " ".join(str(part) for section in findings.sections for part in section.parts)
 
 
 def test_a_joint_study_says_so_too():
@@ -378,6 +404,9 @@ def test_a_joint_study_says_so_too():
     counted = records.assign(steps_done=steps, updates=np.where(records["optimizer"] == "adam", 20.0, math.nan))
     (section,) = [each for each in findings_of(counted).appendix if each.title == "What was run"]
     assert "A step takes more than one: adam 2 on average" in " ".join(map(str, section.parts))
+    speeds = "count a batch once for each gradient evaluation."
+    assert speeds in one_line(short_pages(findings_of(counted)))
+    assert speeds not in one_line(short_pages(findings_of(records)))
     (plain,) = [each for each in findings_of(records).appendix if each.title == "What was run"]
     assert "takes more than one" not in " ".join(map(str, plain.parts))
 

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from scipy import stats
 
+from bench.cli.actions import compare as compare_action
 from bench.kinds.optimizers import compare as compare_module
 from bench.kinds.optimizers.analysis import holm
 from bench.kinds.optimizers.analysis.two_studies import compare_studies
@@ -283,3 +285,42 @@ def test_what_is_no_study_is_named(folders, tmp_path):
     (folders[0] / "result.json").write_text("{}")
     with pytest.raises(SettingsError, match="its report cannot be read"):
         compare(str(folders[0]), str(folders[1]), "sqlite:///none.db")
+
+
+@pytest.fixture
+def with_own_schedules(folders):
+    """Two studies of which one has an optimizer with a schedule of its own, and one that the other has not at all."""
+    for folder, own in zip(folders, ({"sgd": "fixed", "prodigy": "fixed"}, {}), strict=True):
+        path = folder / "result.json"
+        document = json.loads(path.read_text())
+        document["spec"] |= {"optimizers": list(NAMES), **({"own_schedules": own} if own else {})}
+        path.write_text(json.dumps(document))
+    return folders
+
+
+def test_schedules_of_their_own_are_marked_wherever_two_studies_are_compared(with_own_schedules, tmp_path, monkeypatch):
+    found = compare(*map(str, with_own_schedules), "sqlite:///none.db")
+    assert found.other_schedules == {"sgd": "fixed"}, "prodigy is in one study alone"
+    assert "prodigy" not in found.schedule_note
+    document = {row["name"]: row for row in found.document()["optimizers"]}
+    assert [document[name][f"schedule_{side}"] for name in ("adam", "sgd") for side in "ab"] == [
+        *("cosine", "step"),
+        *("fixed", "step"),
+    ]
+    labels = []
+    monkeypatch.setattr(Axes, "set_yticks", lambda _self, _ticks, names: labels.extend(names))
+    write_comparison(found, tmp_path / "out")
+    assert {"adam", "sgd†"} <= {*labels}
+    assert {"schedule_a", "schedule_b"} <= {*pd.read_csv(tmp_path / "out" / "compare.csv").columns}
+
+
+def test_without_schedules_of_their_own_there_are_no_such_columns(folders):
+    assert "schedule_a" not in compare(*map(str, folders), "sqlite:///none.db").output_table
+
+
+def test_the_speed_table_of_the_command_has_a_heading_for_each_cell(folders, monkeypatch):
+    tables = []
+    monkeypatch.setattr(compare_action, "print_table", lambda columns, rows, title: tables.append((columns, rows)))
+    compare_action.show_comparison(*map(str, folders), "sqlite:///none.db", None, as_json=False)
+    assert [len(columns) for columns, _ in tables] == [7, 6]
+    assert all(len(row) == len(columns) for columns, rows in tables for row in rows)

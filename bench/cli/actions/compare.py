@@ -8,9 +8,9 @@ from bench.cli.exit_codes import DONE_WITH_FAULTS
 from bench.cli.output import print_json, print_line, print_table
 from bench.kinds.optimizers.compare import compare
 from bench.kinds.optimizers.report.comparison import (
-    SPEED_COLUMNS,
     score_columns,
     score_rows,
+    speed_columns,
     speed_rows,
     write_comparison,
 )
@@ -31,7 +31,7 @@ def show_comparison(a: str, b: str, tracking_uri: str, out: Path | None, *, as_j
         score_rows(comparison),
         title=f"{title} (A: {comparison.a.source}, B: {comparison.b.source})",
     )
-    print_table(SPEED_COLUMNS, speed_rows(comparison), title="Speed")
+    print_table(speed_columns(comparison), speed_rows(comparison), title="Speed")
     for title, lines in (("Settings", comparison.settings), ("Machine", comparison.machines)):
         for line in lines:
             print_line(f"{title} differ{'s' if title == 'Machine' else ''}: {line}")

@@ -7,8 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.cli.actions.train_settings import SEPARATE_OPTIONS
-from bench.optimizers.description import Description, Examined, space_text, value_text
+from bench.optimizers.check import ORDINARY_STEP
+from bench.optimizers.description import STEPS_OF_TRAINING, Description, Examined, space_text, value_text
 from bench.optimizers.entry import WEIGHT_DECAY, Fillable
+from bench.report.driving_note import driving_note
+from bench.report.python_call import python_import
+from bench.report.text import plain
 
 LABEL = 17
 """Columns of a label and the space before its text."""
@@ -60,7 +64,13 @@ def paragraph(description: Description, width: int, *, space_label: str = "defau
 
 def next_lines(examined: Examined, width: int) -> Iterator[str]:
     """Yield the line of Python that builds an optimizer that passes, and the commands to type next."""
-    yield from _filled("Python", re.split(r"(?<=\()(?!\))|(?<= )", examined.line), width)
+    imports, _, call = python_import(examined.line).rpartition("\n")
+    if imports:
+        yield f"  {'Python':{LABEL}}{imports}"  # in one line, or it would not run
+    yield from _filled("" if imports else "Python", re.split(r"(?<=\()(?!\))|(?<= )", call), width)
+    driving = examined.description.check.driving
+    if note := driving_note(examined.line, None if driving == ORDINARY_STEP else driving):
+        yield from _labelled("", plain(note), width)
     for label, words in (("train", train_words(examined)), ("study", study_words(examined))):
         if words:
             yield from command_lines(label, words, width)
@@ -74,7 +84,7 @@ def train_words(examined: Examined) -> list[str]:
             words += [SEPARATE_OPTIONS[name], value_text(value)]
         else:
             words += ["-O", f"{name}={value_text(value)}"]
-    return [*words, "--data", "DIR", "--steps", "1000"]
+    return [*words, "--data", "DIR", "--steps", str(STEPS_OF_TRAINING)]
 
 
 def study_words(examined: Examined) -> list[str]:
@@ -156,5 +166,6 @@ def _labelled(label: str, text: str, width: int) -> Iterator[str]:
         width,
         initial_indent=f"  {label:{LABEL}}",
         subsequent_indent=" " * (LABEL + 2),
+        break_long_words=False,
         break_on_hyphens=False,
     )

@@ -14,7 +14,7 @@ import typer
 from bench.cli.actions.optimizer_text import commands, group_lines, next_lines, paragraph
 from bench.cli.exit_codes import DONE, FAILED
 from bench.cli.output import log, log_wrapped, print_json, print_line, progress_bar
-from bench.optimizers.description import Description, described, examined
+from bench.optimizers.description import Description, describe, examine
 from bench.optimizers.listing import EXTRA, group_of, listed_optimizers, missing_packages
 from bench.optimizers.spaces import parse_space, parse_value
 from posemodel.dotted_paths import with_dots
@@ -29,7 +29,7 @@ UNWRAPPED = 10_000
 def show_list(text: str | None, *, as_json: bool) -> None:
     """Print the optimizers that a filter means (None: all), each checked."""
     groups = listed_optimizers(text, on_broken=log_wrapped)
-    descriptions = _described(groups)
+    descriptions = _describe_all(groups)
     missing = missing_packages()
     if as_json:
         documents = [each.as_document() for each in descriptions]
@@ -47,15 +47,15 @@ def show_list(text: str | None, *, as_json: bool) -> None:
             "A few in full, with hyperparameters and space: posebench optimizers FILTER (a part of their names)"
         )
     if missing:
-        log_wrapped(f"Not installed: {', '.join(missing)}. To add them: pip install 'posebench[{EXTRA}]'")
+        log_wrapped(f"Not installed: {', '.join(missing)}. To add them: pip install -e '.[{EXTRA}]'")
 
 
 def check(names: Sequence[str], options: Sequence[str], spaces: Sequence[str], *, as_json: bool) -> None:
     """Check optimizers and print what was found; exits 1 if one does not pass."""
     names = list(dict.fromkeys(with_dots(name) for name in names))
-    given, changes = _given(options), _changes(spaces, names)
+    hyperparameters, changes = _hyperparameters(options), _changes(spaces, names)
     with _quiet_steps():
-        results = [examined(name, group_of(name), given, changes.get(name)) for name in names]
+        results = [examine(name, group_of(name), hyperparameters, changes.get(name)) for name in names]
     passes = all(each.description.check.passes for each in results)
     if as_json:
         documents = [{**each.description.as_document(), **commands(each)} for each in results]
@@ -70,17 +70,17 @@ def check(names: Sequence[str], options: Sequence[str], spaces: Sequence[str], *
     raise typer.Exit(DONE if passes else FAILED)
 
 
-def _described(groups: dict[str, list[str]]) -> list[Description]:
+def _describe_all(groups: dict[str, list[str]]) -> list[Description]:
     pairs = [(name, group) for group, names in groups.items() for name in names]
     if len(pairs) > SHOWN_IN_FULL and not sys.stderr.isatty():
         log(f"checking {len(pairs)} optimizers ...")
     with _quiet_steps(), progress_bar() as bar:
         task = bar.add_task("checking", total=len(pairs))
-        found = []
+        descriptions = []
         for name, group in pairs:
-            found.append(described(name, group))
+            descriptions.append(describe(name, group))
             bar.advance(task)
-    return found
+    return descriptions
 
 
 @contextmanager
@@ -96,19 +96,19 @@ def _quiet_steps() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _given(options: Sequence[str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+def _hyperparameters(options: Sequence[str]) -> dict[str, Any]:
+    hyperparameters: dict[str, Any] = {}
     for option in options:
         name, equals, value = (part.strip() for part in option.partition("="))
         if not equals or not name:
             raise SettingsError(f"--option {option}: must be NAME=VALUE.")
-        if name in given:
+        if name in hyperparameters:
             raise SettingsError(f"--option {option}: {name} is given twice.")
         try:
-            given[name] = parse_value(value)
+            hyperparameters[name] = parse_value(value)
         except ValueError as error:
             raise SettingsError(f"--option {option}: {error}.") from error
-    return given
+    return hyperparameters
 
 
 def _changes(spaces: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:

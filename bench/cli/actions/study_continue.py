@@ -70,7 +70,7 @@ def _extend(
         resume(study.spec.name, data=data, workers=workers, as_json=as_json)
         return
     at_once = _workers(study, workers)  # raises for a wrong --workers before anything is changed
-    refuse_other_machine(study, fingerprint())
+    refuse_other_machine(study, fingerprint(study.spec.optimizer_modules))
     located = with_data(study, data, data_logger(study.kind))
     spec = extended.model_copy(update={name: getattr(located, name) for name in type(located).not_in_identity})
     assert isinstance(study.kind, LedgerKind)

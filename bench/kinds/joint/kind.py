@@ -185,7 +185,12 @@ class JointKind(FindingsKind[JointSpec]):
             records = records.assign(concurrent_trials=concurrent)
         configurations = {pick.key: as_configuration(pick) for pick in picks(records, spec.objective, spec.measure)}
         lines = {
-            key: optimizer_line(optimizer_entry(each.optimizer), each.hyperparameters, spec.weight_decay)
+            key: optimizer_line(
+                optimizer_entry(each.optimizer),
+                each.hyperparameters,
+                spec.weight_decay,
+                steps=spec.steps(each.loader["batch_size"]),
+            )
             for key, each in configurations.items()
         }
         commands, notes = _train_commands(spec, configurations, records)

@@ -9,7 +9,7 @@ from bench.kinds.joint.space import Choices, fixed_choices, hyperparameters, qua
 from bench.kinds.joint.spec import JointSpec
 from bench.optimizers.space import Value
 from bench.trials.identity import SETTINGS_BEFORE_JOINT, digest
-from bench.trials.own_schedules import schedule_of
+from bench.trials.own_schedules import other_schedules, schedule_of
 from bench.trials.phases import CONFIRM, SEARCH, Phase
 from bench.trials.spec import FIRST_CONFIRM_SEED, Slot, TrialSpec
 from bench.workloads.of_study import own_settings, workload_of
@@ -93,5 +93,6 @@ def _trial(spec: JointSpec, phase: Phase, index: int, configuration: PickedConfi
         weights_digest=spec.weights_digest,
         id_counts=SETTINGS_BEFORE_JOINT,
         workload=own_workload.name,
+        own_schedule=other_schedules(spec).get(configuration.optimizer),
         train=own_workload.plan(own_settings(spec), assignment),
     )

@@ -43,8 +43,9 @@ class JointSpec(TrainingStudy):
     sampler: SamplerName = "tpe"
     """How configurations are chosen: tpe (Optuna, from the results so far), random, or a fixed quasi-random plan."""
     optimizers: tuple[str, ...]
-    """Optimizers to choose from: names of posebench's optimizers or of `torch.optim` classes (case ignored), or dotted
-    paths."""
+    """Optimizers to choose from: names of posebench's optimizers or of `torch.optim` classes (case ignored), dotted
+    paths, wrappers over another (`my_package.SAM(adamw)`), or one for matrices with one for the rest (`muon+adamw`).
+    `posebench optimizers` lists them."""
     spaces: dict[str, dict[str, dict[str, Any]]]
     """Search space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
     num_workers: tuple[int, ...]

@@ -12,6 +12,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.space import as_value
+from bench.report.driving_note import driving_note, driving_of
 from bench.report.python_call import python_call
 from bench.report.train_command import cpu_threads, repeat_note, train_command
 from bench.trials.columns import rows_of
@@ -34,7 +35,7 @@ def paste_lines(spec: StudySpec, summary: pd.DataFrame, records: pd.DataFrame) -
     for row in rows_of(summary[summary["settings_tuning"].notna()]):
         with suppress(Exception):  # a user's class may raise anything, or be gone
             settings = {name: as_value(value) for name, value in json.loads(row["settings"]).items()}
-            built = optimizer_line(optimizer_entry(row["name"]), settings, spec.weight_decay)
+            built = optimizer_line(optimizer_entry(row["name"]), settings, spec.weight_decay, steps=spec.steps)
             trials = confirm_trials(spec, row["name"], int(row["settings_tuning"]), settings)
             completed = _completed(records, row["name"], int(row["settings_tuning"]))
             trial = next((candidate for candidate in trials if candidate.seed in completed), trials[0])
@@ -45,6 +46,7 @@ def paste_lines(spec: StudySpec, summary: pd.DataFrame, records: pd.DataFrame) -
                 train_command(trial, spec.data, threads=threads),
                 repeat_note(trial, record.get("ap"), loss=record.get("val_loss") if spec.score == LOSS_SCORE else None),
                 record.get("trial_id"),
+                driving_note(built, driving_of(records, row["name"])),
             )
     return lines_by_optimizer
 

@@ -33,7 +33,7 @@ from bench.optimizers.space import (
 from bench.optimizers.weight_decay import decay_of
 from bench.statistics.looks import LOOK_MARGIN, LOOKS, sequential
 from bench.trials.columns import numbers
-from bench.trials.own_schedules import schedule_of
+from bench.trials.own_schedules import other_schedules, schedule_of
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
 from bench.trials.scores import WORST_SCORE, as_gains, as_skill, collapse_floor
@@ -360,6 +360,7 @@ def _trial(
         data_digest=spec.data_digest,
         weights_digest=spec.weights_digest,
         workload=workload.name,
+        own_schedule=other_schedules(spec).get(optimizer),
         train=workload.plan(own_settings(spec), assignment),
     )
 

@@ -50,8 +50,9 @@ class StudySpec(TrainingStudy):
     size: Annotated[int, Field(ge=MIN_SIZE)] | None
     """Side of the network's input in pixels, a multiple of the network's stride. Only for the workload pose."""
     optimizers: tuple[str, ...]
-    """Optimizers to compare: names of posebench's optimizers or of `torch.optim` classes (case ignored), or dotted
-    paths."""
+    """Optimizers to compare: names of posebench's optimizers or of `torch.optim` classes (case ignored), dotted
+    paths, wrappers over another (`my_package.SAM(adamw)`), or one for matrices with one for the rest (`muon+adamw`).
+    `posebench optimizers` lists them."""
     spaces: dict[str, dict[str, dict[str, Any]]]
     """Search space of each optimizer: {"lr": {"log": [low, high]}, "x": {"values": [...]}, "betas": {"value": ...}}."""
     tunings: int = Field(default=3, ge=1, le=MAX_TUNINGS)

@@ -11,6 +11,7 @@ from bench.kinds.joint.analysis.words import (
     role_name,
 )
 from bench.report.cells import speed_text
+from bench.report.driving_note import driving_note, driving_of
 from bench.report.findings import Code
 from bench.report.python_call import python_call
 from bench.report.text import literal
@@ -37,7 +38,11 @@ def paste(results: JointResults, index: int) -> list[Code]:
     pick = results.picks[index]
     command = results.train_commands.get(pick.key, "")
     lines = f"{python_call(optimizer_line(results, pick))}\n{python_call(loader_call(pick, results.loader))}"
-    return [Code("python", lines), *([Code("", command, results.train_notes.get(pick.key, ""))] if command else [])]
+    note = driving_note(optimizer_line(results, pick), driving_of(results.records, pick.settings["optimizer"]))
+    return [
+        Code("python", lines, note),
+        *([Code("", command, results.train_notes.get(pick.key, ""))] if command else []),
+    ]
 
 
 def optimizer_line(results: JointResults, pick: Pick) -> str:

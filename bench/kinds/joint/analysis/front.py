@@ -100,6 +100,7 @@ def front_sections(results: JointResults) -> list[Section]:
         f"({measure.below_floor}) are left out. Each is one seed, so close points may differ by chance.",
         Table((measure.name, measure.speed, *COLUMNS), rows),
         f"*Trial*: its number in the search, and its shortened MLflow run id. Unrounded: {linked(FILE)}.",
+        *results.speed_notes,
         *results.schedule_notes,
     ]
     return [Section(f"The front of {measure.name} and {measure.speed}", parts)]

@@ -36,7 +36,7 @@ def main_parts(results: JointResults) -> list[Part]:
         return []
     fresh = f"{results.measure.title}: mean over fresh seeds on the select split. " if results.all_confirmed else ""
     read = f"{fresh}In the search: one trial, on the same split. Unrounded: {linked(FILE)}.{_beginning(results)}"
-    return [_main_table(results), read, *results.schedule_notes]
+    return [_main_table(results), read, *results.speed_notes, *results.schedule_notes]
 
 
 def _beginning(results: JointResults) -> str:

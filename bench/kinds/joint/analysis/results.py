@@ -95,6 +95,13 @@ class JointResults:
         means = pd.Series(ratios, index=records.index).groupby(names).mean()
         return {str(name): float(mean) for name, mean in means.items() if mean > 1}
 
+    @property
+    def speed_notes(self) -> list[str]:
+        """A sentence on speeds, for below a table, if some optimizer takes several gradient evaluations in a step."""
+        if not self.gradients_per_step:
+            return []
+        return [f"{self.measure.speed_subject} count a batch once for each gradient evaluation."]
+
     @cached_property
     def trials(self) -> pd.DataFrame:
         """Search trials that have ended; ``number`` is their position in the plan, from 1."""

@@ -2,6 +2,7 @@
 
 from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import CHOSEN, UNEQUAL
+from bench.report.driving_note import driving_remarks
 from bench.report.findings import Bullets, Section, Table
 from bench.report.text import literal
 from bench.report.wording import counted, enumerate_items
@@ -48,7 +49,9 @@ def run_section(results: JointResults) -> Section:
     trained = f"Network {literal(str(network))} at {size} px" if results.measure.of_pose else literal(str(network))
     where = f"{trained}, {results.data}, on {device}."
     text = f"{_plan(results)} {where}{_at_once(results)}"
-    return Section("What was run", [text, *results.schedule_notes, *_gradients(results)])
+    names = [results.names[name] for name in results.optimizers]
+    remarks = driving_remarks(rows, results.optimizers, names, of_pose=results.measure.of_pose)
+    return Section("What was run", [text, *results.schedule_notes, *_gradients(results), *remarks])
 
 
 def _gradients(results: JointResults) -> list[str]:

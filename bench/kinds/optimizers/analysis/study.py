@@ -178,9 +178,14 @@ class StudyAnalysis:
         summary = self.ranking.astype({"name": object})
         for frame in frames:
             summary = summary.merge(frame.astype({"name": object}), on="name", how="left")  # no rows: no dtype either
-        if self.other_schedules:
-            return summary.assign(schedule=[self.other_schedules.get(name, self.schedule) for name in summary["name"]])
-        return summary
+        return self.with_schedules(summary, "name")
+
+    def with_schedules(self, frame: pd.DataFrame, names: str) -> pd.DataFrame:
+        """Return a table with the ``schedule`` of each row's optimizer, which the column ``names`` has; the same table
+        if all follow the study's."""
+        if not self.other_schedules:
+            return frame
+        return frame.assign(schedule=[self.other_schedules.get(str(name), self.schedule) for name in frame[names]])
 
     @cached_property
     def updates(self) -> pd.DataFrame:

@@ -47,6 +47,15 @@ class StudySide:
     recorded: int
     planned: int
 
+    @property
+    def other_schedules(self) -> dict[str, str]:
+        """Schedules that are not the study's, by optimizer."""
+        return differing(self.spec.get("own_schedules") or {}, self.spec.get("schedule"))
+
+    def schedule_of(self, optimizer: str) -> str:
+        """Return the schedule with which an optimizer trained; empty where it is not known."""
+        return self.other_schedules.get(optimizer) or str(self.spec.get("schedule") or "")
+
 
 @dataclass(frozen=True)
 class StudyComparison:
@@ -72,16 +81,26 @@ class StudyComparison:
 
     @property
     def output_table(self) -> pd.DataFrame:
-        """The table with the column names of files."""
-        return with_file_names(self.table, self.measure)
+        """The table with the column names of files; the schedules in both, if an optimizer has not its study's."""
+        table = with_file_names(self.table, self.measure)
+        if not self.other_schedules:
+            return table
+        schedules = {
+            f"schedule_{letter}": [side.schedule_of(str(name)) for name in self.table["name"]]
+            for letter, side in (("a", self.a), ("b", self.b))
+        }
+        return table.assign(**schedules)
 
     @property
     def other_schedules(self) -> dict[str, str]:
-        """Schedules that are not their study's, by optimizer, of either study."""
-        sides = [
-            differing(side.spec.get("own_schedules") or {}, side.spec.get("schedule")) for side in (self.a, self.b)
-        ]
-        return sides[1] | sides[0]
+        """Schedules that are not their study's, in either, by optimizer that both have."""
+        both = {str(name) for name in self.table["name"]}
+        schedules = {**self.b.other_schedules, **self.a.other_schedules}
+        return {name: own for name, own in schedules.items() if name in both}
+
+    def name(self, optimizer: str) -> str:
+        """Return an optimizer's name in tables and figures: marked if its schedule is not its study's."""
+        return f"{optimizer}{MARK}" if optimizer in self.other_schedules else optimizer
 
     @property
     def schedule_note(self) -> str:
@@ -121,7 +140,7 @@ def score_rows(comparison: StudyComparison) -> list[list[str]]:
     """Return the cells of the score table."""
     return [
         [
-            _name(comparison, row),
+            comparison.name(str(row["name"])),
             comparison.measure.interval(row["ap_a"], row["ap_a_low"], row["ap_a_high"]),
             comparison.measure.interval(row["ap_b"], row["ap_b_low"], row["ap_b_high"]),
             comparison.measure.difference(row["difference"], row["low"], row["high"]),
@@ -131,11 +150,6 @@ def score_rows(comparison: StudyComparison) -> list[list[str]]:
         ]
         for row in rows_of(comparison.table)
     ]
-
-
-def _name(comparison: StudyComparison, row: Mapping[str, Any]) -> str:
-    name = str(row["name"])
-    return f"{name}{MARK}" if name in comparison.other_schedules else name
 
 
 def speed_columns(comparison: StudyComparison) -> tuple[str, ...]:
@@ -148,7 +162,7 @@ def speed_rows(comparison: StudyComparison) -> list[list[str]]:
     """Return the cells of the speed table."""
     return [
         [
-            _name(comparison, row),
+            comparison.name(str(row["name"])),
             number_cell(row["images_per_s_a"], ".1f"),
             number_cell(row["images_per_s_b"], ".1f"),
             interval_cell(row["speed_ratio"], row["speed_low"], row["speed_high"], ".2f"),
@@ -234,7 +248,7 @@ def draw(comparison: StudyComparison, path: Path) -> None:
                 axis.scatter(
                     shown[key][0], position + shift, s=60, zorder=3, edgecolors=colour, facecolors=face, marker=marker
                 )
-        axis.set_yticks(np.arange(len(rows)), [*map(figure_text, rows["name"])])
+        axis.set_yticks(np.arange(len(rows)), [figure_text(comparison.name(str(name))) for name in rows["name"]])
         axis.invert_yaxis()
         if measure.is_own:
             set_score_axis(axis, values, measure, side="x")

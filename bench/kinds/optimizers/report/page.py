@@ -117,7 +117,8 @@ def _paste(result: StudyResult) -> list[Code]:
         return []
     python = "\n".join(result.lines[name].python for name in best)
     commands = [each for name in best for each in result.lines[name].codes()]
-    return [Code("python", python), *commands]
+    notes = " ".join(dict.fromkeys(filter(None, (result.lines[name].driving_note for name in best))))
+    return [Code("python", python, notes), *commands]
 
 
 def _tables(result: StudyResult) -> dict[str, DataFile]:
@@ -127,10 +128,11 @@ def _tables(result: StudyResult) -> dict[str, DataFile]:
         for row_finalists in analysis.summary["finalists"]
     ]
     summary = with_file_names(analysis.summary.assign(finalists=finalists), measure)
+    equal = f"{result.step_unit}, and at equal time" if analysis.updates_differ else "steps, or at equal time"
     tables = {
         CURVES: DataFile(result.curves, "a row for each evaluation of a trial"),
         SEEDS: DataFile(
-            with_file_names(analysis.seeds, measure),
+            analysis.with_schedules(with_file_names(analysis.seeds, measure), "optimizer"),
             "a row for each confirm trial: the scores behind the means and the tests",
         ),
         SUMMARY: DataFile(summary, "a row for each optimizer: the tables of these pages, unrounded"),
@@ -139,8 +141,8 @@ def _tables(result: StudyResult) -> dict[str, DataFile]:
             "a row for each pair of optimizers: difference, interval, test",
         ),
         VIEWS: DataFile(
-            with_file_names(analysis.views, measure),
-            f"a row for each optimizer: {measure.name} at equal steps, or at equal time",
+            analysis.with_schedules(with_file_names(analysis.views, measure), "optimizer"),
+            f"a row for each optimizer: {measure.name} at equal {equal}",
         ),
     }
     if len(analysis.controls):

@@ -18,7 +18,7 @@ from bench.report.text import literal
 from bench.report.wording import enumerate_items, in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import NeededLength
-from bench.trials.phases import CONFIRM
+from bench.trials.phases import CONFIRM, Phase
 from bench.trials.scores import REFERENCE_LOSS
 from bench.trials.status import Status
 from bench.workloads import POSE
@@ -53,6 +53,8 @@ class PasteLines:
     """A sentence on the result that the command should reproduce."""
     trial_id: str | None = None
     """The confirm trial that the command repeats; None: none has completed."""
+    driving_note: str = ""
+    """A sentence on how the optimizer is driven; empty for an ordinary one."""
 
     def codes(self) -> list[Code]:
         """Return the command to paste; empty for a workload without one."""
@@ -93,6 +95,23 @@ class StudyResult:
     def step_unit(self) -> str:
         """The unit of a budget in steps, plural."""
         return "gradient evaluations" if self.analysis.updates_differ else f"{workload_of(self.spec).budget_unit}s"
+
+    def length_text(self, phase: Phase) -> str:
+        """Return the budget of a phase's trials in words, in gradient evaluations where steps take several."""
+        if not self.analysis.updates_differ or self.spec.steps is None:
+            return self.spec.length_text(phase)
+        return f"{self.spec.length(phase)[0]:,} {self.step_unit}"
+
+    @property
+    def speed_note(self) -> list[str]:
+        """A sentence on speeds where steps cost different numbers of gradients; empty where they do not."""
+        if not self.analysis.updates_differ:
+            return []
+        samples = self.measure.samples
+        return [
+            f"*{samples[0].upper()}{samples[1:]}/s* counts a batch once for each gradient evaluation, so an update "
+            "with several takes that many times as long."
+        ]
 
     @property
     def schedule_note(self) -> list[str]:

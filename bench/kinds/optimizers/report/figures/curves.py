@@ -1,5 +1,7 @@
 """Figure: learning curves of the confirm trials, one panel an optimizer."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.artist import Artist
@@ -66,7 +68,15 @@ def _panels(result: StudyResult, value: str) -> Figure:
         )
         for axis, name in zip(panels, names, strict=True):
             for _, other in bands[bands["optimizer"] != name].groupby("optimizer"):
-                axis.plot(other["x"], other["median"], color=QUIET, alpha=OTHERS_ALPHA, linewidth=1, zorder=1)
+                axis.plot(
+                    other["x"],
+                    other["median"],
+                    color=QUIET,
+                    alpha=OTHERS_ALPHA,
+                    linewidth=1,
+                    zorder=1,
+                    **_marker(other),
+                )
             own, index = runs["optimizer"] == name, result.spec.optimizers.index(name)
             _draw_optimizer(axis, runs[own], bands[bands["optimizer"] == name], index)
         _set_limits(panels[0], value, runs, bands, result.measure)
@@ -85,13 +95,20 @@ def _draw_optimizer(axis: Axes, runs: pd.DataFrame, band: pd.DataFrame, index: i
     colour = style["color"]
     for _, run in runs.groupby("trial_id", sort=False):
         if run["learned"].iloc[0]:
-            axis.plot(run["x"], run["y"], color=colour, alpha=RUN_ALPHA, linewidth=RUN_WIDTH, zorder=2)
+            axis.plot(run["x"], run["y"], color=colour, alpha=RUN_ALPHA, linewidth=RUN_WIDTH, zorder=2, **_marker(run))
         else:
-            axis.plot(run["x"], run["y"], color=colour, linestyle=LEFT_OUT, linewidth=LEFT_OUT_WIDTH, zorder=2)
+            axis.plot(
+                run["x"], run["y"], color=colour, linestyle=LEFT_OUT, linewidth=LEFT_OUT_WIDTH, zorder=2, **_marker(run)
+            )
             if not run["complete"].iloc[0]:
                 axis.plot(run["x"].iloc[-1:], run["y"].iloc[-1:], color=colour, marker="x", zorder=4)
     axis.fill_between(band["x"], band["low"], band["high"], color=colour, alpha=QUARTILES_ALPHA, linewidth=0)
     axis.plot(band["x"], band["median"], zorder=3, markersize=5.5, **style)
+
+
+def _marker(line: pd.DataFrame) -> dict[str, Any]:
+    """Return the style of a marker for a line of a single point, which would not be seen; nothing for others."""
+    return {"marker": "o", "markersize": 3.5} if len(line) == 1 else {}
 
 
 def _set_limits(axis: Axes, value: str, runs: pd.DataFrame, bands: pd.DataFrame, measure: Measure) -> None:

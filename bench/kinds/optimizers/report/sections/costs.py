@@ -28,7 +28,14 @@ def table(result: StudyResult) -> list[Section]:
         "Medians over the n complete confirm trials (complete tune trials before there are any). *Share of time*: "
         f"of all trials' wall time, including tuning and failures, without controls. From {linked(RECORDS)}."
     )
-    parts: list[Part] = [Table(cost_columns(result), cost_rows(result)), text, *result.updates_note]
+    step_note = ["*Step (ms)* is of one update, however many evaluations it takes."] if result.speed_note else []
+    parts: list[Part] = [
+        Table(cost_columns(result), cost_rows(result)),
+        text,
+        *result.speed_note,
+        *step_note,
+        *result.updates_note,
+    ]
     return [Section("What each optimizer cost", parts)]
 
 

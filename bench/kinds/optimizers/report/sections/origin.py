@@ -9,6 +9,7 @@ from bench.kinds.optimizers.report.files import SAMPLES, SHEET
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.kinds.optimizers.report.tables import SOURCE_COLUMNS, optimizer_name_rows, source_rows
 from bench.report.cells import run_cell
+from bench.report.driving_note import driving_remarks
 from bench.report.files import RECORDS
 from bench.report.findings import Bullets, Part, Picture, Section, Table
 from bench.report.names import MARK
@@ -61,8 +62,8 @@ def what_was_run(result: StudyResult) -> list[Section]:
     data_text = spec.data_text if result.is_pose else f"data digest {spec.data_digest}"
     parts: list[Part] = [
         f"{counted(len(spec.optimizers), 'optimizer')}, each tuned {counted(spec.tunings, 'time')} independently: "
-        f"{counted(spec.trials, 'tune trial')} of up to {spec.length_text(TUNE)}, scored on the select split; then "
-        f"{counted(spec.seeds, 'fresh confirm seed')} of {spec.length_text(CONFIRM)} for each tuning, the same seeds "
+        f"{counted(spec.trials, 'tune trial')} of up to {result.length_text(TUNE)}, scored on the select split; then "
+        f"{counted(spec.seeds, 'fresh confirm seed')} of {result.length_text(CONFIRM)} for each tuning, the same seeds "
         f"for all optimizers, scored on the report split. {_trained_text(result)}, batch "
         f"{spec.batch_size}, {literal(data_text)}, on {spec.device} in {spec.precision}. Schedule "
         f"{spec.schedule}{f' (but {MARK})' if result.schedule_note else ''}, weight decay "
@@ -70,6 +71,12 @@ def what_was_run(result: StudyResult) -> list[Section]:
         f"all.{_sharing_text(result)}",
         *result.schedule_note,
         *result.updates_note,
+        *driving_remarks(
+            result.records,
+            spec.optimizers,
+            [result.analysis.names[name] for name in spec.optimizers],
+            of_pose=result.is_pose,
+        ),
         *_name_table(result),
         *_skipped_text(result),
     ]

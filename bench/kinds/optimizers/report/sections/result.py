@@ -17,6 +17,7 @@ from bench.kinds.optimizers.report.tables import (
     view_rows,
 )
 from bench.report.findings import Drawing, Section, Table
+from bench.report.names import MARK
 from bench.report.prose import linked
 from bench.report.text import literal
 from bench.report.wording import counted
@@ -24,13 +25,13 @@ from bench.report.wording import counted
 
 def table(result: StudyResult) -> Section:
     """Return the main table."""
-    spec = result.spec
+    spec, notes = result.spec, [*result.speed_note, *result.schedule_note]
     if result.needed is not None:
         text = (
             f"{_order_text(result)} Each optimizer was tuned {counted(spec.tunings, 'time')}; the settings that "
             "tuning found are not ranked, and were not trained again."
         )
-        return Section("Result", [Table(main_columns(result), main_rows(result)), text, *result.schedule_note])
+        return Section("Result", [Table(main_columns(result), main_rows(result)), text, *notes])
     target = (
         f" *Time to target*: median training time to {result.measure.name} {spec.target:g}."
         if _has_target(result)
@@ -43,7 +44,7 @@ def table(result: StudyResult) -> Section:
         f"to choose settings. *Collapsed*: tunings whose result learned nothing.{target}{_start_text(result)} "
         f"{result.analysis.limits}{' ' if result.analysis.limits else ''}Unrounded: {linked(SUMMARY)}."
     )
-    return Section("Result", [Table(main_columns(result), main_rows(result)), text, *result.schedule_note])
+    return Section("Result", [Table(main_columns(result), main_rows(result)), text, *notes])
 
 
 def _scores_text(result: StudyResult) -> str:
@@ -188,7 +189,12 @@ def _step(result: StudyResult) -> str:
 def _schedule_text(result: StudyResult) -> str:
     if result.spec.schedule in ("constant", "fixed"):
         return ""
+    exempt = (
+        f" That does not hold for the optimizers marked {MARK}, whose rates do not follow it."
+        if result.schedule_note
+        else ""
+    )
     return (
         f" Under the {result.spec.schedule} schedule, a run read before its end has not yet had its smallest "
-        f"learning rates; with a schedule that ended there, it would score {result.measure.higher}."
+        f"learning rates; with a schedule that ended there, it would score {result.measure.higher}.{exempt}"
     )

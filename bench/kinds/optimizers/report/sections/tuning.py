@@ -10,7 +10,8 @@ from bench.report.files import RECORDS
 from bench.report.findings import Code, Drawing, Part, Section, Table
 from bench.report.prose import linked
 from bench.report.text import literal
-from bench.report.wording import counted
+from bench.report.wording import counted, enumerate_items
+from bench.trials.phases import TUNE
 from bench.trials.status import Status
 
 PRUNERS = {"median": "median pruner", "hyperband": "Hyperband pruner"}
@@ -22,9 +23,19 @@ def rates(result: StudyResult) -> Section:
     text = (
         f"{counted(result.spec.trials, 'trial')} for each tuning, scored on the select split. A narrow peak means "
         "that the learning rate must be set exactly. Effective learning rate: lr / (1 - momentum) where that was "
-        f"searched, else lr; other settings differ too. Points: phase `tune` of {linked(RECORDS)}."
+        f"searched, else lr; other settings differ too.{_without_panel(result)} Points: phase "
+        f"`tune` of {linked(RECORDS)}."
     )
     return Section("What tuning tried", [Drawing(LR_FIGURE, alt, partial(figures.rates, result)), text])
+
+
+def _without_panel(result: StudyResult) -> str:
+    """Name the optimizers whose tune trials have no learning rate; empty if all have one."""
+    tuned = {*result.records["optimizer"][result.records["phase"] == TUNE]} - {
+        *result.analysis.sensitivity["optimizer"]
+    }
+    names = [literal(result.analysis.names[name]) for name in result.analysis.summary["name"] if name in tuned]
+    return f" No panel, since no rate was searched: {enumerate_items(names)}." if names else ""
 
 
 def settings(result: StudyResult) -> list[Section]:
@@ -57,7 +68,7 @@ def _lines(result: StudyResult, name: str) -> list[Part]:
     lines = result.lines.get(name)
     if lines is None:
         return []
-    return [literal(result.analysis.names[name]), Code("python", lines.python), *lines.codes()]
+    return [literal(result.analysis.names[name]), Code("python", lines.python, lines.driving_note), *lines.codes()]
 
 
 def _shown_text(result: StudyResult) -> str:
