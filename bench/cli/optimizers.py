@@ -43,9 +43,9 @@ def list_optimizers(
 ) -> None:
     """List the optimizers that can be named, by where they come from.
 
-    Each takes five steps here on a small network: the list says which pass, how the others are driven or why they fail.
-    Up to eight are shown in full, with hyperparameters, default space, source and own schedule. The word `list` may be
-    left out.
+    Each takes a few steps here on a small network: the list says which pass, how the others are driven or why they
+    fail. Up to eight are shown in full, with hyperparameters, default space, source and own schedule. The word `list`
+    may be left out.
     """
     _actions().show_list(text, as_json=as_json)
 
@@ -79,7 +79,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")] = False,
 ) -> None:
-    """Check optimizers by five steps, and say what to type next.
+    """Check optimizers by a few steps, and say what to type next.
 
     Finds how each is driven and what its state needs, tries the corners of its space, and restores its state. Exits 1
     if one does not pass.

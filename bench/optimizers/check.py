@@ -1,4 +1,4 @@
-"""Check an optimizer before an evening is spent: five steps on a small network, saved, restored and continued."""
+"""Check an optimizer before an evening is spent: steps on a small network, saved, restored and continued."""
 
 import io
 from collections.abc import Mapping
@@ -14,9 +14,11 @@ from posemodel.errors import SettingsError
 from posemodel.training.driving import Driver
 from posemodel.training.optimizer_maker import Driving, OptimizerMaker
 from posemodel.training.optimizer_state import optimizer_state_bytes, plain_state, restore_state
+from posemodel.training.random_state import random_state, restore_random_state
 
-STEPS_BEFORE, STEPS_AFTER = 3, 2
-"""Steps before and after the state is saved and restored."""
+STEPS_BEFORE, STEPS_AFTER = 7, 12
+"""Steps before and after the state is saved and restored. What an optimizer does every 5 or 10 steps, as Lookahead
+does, comes after the state is restored, and would come at another step if the state lacked its count."""
 RATE_WITHOUT_DEFAULT = 1e-2
 """Learning rate of the check, where the class has no default."""
 
@@ -78,7 +80,7 @@ def words(driving: Driving) -> str:
     step = {
         "unused": ORDINARY_STEP,
         "after_gradients": "gradients, then step(closure)",
-        "only": "step(closure)",
+        "only": "step(closure) at other weights" if driving.away else "step(closure)",
     }[driving.closure]
     more = [*(["train() and eval()"] if driving.modes else []), *(["create_graph"] if driving.graph else [])]
     return ", ".join([step, *more])
@@ -105,12 +107,13 @@ def _resumes(maker: OptimizerMaker) -> bool:
     """Return whether steps after a restored state equal those of a training that was not interrupted."""
     maker = replace(maker, on_made=None)
     straight, stopped, resumed = Probe(), Probe(), Probe()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    cpu = torch.device("cpu")
+    begin = random_state(cpu)
+    try:
         _, driver = _steps(maker, straight, STEPS_BEFORE)
-        numbers = torch.get_rng_state()
+        numbers = random_state(cpu)
         _go_on(driver, straight, STEPS_AFTER)
-        torch.manual_seed(0)
+        restore_random_state(cpu, begin)
         optimizer, _ = _steps(maker, stopped, STEPS_BEFORE)
         file = io.BytesIO()
         try:
@@ -120,8 +123,10 @@ def _resumes(maker: OptimizerMaker) -> bool:
             other = maker.make(resumed.training())
             resumed.network.load_state_dict(state["network"])
             restore_state(other, state["optimizer"])
-            torch.set_rng_state(numbers)
+            restore_random_state(cpu, numbers)
             _go_on(Driver(other, maker.driving, resumed.network), resumed, STEPS_AFTER)
         except Exception:  # a state that cannot be saved or restored: it does not resume
             return False
+    finally:
+        restore_random_state(cpu, begin)
     return all(torch.equal(one, other) for one, other in zip(straight.weights(), resumed.weights(), strict=True))

@@ -185,7 +185,10 @@ def _attempt(maker: OptimizerMaker) -> Recognised:
             use = _closure_use(maker)
     except Exception as error:
         return Recognised(maker.driving, error=error, evaluations=0)
-    return take_steps(replace(maker, driving=replace(maker.driving, closure=use)))
+    maker = replace(maker, driving=replace(maker.driving, closure=use))
+    result = take_steps(maker)
+    away = result.works and use == "only" and calls_away(maker)
+    return replace(result, driving=replace(result.driving, away=away))
 
 
 def _closure_use(maker: OptimizerMaker) -> ClosureUse:
@@ -205,6 +208,27 @@ def _closure_use(maker: OptimizerMaker) -> ClosureUse:
     if not calls:
         raise RuntimeError("its step does not call the closure")
     return "only" if calls[0] else "after_gradients"
+
+
+def calls_away(maker: OptimizerMaker) -> bool:
+    """Return whether a step begins by moving the weights to others, at which it calls the closure (`Driving.away`).
+
+    Schedule-free methods do so once their two sequences of weights differ, after some steps.
+    """
+    with _own_random_numbers():
+        probe = Probe()
+        driver = Driver(maker.make(probe.training()), maker.driving, probe.network)
+        for _ in range(MOST_STEPS):
+            before, away = probe.weights(), list[bool]()
+
+            def evaluate(before: list[Tensor] = before, away: list[bool] = away) -> Tensor:
+                away.append(any(bool((now != then).any()) for now, then in zip(probe.weights(), before, strict=True)))
+                return probe.evaluate(graph=maker.driving.graph)
+
+            driver.step(evaluate, remaining=1)
+            if away[:1] == [True]:  # what follows the first evaluation of a step does not count for batch norm
+                return True
+    return False
 
 
 def shows(optimizer: Optimizer) -> bool:

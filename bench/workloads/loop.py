@@ -21,13 +21,14 @@ from posemodel.errors import SettingsError
 from posemodel.training.driving import Driver, Training, make_driven
 from posemodel.training.optimizer_state import optimizer_state_bytes, plain_state, restore_state
 from posemodel.training.parameter_groups import has_rates
+from posemodel.training.random_state import random_state, restore_random_state
 from posemodel.training.schedule import FIRST_RATE, ROUNDING, decay
 
 WARM_UP = 0.05
 """Share of the budget over which the learning rate rises, as in the training of pose networks."""
 STATISTICS_FROM = 64
-"""Samples from which the statistics of batch norm are computed for the weights that are judged, if others are trained.
-"""
+"""Samples from which the statistics of batch norm are computed for the weights that are judged, if gradients are those
+at other weights."""
 STATE_FILE = "state.pt"
 
 
@@ -140,7 +141,7 @@ class _Loop:
     @contextmanager
     def _judged(self) -> Iterator[None]:
         """Within the block the network has the weights that are judged, and statistics of batch norm for these."""
-        if not self.driver.driving.modes:
+        if not self.driver.driving.stale_statistics:
             yield
             return
         with self.driver.judged(), own_statistics(self.network):
@@ -157,7 +158,7 @@ class _Loop:
         """Train until the run ends, and leave the network with the weights that are judged; returns the status."""
         status = self._go(should_prune, should_stop)
         self.driver.end()
-        if self.driver.driving.modes:
+        if self.driver.driving.stale_statistics:
             self._recompute_statistics()
         self.ended = True
         return status
@@ -282,15 +283,3 @@ class _Loop:
         self.metrics = document["metrics"]
         if "random" in document:
             restore_random_state(self.device, document["random"])
-
-
-def random_state(device: torch.device) -> list[torch.Tensor]:
-    """Return the state of the random numbers of the CPU, and of a CUDA device."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-
-
-def restore_random_state(device: torch.device, states: list[torch.Tensor]) -> None:
-    """Restore what `random_state` returned; a state of another kind of device is left out."""
-    torch.set_rng_state(states[0])
-    if device.type == "cuda" and len(states) > 1:
-        torch.cuda.set_rng_state(states[1], device)

@@ -7,7 +7,7 @@ single image (of a slow network), a first step, steady steps, each optimizer's o
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -68,10 +68,11 @@ def measure_costs(
     on_costs(trained)
     device, skeleton = choose_device(run.device), opened[0].skeleton
     network, _ = initial_network(run, device, skeleton)
+    initial = [weight.detach().clone() for weight in network.parameters()]
     optimizer_s: dict[str, float] = {}
     for key in runs:
         if time.perf_counter() < deadline:  # the remaining ones count as fast as the first
-            optimizer_s[key] = _own_s(network, factories[key], runs[key])
+            optimizer_s[key] = _own_s(network, initial, factories[key], runs[key])
     step_s = trained.step_s[name]
     steps = {
         key: max(step_s + optimizer_s.get(key, 0.0) - optimizer_s[name], 0.0) if key in optimizer_s else step_s
@@ -79,8 +80,8 @@ def measure_costs(
     }
     costs = replace(trained, step_s=steps)
     on_costs(costs)
-    if run.weights is not None:
-        network, _ = initial_network(run, device, skeleton)  # the optimizer steps above have changed the weights
+    del network, initial  # the optimizers' steps have changed the weights, and perhaps their layout in memory
+    network, _ = initial_network(run, device, skeleton)
     for score_s, image_s in _evaluation_costs(run, network, deadline, step_s / run.loader.batch_size):
         costs = replace(costs, score_s=score_s, image_s=image_s, memory_bytes=max(costs.memory_bytes, _peak_memory()))
         on_costs(costs)
@@ -211,8 +212,15 @@ def _until_probe_ends() -> Iterator[None]:
         return
 
 
-def _own_s(network: PoseNetwork, factory: MakeOptimizer, run: TrainSettings) -> float:
-    """Return the median seconds of an optimizer's own work for a gradient evaluation, on the network's parameters."""
+def _own_s(network: PoseNetwork, initial: Sequence[torch.Tensor], factory: MakeOptimizer, run: TrainSettings) -> float:
+    """Return the median seconds of an optimizer's own work for a gradient evaluation, on the network's parameters.
+
+    These begin with the values ``initial``, and without gradients, whichever optimizers were timed before.
+    """
+    network.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for weight, value in zip(network.parameters(), initial, strict=True):
+            weight.copy_(value)
     cheap = CheapSteps(network, factory, steps=run.steps)
     cheap.step()  # the first step creates the optimizer's state
     steps = [cheap.step() for _ in range(OPTIMIZER_STEPS)]

@@ -29,11 +29,19 @@ class Driving:
     """Gradients keep their graph (`backward(create_graph=True)`), for products of the Hessian with vectors."""
     modes: bool = False
     """`train()` and `eval()` switch the weights between those that are trained and those that are judged."""
+    away: bool = False
+    """`step(closure)` calls the closure at other weights than those that stand between steps, and these are judged
+    (schedule-free methods without modes)."""
 
     @property
     def ordinary(self) -> bool:
         """Whether a step is the ordinary one; the weights may still have two modes."""
         return self.closure == "unused" and not self.graph
+
+    @property
+    def stale_statistics(self) -> bool:
+        """Whether batch norm tracks its statistics at other weights than those that are judged."""
+        return self.modes or self.away
 
 
 ORDINARY = Driving()

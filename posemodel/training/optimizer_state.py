@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from posemodel.training.plain_data import MISSING, PlainData, is_left_out, parameters_of
+from posemodel.training.plain_data import MISSING, PlainData, is_left_out, is_optimizer, parameters_of
 
 BESIDE = "posemodel: beside"
 """Key, in a state dict, of what the optimizer holds beside it: its attributes, and the optimizers within it."""
@@ -176,12 +176,12 @@ def inner_optimizers(optimizer: Optimizer) -> dict[str, Optimizer]:
 
 
 def _optimizers_in(value: Any) -> Iterator[tuple[str, Optimizer]]:
-    if isinstance(value, Optimizer):
+    if is_optimizer(value):
         yield "", value
     elif isinstance(value, (list, tuple)):
-        yield from ((f"[{number}]", each) for number, each in enumerate(value) if isinstance(each, Optimizer))
+        yield from ((f"[{number}]", each) for number, each in enumerate(value) if is_optimizer(each))
     elif isinstance(value, dict):
-        yield from ((f"[{key!r}]", each) for key, each in value.items() if isinstance(each, Optimizer))
+        yield from ((f"[{key!r}]", each) for key, each in value.items() if is_optimizer(each))
 
 
 def _is_torch_s(optimizer: Optimizer) -> bool:
@@ -193,6 +193,10 @@ def _attributes(optimizer: Optimizer) -> Iterator[tuple[str, Any]]:
     if _is_torch_s(optimizer):
         return
     common = _COMMON | vars(Optimizer([nn.Parameter(torch.zeros(1))], {})).keys()
+    if not isinstance(optimizer, Optimizer) and not any(
+        vars(optimizer).get("state") is getattr(each, "state", None) for each in inner_optimizers(optimizer).values()
+    ):
+        common = common - {"state"}  # a state of its own, which its `state_dict` may leave out
     for name, value in vars(optimizer).items():
         if name not in common and name != "_opt_called" and not any(_optimizers_in(value)):
             yield name, value
@@ -221,7 +225,7 @@ def optimizer_state_bytes(optimizer: Optimizer) -> int:
             seen.add(id(value))
             for each in value:
                 visit(each)
-        elif isinstance(value, Optimizer) or data.is_own_object(value):
+        elif is_optimizer(value) or data.is_own_object(value):
             seen.add(id(value))
             visit(vars(value))
         elif isinstance(value, nn.Module) and not any(id(each) in trained for each in value.parameters()):
@@ -230,7 +234,7 @@ def optimizer_state_bytes(optimizer: Optimizer) -> int:
 
     trained = {id(each) for each in parameters}
     for each in optimizers:
-        visit(each.state)  # a wrapper may have it as a property
+        visit(getattr(each, "state", {}))  # a wrapper may have it as a property, or not at all
         visit(each)
     gradients = [each.grad for each in parameters if each.grad is not None]
     for number in {_storage(each)[0] for each in [*parameters, *gradients]}:

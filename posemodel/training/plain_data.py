@@ -30,6 +30,16 @@ _NOT_OWN = {"torch", "builtins", "abc", "typing"}
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 
 
+def is_optimizer(value: Any) -> bool:
+    """Return whether an object is an optimizer, or acts like one: wrappers need not be derived from PyTorch's class."""
+    if isinstance(value, Optimizer):
+        return True
+    if isinstance(value, (type, nn.Module)) or not hasattr(value, "__dict__"):
+        return False
+    methods = (getattr(value, name, None) for name in ("step", "zero_grad", "state_dict", "load_state_dict"))
+    return all(map(callable, methods)) and isinstance(getattr(value, "param_groups", None), list)
+
+
 def is_left_out(encoded: Any) -> bool:
     """Return whether an encoded value was left out."""
     return isinstance(encoded, dict) and encoded.get(MARK) == LEFT_OUT
@@ -53,7 +63,8 @@ class PlainData:
         return (
             kind.__module__.partition(".")[0] in self._packages
             and hasattr(value, "__dict__")
-            and not isinstance(value, (type, FunctionType, ModuleType, Enum, nn.Module, Optimizer, Tensor))
+            and not isinstance(value, (type, FunctionType, ModuleType, Enum, nn.Module, Tensor))
+            and not is_optimizer(value)
             and getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -130,7 +131,9 @@ class Run:
         totals, plateau = Totals(), Plateau()
         self.meter = ThroughputMeter(team.device, totals)
         self.plateau = plateau
-        self.budget = budget_of(settings, len(self.data.loader) // settings.accumulate, self.meter)
+        self._per_epoch = len(self.data.loader) // settings.accumulate
+        """Gradient evaluations of an epoch."""
+        self.budget = budget_of(settings, self._per_epoch, self.meter)
         self.optimizer, self.driving = make_driven(
             make_optimizer,
             Training(
@@ -145,6 +148,7 @@ class Run:
         scheduler = _scheduler_of(self.optimizer, settings, self.budget, plateau)
         # The same in every process, whose optimizers may draw random numbers: their weights must stay equal.
         torch.manual_seed(settings.seed)
+        np.random.seed(settings.seed % 2**32)  # noqa: NPY002
         if team.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(team.device)
 
@@ -178,10 +182,12 @@ class Run:
         )
         self._before = self.progress.step
         """Steps taken before the last update."""
+        self._frozen = False
+        """Whether the backbone was frozen in the last step."""
         self._judged: JudgedNetwork | None = None
-        if self.driving.modes:
+        if self.driving.stale_statistics:
             images = NormImages(self.data.train_split, self.geometry, settings.loader.batch_size)
-            self._judged = JudgedNetwork(self.network, self._step.driver, images)
+            self._judged = JudgedNetwork(self.network, self._step.driver, images, self.average)
 
     def _described(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return the training's description for its checkpoints."""
@@ -199,10 +205,9 @@ class Run:
         return self.budget.over(self.progress.step)
 
     def epoch(self) -> Iterator[Batch]:
-        """Yield the remaining batches of the current epoch; count the epoch as finished after the last."""
+        """Yield the remaining batches of a pass over the images; count the pass as finished after the last."""
         progress = self.progress
-        self.network.freeze_backbone(progress.epoch < self.settings.frozen_backbone_epochs)
-        self._step.network = self.team.parallel(self.network)
+        self._freeze(self._freezes())
         self.data.sampler.epoch, self.data.sampler.skip = progress.epoch, progress.samples_done
         self.meter.start()
         yield from self.meter.waiting(self.data.loader)
@@ -213,6 +218,8 @@ class Run:
     def step(self, batch: Batch) -> bool:
         """Train on a batch; return False if the update needs more batches (``accumulate``)."""
         progress, total = self.progress, self.budget.total
+        if (frozen := self._freezes()) != self._frozen:
+            self._freeze(frozen)
         evaluations = self._step(batch, None if total is None else max(total - progress.step, 0))
         if not evaluations:
             return False
@@ -221,6 +228,19 @@ class Run:
         progress.updates += 1
         progress.samples_done += self._per_step
         return True
+
+    def _freezes(self) -> bool:
+        """Return whether the backbone is frozen in the next step.
+
+        Like the budget, an epoch of it is as many gradient evaluations as a pass over the images has batches: a pass
+        counts several times for an optimizer with several in an update.
+        """
+        return self.progress.step // self._per_epoch < self.settings.frozen_backbone_epochs
+
+    def _freeze(self, frozen: bool) -> None:
+        self.network.freeze_backbone(frozen)
+        self._step.network = self.team.parallel(self.network)
+        self._frozen = frozen
 
     def due(self) -> Due:
         """Return the work that is due after the update just made; the processes agree on whether to stop.
@@ -265,7 +285,7 @@ class Run:
     def _judge(self, figures: Mapping[str, float]) -> None:
         """Lower the learning rate on a plateau, and save the weights if no earlier validation was better."""
         settings = self.settings
-        if settings.schedule == "plateau" and self.progress.epoch >= settings.frozen_backbone_epochs:
+        if settings.schedule == "plateau" and not self._frozen:
             self.plateau.add_loss(figures["val_loss"], settings.plateau, settings.gamma)
         by_ap = settings.ap_every is not None or settings.evaluations is not None
         if self.progress.is_best(figures, by_ap=by_ap) and self.out is not None and self.team.first:

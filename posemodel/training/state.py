@@ -17,6 +17,7 @@ from posemodel.errors import CheckpointError
 from posemodel.network import PoseNetwork
 from posemodel.training.averages import WeightAverage
 from posemodel.training.optimizer_state import plain_state, restore_state
+from posemodel.training.random_state import random_state, restore_random_state
 from posemodel.training.schedule import Plateau
 from posemodel.training.throughput import Totals
 
@@ -80,7 +81,7 @@ class TrainingState:
             "plateau": asdict(self.plateau),
             "average": None if self.average is None else self.average.state_dict(),
             "metrics": {name: float(value) for name, value in self.metrics.items()},
-            "random": torch.get_rng_state(),
+            "random": random_state(next(self.network.parameters()).device),
         }
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
@@ -108,12 +109,20 @@ class TrainingState:
             self.scheduler.load_state_dict(state["scheduler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        torch.set_rng_state(state["random"].cpu())
+        restore_random_state(device, state["random"])
         state["progress"].setdefault("updates", state["progress"]["step"])  # earlier versions did not count them
         for own, name in ((self.progress, "progress"), (self.totals, "totals"), (self.plateau, "plateau")):
             for entry in fields(own):
                 setattr(own, entry.name, state[name][entry.name])
         self.metrics.update(metrics)
+
+
+def stored_identity(out: Path) -> dict[str, Any]:
+    """Return the facts with which the run in ``out`` was begun; nothing if it has no state that can be read."""
+    try:
+        return dict(torch.load(out / RESUME_FILE, map_location="cpu", mmap=True, weights_only=True)["identity"])
+    except Exception:  # whoever resumes the run says what is wrong with the file
+        return {}
 
 
 def resumable(out: Path | None) -> Path | None:

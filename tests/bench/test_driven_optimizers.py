@@ -92,6 +92,9 @@ def test_an_ordinary_optimizer_takes_the_steps_of_a_bare_loop(one_thread):
     assert [step for step, _ in curve] == [1, 4, 4, 8, 8, 12, 12]
 
 
+INTERPOLATING = "tests.support.driven_optimizers.Interpolating"
+
+
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_a_budget_counts_gradient_evaluations(name):
     line, curve = Line(), []
@@ -144,7 +147,7 @@ def test_scores_and_the_network_are_at_the_weights_that_are_judged():
 
 
 @pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("name", [*PROTOCOLS, INTERPOLATING])
 def test_scores_do_not_change_a_training(name, norm, one_thread):
     ends = []
     for evaluations in (1, 6):
@@ -154,9 +157,10 @@ def test_scores_do_not_change_a_training(name, norm, one_thread):
     assert same(*ends)
 
 
-def test_batch_norm_has_statistics_of_the_weights_that_are_judged(one_thread):
+@pytest.mark.parametrize("name", ["Averaged", INTERPOLATING])
+def test_batch_norm_has_statistics_of_the_weights_that_are_judged(name, one_thread):
     line = Line()
-    found = line.train(line_run(norm=True), maker("Averaged", lr=0.05))
+    found = line.train(line_run(norm=True), maker(name, lr=0.05))
     first, norm, _ = line.network
     with torch.no_grad():
         batches = [
@@ -168,7 +172,7 @@ def test_batch_norm_has_statistics_of_the_weights_that_are_judged(one_thread):
     assert found.score_on("select") == found.metrics["mse"]
 
 
-@pytest.mark.parametrize("name", [*PROTOCOLS, "adam", "torch.optim.LBFGS"])
+@pytest.mark.parametrize("name", [*PROTOCOLS, INTERPOLATING, "adam", "torch.optim.LBFGS"])
 def test_a_run_that_was_stopped_goes_on_to_the_bit(name, tmp_path, one_thread):
     run = line_run(steps=24, norm=True, schedule="cosine")
     at_once, stopped, resumed = Line(), Line(), Line()
@@ -248,6 +252,7 @@ def test_cheap_steps_are_real_steps(name, evaluations):
     [
         (Driving(), None),
         (Driving("only"), "step(closure)"),
+        (Driving("only", away=True), "step(closure) at other weights"),
         (Driving("after_gradients"), "gradients, then step(closure)"),
         (Driving(graph=True), "step(), create_graph"),
         (Driving(modes=True), "step(), train() and eval()"),

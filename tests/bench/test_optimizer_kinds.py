@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.optimizers import optimizer_entry
+from bench.optimizers.check import check_optimizer
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.recognition import Probe, recognise
 from bench.optimizers.space import Log
@@ -35,6 +36,7 @@ def checked(name, **given):
     [
         ("Closing", Driving(closure="only"), 1),
         ("Loss", Driving(closure="only"), 1),
+        ("Away", Driving(closure="only", away=True), 1),
         ("Sharp", Driving(closure="after_gradients"), 2),
         ("Sharp(adamw)", Driving(closure="after_gradients"), 2),
         ("Sharp(own_kinds.Averaged)", Driving(closure="after_gradients", modes=True), 2),
@@ -391,3 +393,17 @@ def test_a_probe_leaves_the_random_numbers_alone(kinds):
     torch.manual_seed(5)
     recognise(optimizer_entry(f"{kinds}.Sharp").factory({}))
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "resumes"),
+    [
+        ("tests.support.driven_optimizers.Ahead", True),
+        ("tests.support.driven_optimizers.Forgetful(5)", False),
+        ("tests.support.driven_optimizers.Forgetful(10)", False),
+    ],
+)
+def test_the_check_sees_whether_a_count_is_restored(name, resumes):
+    path, _, k = name.rstrip(")").partition("(")
+    result = check_optimizer(path, {"lr": 0.01, **({"k": int(k)} if k else {})})
+    assert (result.passes, result.resumes) == (True, resumes), result.reason

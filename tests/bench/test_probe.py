@@ -4,6 +4,7 @@ import time
 
 import psutil
 import pytest
+import torch
 
 from bench.kinds.optimizers.plan import typical_trials
 from bench.kinds.optimizers.plan_preview import plan_output
@@ -106,6 +107,36 @@ def test_of_a_slow_network_a_single_image_is_asked_first(tiny_spec, monkeypatch)
     assert [each.step_by for each in pieces[:3]] == ["one image", "first step", "steps"]
     assert pieces[0].step_s.keys() == trials.keys()
     assert all(each.setup_s > 0 and each.step_s["sgd"] > 0 for each in pieces)
+
+
+def test_each_optimizer_and_the_evaluation_get_the_weights_of_the_start(tiny_spec, monkeypatch):
+    """Whatever the optimizers that are timed before do to them."""
+    runs = {name: trial.train for name, trial in typical_trials(tiny_spec()).items()}
+    begun, scored = [], []
+
+    class Ruinous(torch.optim.SGD):
+        def __init__(self, parameters):
+            super().__init__(parameters, lr=0.01)
+            weights = [weight for group in self.param_groups for weight in group["params"]]
+            begun.append(float(sum(weight.detach().abs().sum() for weight in weights)))
+            assert all(weight.grad is None for weight in weights)
+
+        @torch.no_grad()
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for weight in group["params"]:
+                    weight.fill_(1e3)
+
+    def validate(network, *arguments, **more):
+        scored.append(float(sum(weight.detach().abs().sum() for weight in network.parameters())))
+        return pose_costs_validate(network, *arguments, **more)
+
+    pose_costs_validate = pose_costs.validate
+    monkeypatch.setattr(pose_costs, "validate", validate)
+    measured = pose_costs.measure_costs(runs, dict.fromkeys(runs, Ruinous), seconds=60, on_costs=lambda _: None)
+    assert measured.evaluated and measured.step_s.keys() == runs.keys()
+    assert len(begun) == 1 + len(runs), "the training, and each optimizer"
+    assert len({*begun, *scored}) == 1
 
 
 def test_a_study_without_an_evaluation_takes_at_least_so_long(valley_spec, monkeypatch):

@@ -56,6 +56,34 @@ def test_another_optimizer_leaves_the_recipe_s_numbers(trained):
     assert record["hyperparameters"] == {"momentum": 0.95, "lr": 1e-3, "weight_decay": 5e-4}
 
 
+def test_a_resumed_run_keeps_the_schedule_that_it_was_begun_with(posebench, tiny_set, tmp_path):
+    """Earlier versions trained every optimizer with the cosine unless another schedule was typed."""
+
+    def run(*more, name="run", optimizer="adafactor"):
+        out = ("--data", tiny_set, "--out", tmp_path / name, "--optimizer", optimizer)
+        return posebench("train", *SMALL, *out, *more)
+
+    def schedule(name):
+        return load_network(tmp_path / name / "last.safetensors", torch.device("cpu"))[1].training["schedule"]
+
+    assert run("--schedule", "cosine")[0] == 0
+    code, _, err = run("--resume")
+    assert code == 0, err
+    assert "schedule cosine, with which this run was begun" in err
+    assert schedule("run") == "cosine"
+    code, _, err = run("--resume", "--schedule", "fixed")
+    assert (code, "(schedule: 'cosine' -> 'fixed')" in err) == (1, True), "what is typed is typed"
+
+    assert run(name="own")[0] == 0
+    code, _, err = run("--resume", name="own")
+    assert (code, "schedule fixed, that of the method" in err, schedule("own")) == (0, True, "fixed")
+    assert run("--schedule", "constant", name="adam", optimizer="adam")[0] == 0
+    code, _, err = run("--resume", name="adam", optimizer="adam")
+    assert (code, "(schedule: 'constant' -> 'cosine')" in err) == (1, True)
+    code, _, err = run("--resume", name="none")
+    assert (code, "no such folder" in err) == (1, True), err
+
+
 def test_a_frozen_front_without_weights_is_pointed_out(trained):
     record, err = trained("--recipe", "tensorboy", "--network", "small", "--steps", 1, "--size", 64, "--batch-size", 2)
     assert record["frozen_backbone_epochs"] == 5

@@ -284,3 +284,53 @@ def test_a_fixed_rate_is_the_given_one_from_the_first_step_on(
         settings_for(tiny_set, **plain, schedule="fixed", warmup=0.5, **length), partial(SGD, lr=0.01), on_metrics=log
     )
     assert set(log.of("lr").values()) == {0.01}
+
+
+# --- a frozen backbone ------------------------------------------------------------------------------------------------
+
+
+def sam_noting(frozen: list[bool]) -> OptimizerMaker:
+    """A maker of SAM that notes at each of its steps whether the backbone is frozen."""
+
+    def build(training: Training) -> Optimizer:
+        assert training.network is not None
+        backbone = training.network.get_submodule("backbone")
+
+        class Noting(Sam):
+            def step(self, closure: Any) -> None:  # type: ignore[override]
+                frozen.append(not next(backbone.parameters()).requires_grad)
+                super().step(closure)
+
+        return Noting(training.parameters, lr=1e-2, momentum=0.9)
+
+    return OptimizerMaker(build, Driving("after_gradients"))
+
+
+@pytest.mark.parametrize(("epochs", "updates"), [(1, 2), (2, 3), (9, 6)])
+def test_a_backbone_is_frozen_for_epochs_of_gradients(
+    tiny_set: Path, tmp_path: Path, epochs: int, updates: int
+) -> None:
+    """Three gradients an epoch, and two an update: the front is released by the first update after its epochs."""
+    settings = settings_for(
+        tiny_set, steps=None, epochs=4, frozen_backbone_epochs=epochs, val_every=12, checkpoint_every=4
+    )
+    straight: list[bool] = []
+    result = train(settings, sam_noting(straight), out=tmp_path / "straight")
+    assert (result.step, result.metrics["updates"]) == (12, 6)
+    assert straight == [True] * updates + [False] * (6 - updates)
+    stopped: list[bool] = []
+    with pytest.raises(KilledError):
+        train(settings, sam_noting(stopped), out=tmp_path / "stopped", on_metrics=killed_after(4))
+    train(settings, sam_noting(stopped), out=tmp_path / "stopped", resume=True)
+    assert stopped == [*straight[:3], *straight[2:]], "the third update was not saved"
+    assert equal(weights(tmp_path / "straight" / LAST_FILE), weights(tmp_path / "stopped" / LAST_FILE))
+
+
+def test_a_plateau_waits_for_the_backbone(tiny_set: Path) -> None:
+    """Of the validations at 4, 6, 10, 12, 16 and 18 the first that counts is that at 10, and that at 12 lowers."""
+    log = Log()
+    plateau = {"schedule": "plateau", "warmup": 0, "gamma": 0.5, "plateau": {"patience": 0, "threshold": 0.99}}
+    settings = settings_for(tiny_set, steps=None, epochs=6, frozen_backbone_epochs=2, val_every=None, **plateau)
+    train(settings, partial(Sam, lr=1e-2), on_metrics=log)
+    assert list(log.of("val_loss")) == [4, 6, 10, 12, 16, 18]
+    assert list(log.of("lr").values()) == pytest.approx([1e-2] * 7 + [5e-3] * 2)

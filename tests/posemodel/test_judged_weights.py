@@ -17,11 +17,12 @@ from posemodel.scoring.evaluation import evaluate
 from posemodel.training import batch_norm
 from posemodel.training.batch_norm import NormImages, recompute_statistics, tracking_norms
 from posemodel.training.data import open_training_splits
+from posemodel.training.driving import Driving, OptimizerMaker
 from posemodel.training.loop import train
 from posemodel.training.run import BEST_FILE, LAST_FILE
 from posemodel.training.state import RESUME_FILE
 from tests.support.coco_builder import CocoBuilder
-from tests.support.driven_optimizers import Averaging
+from tests.support.driven_optimizers import Averaging, Interpolating
 from tests.support.training_runs import CPU, Log, equal, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,6 +36,9 @@ MAKERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "toy": partial(Averaging, lr=0.01, keep=0.8),
     "schedulefree": schedule_free,
 }
+
+AWAY = OptimizerMaker(lambda training: Interpolating(training.parameters, lr=0.05), Driving("only", away=True))
+"""Without modes, but its gradients are those at other weights than the network has between steps."""
 
 
 def trained(folder: Path, size: int) -> PoseNetwork:
@@ -66,20 +70,39 @@ def test_the_ap_is_that_of_the_checkpoint_and_not_of_the_trained_weights(
     assert load_network(tmp_path / LAST_FILE, CPU)[1].training["saved_weights"] == "as judged by the optimizer"
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", [*MAKERS, "away"])
 def test_validations_leave_no_trace_in_a_training(tiny_set: Path, tmp_path: Path, kind: str) -> None:
     """Validated at each step, with a checkpoint, or at the end alone; the trained weights are the same to the bit."""
     logs = {}
     for name, every in (("often", 1), ("once", 6)):
         logs[name] = Log()
         settings = settings_for(tiny_set, val_every=every, ap_every=every)
-        train(settings, MAKERS[kind], out=tmp_path / name, on_metrics=logs[name])
+        train(settings, {**MAKERS, "away": AWAY}[kind], out=tmp_path / name, on_metrics=logs[name])
     assert logs["often"].of("loss") == logs["once"].of("loss")
     states = [torch.load(tmp_path / name / RESUME_FILE, weights_only=True) for name in logs]
     assert equal(states[0]["network"], states[1]["network"])
     assert equal(weights(tmp_path / "often" / LAST_FILE), weights(tmp_path / "once" / LAST_FILE))
     assert logs["often"].of("val_loss")[6] == logs["once"].of("val_loss")[6]
     assert not equal(states[0]["network"], weights(tmp_path / "once" / LAST_FILE))
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.5])
+def test_statistics_are_those_of_the_weights_between_steps(
+    tiny_set: Path, tmp_path: Path, ema_decay: float | None
+) -> None:
+    settings = settings_for(tiny_set, ema_decay=ema_decay)
+    train(settings, AWAY, out=tmp_path)
+    saved, _ = load_network(tmp_path / LAST_FILE, CPU)
+    state = torch.load(tmp_path / RESUME_FILE, weights_only=True)
+    of_steps = state["network"] if ema_decay is None else state["average"]["network"]
+    names = [name for name, _ in saved.named_parameters()]
+    assert equal({name: saved.state_dict()[name] for name in names}, {name: of_steps[name] for name in names})
+    statistics = {name: each.clone() for name, each in saved.state_dict().items() if "running" in name}
+    assert all(not torch.equal(each, state["network"][name]) for name, each in statistics.items())
+    images = NormImages(open_training_splits(settings)[0], InputSettings(size=64, stride=4), batch_size=4)
+    recompute_statistics(saved, tracking_norms(saved), images.batches())
+    for name, each in statistics.items():
+        torch.testing.assert_close(saved.state_dict()[name], each)
 
 
 def test_an_average_of_the_loop_s_own_is_refused_beside(tiny_set: Path) -> None:

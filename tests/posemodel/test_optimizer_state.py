@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam, Optimizer
 from posemodel.errors import CheckpointError
 from posemodel.training.optimizer_state import BESIDE, optimizer_state_bytes, plain_state, restore_state
 from posemodel.training.plain_data import MARK, PlainData
-from tests.support.driven_optimizers import Averaging, Hoarder, Memory, Sam, Wrapper
+from tests.support.driven_optimizers import Ahead, Averaging, Hoarder, Memory, Sam, Wrapper
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Make = Callable[[Any], Optimizer]
@@ -50,6 +50,11 @@ def wrapped(parameters: Any, base: Make) -> Optimizer:
     return Wrapper(base(parameters))
 
 
+def ahead(parameters: Any, base: Make) -> Any:
+    """Each fourth step is another, so that three of six tell whether the count is restored."""
+    return Ahead(base(parameters), k=4)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -58,8 +63,11 @@ def wrapped(parameters: Any, base: Make) -> Optimizer:
         partial(Sam, lr=0.01, momentum=0.9),
         partial(wrapped, base=partial(Adam, lr=0.01)),
         partial(wrapped, base=partial(Sam, lr=0.01, momentum=0.9)),
+        partial(ahead, base=partial(Adam, lr=0.01)),
+        partial(ahead, base=partial(Hoarder, lr=0.01)),
+        partial(ahead, base=partial(wrapped, base=partial(Adam, lr=0.01))),
     ],
-    ids=["adam", "hoarder", "sam", "wrapped adam", "wrapped sam"],
+    ids=["adam", "hoarder", "sam", "wrapped adam", "wrapped sam", "acting", "acting hoarder", "acting around"],
 )
 def test_a_restored_optimizer_takes_the_same_steps(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     if "Sam" in str(make) and "wrapped" in str(make):
@@ -172,6 +180,14 @@ def test_bytes_are_those_of_every_tensor_that_is_held_once() -> None:
     limited = torch.optim.LBFGS([weight], max_iter=1)
     limited.step((weight * 0).sum)
     assert optimizer_state_bytes(limited) >= 400
+
+
+def test_bytes_of_what_acts_like_an_optimizer_count() -> None:
+    weight = nn.Parameter(torch.zeros(100))
+    weight.grad = torch.ones(100)
+    optimizer: Any = Ahead(Adam([weight], lr=0.1))
+    optimizer.step()
+    assert optimizer_state_bytes(optimizer) == 3 * 400 + 4, "and the slow weights"
 
 
 def test_attributes_of_torch_s_own_classes_are_not_stored() -> None:

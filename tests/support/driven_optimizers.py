@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
+from itertools import count
 from typing import Any
 
 import torch
@@ -115,6 +116,34 @@ class Averaging(torch.optim.Adam):
             weight.add_(state["difference"], alpha=-1 if training else 1)
 
 
+class Interpolating(Optimizer):
+    """Schedule-free SGD (Defazio et al., NeurIPS 2024) without modes: its closure is called between z and their mean x.
+
+    Between steps the network has x.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, beta: float = 0.5) -> None:
+        super().__init__(params, {"lr": lr, "beta": beta, "count": 0})
+
+    @torch.no_grad()
+    def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                state.setdefault("z", weight.clone())
+                state["x"] = weight.clone()
+                weight.lerp_(state["z"], 1 - group["beta"])
+        loss = closure()
+        for group in self.param_groups:
+            group["count"] += 1
+            for weight in group["params"]:
+                state = self.state[weight]
+                if weight.grad is not None:
+                    state["z"].sub_(weight.grad, alpha=group["lr"])
+                weight.copy_(state.pop("x").lerp_(state["z"], 1 / group["count"]))
+        return loss
+
+
 class Rateless(Optimizer):
     """w - 0.01 g: without a learning rate."""
 
@@ -196,3 +225,53 @@ class Wrapper(Optimizer):
             if self.taken % 2 == 0:
                 weight.lerp_(slow, 0.5)
                 slow.copy_(weight)
+
+
+class Ahead:
+    """Lookahead (Zhang et al., NeurIPS 2019): every k-th step goes half back. It only acts like PyTorch's class.
+
+    Its state dict is that of the other optimizer; its count and the slow weights are its own.
+    """
+
+    def __init__(self, optimizer: Optimizer, k: int = 5) -> None:
+        self.optimizer, self.k, self.taken = optimizer, k, 0
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self.optimizer.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state_dict)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        weights = [each for group in self.param_groups for each in group["params"]]
+        for weight in weights:
+            self.state.setdefault(weight, {"slow": weight.clone()})
+        self.optimizer.step()
+        self.taken += 1
+        if self.taken % self.k == 0:
+            for weight in weights:
+                self.state[weight]["slow"].lerp_(weight, 0.5)
+                weight.copy_(self.state[weight]["slow"])
+
+
+class Forgetful(torch.optim.SGD):
+    """Each k-th step is twice as long; the count is where no state can have it."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, k: int = 5) -> None:
+        super().__init__(params, lr=lr)
+        self.k, self.number = k, count(1).__next__
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for _ in range(2 if self.number() % self.k == 0 else 1):
+            done = super().step(closure)
+        return done

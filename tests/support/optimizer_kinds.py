@@ -22,6 +22,19 @@ class Loss(SGD):
         super().step()
 
 
+class Away(Optimizer):
+    '''Wants gradients a bit before the weights, from its seventh step on.'''
+    def __init__(self, params, lr=0.01): super().__init__(params, {"lr": lr, "steps": 0})
+    @torch.no_grad()
+    def step(self, closure):
+        for group in self.param_groups:
+            group["steps"] += 1
+            for p in group["params"]: p.add_(0.01 * (group["steps"] > 6))
+        with torch.enable_grad(): closure()
+        for group in self.param_groups:
+            for p in group["params"]: p.sub_(0.01 * (group["steps"] > 6) + group["lr"] * p.grad)
+
+
 class Sharp(Optimizer):
     '''Sharpness-aware minimisation (Foret et al., ICLR 2021), over any optimizer.'''
     def __init__(self, params, base_optimizer, rho=0.05, **kwargs):

@@ -22,6 +22,7 @@ from posemodel.errors import SettingsError
 from posemodel.launch import is_rank_zero
 from posemodel.training.loop import train
 from posemodel.training.run import BEST_FILE, LAST_FILE
+from posemodel.training.state import stored_identity
 
 METRICS_FILE = "metrics.jsonl"
 LOG_EVERY_S = 10.0
@@ -32,16 +33,23 @@ def train_network(options: Mapping[str, Any], given_options: set[str]) -> None:
     """Train by the options of the command; ``given_options``: names of the options that the user gave."""
     settings, optimizer, hyperparameters = resolve(options, given_options)
     entry = optimizer_entry(optimizer)
-    if entry.schedule is not None and "schedule" not in given_options and is_rank_zero():
-        reason = schedule_reason(optimizer)
-        log(f"schedule {entry.schedule}, that of the method{f' ({reason})' if reason else ''}; --schedule sets another")
+    out, resume = options["out"], options["resume"]
+    out = out if out is not None else Path("runs") / f"{with_dots(settings.network)}-{optimizer}-seed{options['seed']}"
+    if entry.schedule is not None and "schedule" not in given_options:
+        begun = stored_identity(out).get("schedule", entry.schedule) if resume else entry.schedule
+        if begun == entry.schedule:
+            reason = schedule_reason(optimizer)
+            why = f"that of the method{f' ({reason})' if reason else ''}; --schedule sets another"
+        else:  # an earlier version trained each optimizer with the same schedule
+            settings = resolve({**options, "schedule": begun}, {*given_options, "schedule"}).settings
+            why = "with which this run was begun"
+        if is_rank_zero():
+            log(f"schedule {settings.schedule}, {why}")
     check_trains(entry, hyperparameters)
     make_optimizer = entry.factory(hyperparameters)
     run_record = {"optimizer": optimizer, "hyperparameters": entry.resolve(hyperparameters)}
     if options["recipe"] is not None:
         run_record["recipe"] = options["recipe"]
-    out, resume = options["out"], options["resume"]
-    out = out if out is not None else Path("runs") / f"{with_dots(settings.network)}-{optimizer}-seed{options['seed']}"
     if (
         not resume and out.is_dir() and any(out.iterdir())
     ):  # checked in each process, so that none waits for another that stopped
