@@ -9,8 +9,8 @@ from bench.report.wording import enumerate_items
 
 FACTORY = ").factory("
 """Part of a line of Python that makes a factory instead of the optimizer itself."""
-MODES = "train() and eval()"
-"""Part of a record's `driving` where the weights that are judged are not those that are trained."""
+JUDGED = ("train() and eval()", "at other weights")
+"""Parts of a record's `driving` where the weights that are judged are not those that gradients are computed at."""
 PAIR = "+"
 """Joins the names of an optimizer for matrices and one for the rest."""
 
@@ -50,13 +50,13 @@ def driving_remarks(records: pd.DataFrame, names: Sequence[str], shown: Iterable
         of_pose: Whether the trials train pose networks.
     """
     shown_names = dict(zip(names, map(literal, shown), strict=True))
-    with_modes = [shown_names[name] for name in names if MODES in (driving_of(records, name) or "")]
+    judged = [shown_names[name] for name in names if any(part in (driving_of(records, name) or "") for part in JUDGED)]
     pairs = [shown_names[name] for name in names if PAIR in name]
     remarks = []
-    if with_modes:
+    if judged:
         source = "64 training images without augmentation" if of_pose else "the batches of the latest steps"
         remarks.append(
-            f"{enumerate_items(with_modes)}: judged by other weights than those that are trained. Batch norm's "
+            f"{enumerate_items(judged)}: judged by other weights than those that are trained. Batch norm's "
             f"statistics for these are computed from {source} before each evaluation, of whose time that is a part."
         )
     if pairs:

@@ -83,3 +83,9 @@ def test_a_run_of_one_evaluation_is_drawn_as_a_point(spec, records_and_curves):
         runs = [line for line in figure.axes[0].lines if line.get_linewidth() == 0.9]
         assert runs and {line.get_marker() for line in runs} == {expected}
         plt.close(figure)
+
+
+def test_closures_at_other_weights_are_judged_so_too(records_and_curves):
+    records = driven(records_and_curves[0], "adam", "step(closure) at other weights")
+    (remark,) = driving_remarks(records, ["adam", "sgd"], ["adam", "sgd"], of_pose=True)
+    assert remark.startswith("adam: judged by other weights")
