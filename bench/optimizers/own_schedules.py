@@ -1,12 +1,14 @@
 """Schedules that optimizers' methods fix themselves, and the reasons: a paper that says so, or no rate to change."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from bench.optimizers import optimizer_entry
 from bench.optimizers.entry import RATE
 from bench.optimizers.families import OwnSchedule, family_of
 from bench.optimizers.names import Wrapped, parts_of
+from bench.optimizers.space import Categorical, from_document
 from posemodel.dotted_paths import with_dots
 from posemodel.errors import SettingsError
 
@@ -14,10 +16,30 @@ NO_RATE = "it has no learning rate"
 """The reason of a class without `lr`."""
 
 
-def own_schedules(names: Iterable[str]) -> dict[str, OwnSchedule]:
-    """Return the schedules of those of the optimizers that have their own; SettingsError for an unknown optimizer."""
-    schedules = {name: optimizer_entry(name).schedule for name in names}
+def own_schedules(spaces: Mapping[str, Mapping[str, Any]]) -> dict[str, OwnSchedule]:
+    """Return the schedules of those of the optimizers that have their own.
+
+    ``spaces``: optimizer -> its space as plain data, in which that of a wrapper may name the optimizer inside. Raises
+    SettingsError for an unknown optimizer, and for a search over optimizers inside that have different schedules.
+    """
+    schedules = {name: _schedule_of(name, space) for name, space in spaces.items()}
     return {name: schedule for name, schedule in schedules.items() if schedule is not None}
+
+
+def _schedule_of(name: str, space: Mapping[str, Any]) -> OwnSchedule | None:
+    entry = optimizer_entry(name)
+    inside = space.get(entry.names_inside_by)
+    if inside is None:
+        return entry.schedule
+    dimension = from_document({entry.names_inside_by: inside}, f"spaces.{name}")[entry.names_inside_by]
+    choices = dimension.values if isinstance(dimension, Categorical) else (getattr(dimension, "value", None),)
+    schedules = {entry.at({entry.names_inside_by: each}).schedule for each in choices}
+    if len(schedules) > 1:
+        raise SettingsError(
+            f"optimizer {name}: {entry.names_inside_by} is searched over optimizers with different schedules of their "
+            "own. Name each as an optimizer of its own, my_package.SAM(adamw)."
+        )
+    return schedules.pop()
 
 
 def schedule_reason(name: str) -> str:

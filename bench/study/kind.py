@@ -79,7 +79,9 @@ class StudyKind(ABC, Generic[S]):
         schedules that their methods fix."""
         if "spaces" not in settings:
             return {}
-        return {"spaces": spaces_here(settings), "own_schedules": own_schedules(settings["optimizers"].value)}
+        spaces = spaces_here(settings)
+        with errors_about(settings, "optimizers"):
+            return {"spaces": spaces, "own_schedules": own_schedules(spaces)}
 
     def series(self, settings: Settings) -> Mapping[str, Settings]:
         """Return the settings of each requested study, by the suffix of its name; usually one with suffix ''."""

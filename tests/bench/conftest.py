@@ -107,6 +107,12 @@ def make_spec():
         if "workload" in changes:
             del command_line["size"]
         _, _, settings = settle_workload(resolved("optimizers", command_line))
+        spaces = spaces_of(
+            settings["optimizers"].value,
+            settings["spaces"].value,
+            settings["spaces"].origins,
+            weight_decay=settings["weight_decay"].value,
+        )
         return built(
             "optimizers",
             settings,
@@ -114,13 +120,8 @@ def make_spec():
             preset="smoke",
             data=Path(data),
             data_digest=digest,
-            spaces=spaces_of(
-                settings["optimizers"].value,
-                settings["spaces"].value,
-                settings["spaces"].origins,
-                weight_decay=settings["weight_decay"].value,
-            ),
-            own_schedules=own_schedules(settings["optimizers"].value),
+            spaces=spaces,
+            own_schedules=own_schedules(spaces),
             device=settings["device"].value,
         )
 

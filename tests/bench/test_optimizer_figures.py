@@ -170,8 +170,9 @@ def test_curves_have_marks_at_true_evaluations_alone(make_spec, drawn, budget):
         own = result.analysis.seeds[result.analysis.seeds["optimizer"] == name]
         colour = colour_of(result, name)
         lines = [line for line in axis.lines if line.get_color() == colour and len(line.get_xdata())]
-        marked = [line for line in lines if line.get_marker() not in ("None", "x")]
-        runs = [line for line in lines if line.get_marker() == "None"]
+        points = [line for line in lines if line.get_markersize() == 3.5 and len(line.get_xdata()) == 1]
+        marked = [line for line in lines if line.get_marker() not in ("None", "x") and line not in points]
+        runs = [line for line in lines if line.get_marker() == "None"] + points
         evaluated = {trial: curves.loc[[trial]] for trial in own["trial_id"] if trial in curves.index}
         expected = sorted(tuple(rows[over]) + tuple(rows["ap"]) for rows in evaluated.values())
         shown = sorted((*line.get_xdata(), *line.get_ydata()) for line in runs)

@@ -8,6 +8,7 @@ import torch
 from bench.optimizers import optimizer_entry
 from bench.optimizers.check import check_optimizer
 from bench.optimizers.line import optimizer_line
+from bench.optimizers.own_schedules import own_schedules
 from bench.optimizers.recognition import Probe, recognise
 from bench.optimizers.space import Log
 from bench.optimizers.unfit import check_trains
@@ -407,3 +408,12 @@ def test_the_check_sees_whether_a_count_is_restored(name, resumes):
     path, _, k = name.rstrip(")").partition("(")
     result = check_optimizer(path, {"lr": 0.01, **({"k": int(k)} if k else {})})
     assert (result.passes, result.resumes) == (True, resumes), result.reason
+
+
+def test_the_schedule_is_that_of_the_optimizer_that_a_space_names(kinds):
+    pytest.importorskip("prodigyopt")
+    name = f"{kinds}.Sharp"
+    assert own_schedules({name: {"lr": {"value": 0.1}}}) == {}
+    assert own_schedules({name: {"base_optimizer": {"value": "prodigyopt.Prodigy"}}}) == {name: "fixed"}
+    with pytest.raises(SettingsError, match="base_optimizer is searched over optimizers with different schedules"):
+        own_schedules({name: {"base_optimizer": {"values": ["adam", "prodigyopt.Prodigy"]}}})

@@ -123,7 +123,10 @@ def test_a_network_of_several_is_named_by_its_place(told):
         ),
         ("trials = true", "mine.toml:1: trials: must be a number (got True)."),
         ("trials = 200", "mine.toml:1: trials: must be 100 or less (got 200)."),
-        ("schedule = [\n'step',\n'cosin']", "mine.toml:3: schedule[1]: must be 'constant', 'cosine' or 'step' (got"),
+        (
+            "schedule = [\n'step',\n'cosin']",
+            "mine.toml:3: schedule[1]: must be 'constant', 'cosine', 'step' or 'fixed' (got",
+        ),
         ("schedule = 'cosin'", "(got 'cosin'). Did you mean cosine?"),
         (
             "workers = 'core'",

@@ -63,7 +63,8 @@ def resolve(options: Mapping[str, Any], given_options: set[str]) -> Resolved:
     if recipe is not None and ("optimizer" not in given_options or optimizer == recipe.optimizer):
         optimizer = recipe.optimizer  # another optimizer has no use for the recipe's hyperparameters
         hyperparameters |= recipe.hyperparameters
-    own_schedule = optimizer_entry(optimizer).schedule
+    own = _hyperparameters(options["option"] or [])
+    own_schedule = optimizer_entry(optimizer).at(own).schedule
     layers = [
         _nested(options) | {"schedule": DEFAULT_SCHEDULE},
         recipe.training if recipe is not None else {},
@@ -75,7 +76,6 @@ def resolve(options: Mapping[str, Any], given_options: set[str]) -> Resolved:
     except ValidationError as error:
         raise SettingsError(f"{first_problem(error)}.") from error
 
-    own = _hyperparameters(options["option"] or [])
     replaced = {name.removeprefix(COMPLEMENT) for name in own} | ({RATE} if EFFECTIVE_RATE in own else set())
     hyperparameters = {name: value for name, value in hyperparameters.items() if name not in replaced} | own
     hyperparameters |= {name: options[name] for name in ("lr", WEIGHT_DECAY) if name in given_options}

@@ -83,7 +83,7 @@ def more_optimizers(spec: StudySpec, names: Sequence[str], spaces: Mapping[str, 
         update={
             "optimizers": (*spec.optimizers, *names),
             "spaces": {**spec.spaces, **{name: all_spaces[name] for name in names}},
-            "own_schedules": {**spec.own_schedules, **own_schedules(names)},
+            "own_schedules": {**spec.own_schedules, **own_schedules({name: all_spaces[name] for name in names})},
             "added": spec.added + len(names),
         }
     )
