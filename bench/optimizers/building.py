@@ -23,6 +23,11 @@ DECAY_OF_REST = "adamw_wd"
 PREFIX_INSIDE, PREFIX_REST = "base_", "rest_"
 """Prefixes of hyperparameters of the optimizer inside a wrapper, where both have one of that name, and of the optimizer
 for what is no matrix."""
+UNKNOWN = {
+    "steps": "number of steps of the training, which a budget in seconds does not know: give steps, or",
+    "samples": "number of training samples, which is not known here: give",
+}
+"""Numbers of a training that a class may ask for -> what to do where they are not known."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +99,11 @@ class Construction:
             return self._parameters(training)
         if role in ("network", "named_parameters"):
             return self._from_network(role, training)
-        if role == "steps":
-            if training.steps is None:
-                raise SettingsError(
-                    f"optimizer {self.name}: {name} is the number of steps of the training, which a budget in seconds "
-                    f"does not know: give steps, or {name} in the space."
-                )
-            return training.steps
-        if role == "samples":
-            if training.samples is None:
-                raise SettingsError(
-                    f"optimizer {self.name}: {name} is the number of training samples, which is not known here: give "
-                    f"{name} in the space."
-                )
-            return training.samples
+        if role in UNKNOWN:
+            number: int | None = getattr(training, role)
+            if number is None:
+                raise SettingsError(f"optimizer {self.name}: {name} is the {UNKNOWN[role]} {name} in the space.")
+            return number
         assert self.inside is not None
         if role == "optimizer_class":
             return partial(_build_inside, self.inside, training, inner, made=inside.append)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from posemodel.training.batch_norm import tracking_norms
+from posemodel.training.batch_norm import averaging, tracking_norms
 
 
 @contextmanager
@@ -33,15 +33,8 @@ def recompute_statistics(network: nn.Module, passes: Sequence[Callable[[], objec
     if not norms or not passes:
         return
     network.train()
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches
     device = next(network.parameters()).device
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
-            for each in passes:
-                each()
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+    devices = [device] if device.type == "cuda" else []
+    with averaging(norms), torch.random.fork_rng(devices=devices), torch.no_grad():
+        for each in passes:
+            each()

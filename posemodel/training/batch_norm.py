@@ -55,13 +55,13 @@ def recompute_statistics(network: nn.Module, norms: Sequence[_Norm], batches: Se
         batches: Images (B, 3, S, S) uint8.
     """
     network.eval()
-    with _averaging(norms):
+    with averaging(norms):
         for images in batches:
             network(images.to(next(network.parameters()).device))
 
 
 @contextmanager
-def _averaging(norms: Sequence[_Norm]) -> Iterator[None]:
+def averaging(norms: Sequence[_Norm]) -> Iterator[None]:
     """Within the block the norms track the mean over all batches (momentum None), from an empty beginning."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
