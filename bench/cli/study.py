@@ -14,6 +14,7 @@ from bench.cli.stores import stores
 from bench.cli.study_continue import actions
 from bench.kinds import KINDS, study_spec
 from bench.settings.presets import presets
+from bench.settings.shared_settings import PLACE_SETTINGS
 
 BUDGET_HELP = (
     "Time for the whole command (10m, 90s, 1h30m): measures for at most 30 s, then chooses a study size that fits; "
@@ -161,13 +162,14 @@ def _add(kind: str, begun: str | None, added: list[str] | None, typed: Mapping[s
     others = [
         name
         for name, value in typed.items()
-        if name not in ("spaces", "data", "workers", "as_json") and value != defaults.get(name)
+        if name not in ("spaces", "data", "as_json", *PLACE_SETTINGS) and value != defaults.get(name)
     ]
     if others:
         flag = others[0].replace("_", "-")
         raise typer.BadParameter(f"keeps the study's settings: leave --{flag} out", param_hint="--add")
-    own = {name: typed[name] for name in ("data", "workers", "as_json")}
-    actions().add(begun, added, typed["spaces"], kind=kind, **own)
+    places = {name: typed[name] for name in PLACE_SETTINGS}
+    own = {name: typed[name] for name in ("data", "as_json")}
+    actions().add(begun, added, typed["spaces"], kind=kind, places=places, **own)
 
 
 def _run(kind: str, typed: dict[str, Any], *, dry_run: bool = False, **options: Any) -> None:

@@ -15,17 +15,49 @@ Data = Annotated[
 ]
 Workers = Annotated[
     str | None,
-    typer.Option("--workers", metavar="INTEGER|cores", help="Number of trials to run at once (default: as before)."),
+    typer.Option(
+        "--workers", metavar="INTEGER|auto|cores", help="Number of trials to run at once (default: as before)."
+    ),
+]
+Gpus = Annotated[
+    str | None,
+    typer.Option(
+        "--gpus", metavar="INDEX|UUID,...", help="GPUs to use, by their index among the visible ones or by their UUID."
+    ),
+]
+TrialsPerGpu = Annotated[
+    str | None,
+    typer.Option(
+        "--trials-per-gpu", metavar="INTEGER", help="Number of trials that may run at once on one GPU (default: 1)."
+    ),
+]
+Checkpoints = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoints",
+        metavar="URL_OR_DIR",
+        help="Folder or URL, shared by all workers, where interrupted trials keep their state, so that they go on "
+        "elsewhere.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 
 
-def resume(name: Name, data: Data = None, workers: Workers = None, as_json: Json = False) -> None:
+def resume(
+    name: Name,
+    data: Data = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
+    trials_per_gpu: TrialsPerGpu = None,
+    checkpoints: Checkpoints = None,
+    as_json: Json = False,
+) -> None:
     """Go on with an interrupted study, or show a finished one again.
 
     The study keeps its settings.
     """
-    actions().resume(name, data=data, workers=workers, as_json=as_json)
+    places = {"workers": workers, "gpus": gpus, "trials_per_gpu": trials_per_gpu, "checkpoints": checkpoints}
+    actions().resume(name, data=data, places=places, as_json=as_json)
 
 
 def extend(
@@ -38,6 +70,9 @@ def extend(
     ] = None,
     data: Data = None,
     workers: Workers = None,
+    gpus: Gpus = None,
+    trials_per_gpu: TrialsPerGpu = None,
+    checkpoints: Checkpoints = None,
     as_json: Json = False,
 ) -> None:
     """Make a study larger: keep its records and run what is new.
@@ -48,7 +83,8 @@ def extend(
     """
     amount = {"tunings": tunings, "trials": trials}
     changes = {name: value for name, value in amount.items() if value is not None}
-    actions().extend(name, changes, data=data, workers=workers, as_json=as_json)
+    places = {"workers": workers, "gpus": gpus, "trials_per_gpu": trials_per_gpu, "checkpoints": checkpoints}
+    actions().extend(name, changes, data=data, places=places, as_json=as_json)
 
 
 def actions() -> ModuleType:

@@ -1,6 +1,7 @@
 """Run trials with one worker in this process, or with several local worker processes that serve all phases."""
 
 import _thread
+import math
 import multiprocessing
 import os
 import pickle
@@ -8,11 +9,13 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+
+import psutil
 
 from bench.engines import interruption
 from bench.engines.events import Event, OnEvent, Stopping, TrialEnded, WorkerDied
@@ -20,6 +23,7 @@ from bench.engines.interruption import INTERRUPTED
 from bench.engines.worker import WorkerSettings, load_libraries, sweep, work
 from bench.ledger.store import Ledger
 from bench.measure.cores import usable_cores
+from bench.measure.gpus import Gpu, starting_on
 from bench.storage import streams
 from bench.storage.masking import mask_errors, masked
 from posemodel.errors import PosemodelError, SettingsError
@@ -29,6 +33,9 @@ STOP_S = 15.0
 """Seconds that an interrupted worker has to give its trial back before it is killed."""
 MAX_DEATHS = 5
 """Number of workers that may die in a row without a new record; one more ends the study."""
+CHARGE_AFTER_S = 2.0
+"""Seconds after a worker's death until its trial is charged with it. A driver that is killed with its workers, or asked
+to stop, charges nothing: the machine ended, not the trial."""
 ERROR_REPORTED = 71
 """Exit status of a worker that has sent its error to the study's process."""
 
@@ -66,6 +73,12 @@ class _Worker:
     """Messages from the worker; None once it has ended."""
     lifeline: Connection
     """Sends the settings of the next phase. When it closes (or this process ends), the worker stops."""
+    started: float
+    """Start of the process in seconds since the epoch, as psutil has it, which tells it from others with its id."""
+    gpu: Gpu | None = None
+    """The only GPU that it sees; None: as this process."""
+    charge_at: float = math.inf
+    """Time (``time.monotonic``) at which its death is charged to its trial; infinite while it lives."""
     ready: bool = False
     idle: bool = True
     failure: _Failure | None = None
@@ -74,19 +87,35 @@ class _Worker:
 class Crew:
     """The workers of a study: separate processes, or this process if there is only one."""
 
-    def __init__(self, workers: int, on_event: OnEvent) -> None:
+    def __init__(
+        self, workers: int, on_event: OnEvent, *, gpus: Sequence[Gpu] = (), inline: bool | None = None
+    ) -> None:
         """Prepare the crew without starting a process.
 
-        ``on_event``: called with every event of the workers.
+        Args:
+            workers: Trials that run at once.
+            on_event: Called with every event of the workers.
+            gpus: The GPU of each worker; empty: the device as it is.
+            inline: True: run the trials of a single worker in this process; False: always in worker processes; None:
+                in this process if there is a single worker and no GPU to choose.
         """
-        self.workers, self.on_event = workers, on_event
+        assert len(gpus) in (0, workers), "a GPU for each worker, or none"
+        self.workers, self.on_event, self.gpus = workers, on_event, tuple(gpus)
+        self.inline = (workers == 1 and not self.gpus) if inline is None else inline
         self._crew: list[_Worker] = []
+        self._uncharged: list[_Worker] = []
+        """Workers that have died, and whose trials still wait for the charge."""
         self._settings: WorkerSettings | None = None
 
     def start(self) -> None:
         """Start the missing worker processes, which load their libraries in the background."""
-        while self.workers > 1 and len(self._crew) < self.workers:
-            _start(self._crew)
+        if self.inline:
+            return
+        missing: list[Gpu | None] = list(self.gpus or [None] * self.workers)
+        for worker in self._crew:
+            missing.remove(worker.gpu)
+        for gpu in missing:
+            _start(self._crew, gpu)
 
     def work_off(self, settings: WorkerSettings) -> None:
         """Run all enqueued trials; worker processes then wait for the next call.
@@ -98,22 +127,24 @@ class Crew:
         counts = ledger.counts()
         if not counts["waiting"] + counts["running"]:
             return
-        if self.workers == 1:
+        if self.inline:
             load_libraries()
             work(settings, self.on_event)
             return
-        worker_settings = replace(settings, workers=self.workers, threads=max(1, usable_cores() // self.workers))
+        threads = max(1, usable_cores() // self.workers) if self.workers > 1 else None
+        worker_settings = replace(settings, workers=self.workers, threads=threads)
         self._settings = worker_settings
         self.start()
         for worker in self._crew:
             _send_settings(worker, worker_settings)
-        _supervise(self._crew, worker_settings, ledger, self.on_event)
+        _supervise(self._crew, self._uncharged, worker_settings, ledger, self.on_event)
 
     def dismiss(self) -> None:
         """End the worker processes, which give back the trials they are running."""
         with interruption.defer_interrupts():  # a second Ctrl-C still ends everything immediately
-            killed = _stop(self._crew, self.on_event)
-            if killed and self._settings is not None:
+            died = _stop(self._crew, self.on_event)
+            if (died or self._uncharged) and self._settings is not None:
+                self._uncharged.clear()  # this process was stopped: their trials go back without a charge
                 settings = self._settings
                 sweep(settings, settings.ledger(), settings.tracker())
 
@@ -124,31 +155,39 @@ class Crew:
 
 
 @contextmanager
-def crew(workers: int, on_event: OnEvent) -> Iterator[Crew]:
+def crew(workers: int, on_event: OnEvent, *, gpus: Sequence[Gpu] = (), inline: bool | None = None) -> Iterator[Crew]:
     """Yield the workers for all phases of a study; their processes end with the block, however it ends."""
-    workforce = Crew(workers, on_event)
+    workforce = Crew(workers, on_event, gpus=gpus, inline=inline)
     with interruption.on_immediate_exit(workforce.kill):
         try:
             yield workforce
         except KeyboardInterrupt:
-            if workers > 1:
+            if not workforce.inline:
                 on_event(Stopping())
             raise
         finally:
             workforce.dismiss()
 
 
-def _start(crew: list[_Worker]) -> None:
-    """Start a worker process and add it to the crew."""
+def _start(crew: list[_Worker], gpu: Gpu | None) -> None:
+    """Start a worker process, which sees only this GPU (None: what this process sees), and add it to the crew."""
     context = multiprocessing.get_context("spawn")
     messages, message_sender = context.Pipe(duplex=False)
     lifeline_end, lifeline = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(message_sender, lifeline_end))
-    with interruption.defer_interrupts(), _children_without_sigint():
+    with interruption.defer_interrupts(), _children_without_sigint(), starting_on(gpu):
         process.start()
-        crew.append(_Worker(process, messages, lifeline))
+        crew.append(_Worker(process, messages, lifeline, _start_of(process), gpu))
     message_sender.close()
     lifeline_end.close()
+
+
+def _start_of(process: BaseProcess) -> float:
+    """Return a process's start in seconds since the epoch; 0 if it has already ended and left no trace."""
+    try:
+        return psutil.Process(process.pid).create_time()
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _send_settings(worker: _Worker, settings: WorkerSettings) -> None:
@@ -171,10 +210,20 @@ def _children_without_sigint() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _supervise(crew: list[_Worker], worker_settings: WorkerSettings, ledger: Ledger, on_event: OnEvent) -> None:
-    """Forward the workers' events and replace workers that die, until all workers are idle."""
+def _supervise(
+    crew: list[_Worker],
+    uncharged: list[_Worker],
+    worker_settings: WorkerSettings,
+    ledger: Ledger,
+    on_event: OnEvent,
+) -> None:
+    """Forward the workers' events until all workers are idle; replace workers that die, and charge their trials.
+
+    ``uncharged``: workers between their death and the charge, `CHARGE_AFTER_S` later. Until then their trials count as
+    running, so that nobody takes them.
+    """
     deaths = 0
-    while not all(worker.idle for worker in crew):
+    while uncharged or not all(worker.idle for worker in crew):
         wait(
             [each for worker in crew for each in (worker.messages, worker.process.sentinel) if each is not None], POLL_S
         )
@@ -195,14 +244,20 @@ def _supervise(crew: list[_Worker], worker_settings: WorkerSettings, ledger: Led
                     "a worker ended with an error that it could not report", usage=False
                 )
                 raise SettingsError(failure.message) if failure.usage else WorkerError(failure.message)
+            worker.charge_at = time.monotonic() + CHARGE_AFTER_S
+            uncharged.append(worker)
             on_event(WorkerDied(worker.process.pid or 0))
             counts = ledger.counts()
             if counts["waiting"] + counts["running"]:
                 deaths += 1
                 if deaths > MAX_DEATHS:
                     raise WorkerError(f"{deaths} worker processes died one after the other (exit {code})")
-                _start(crew)
+                _start(crew, worker.gpu)
                 _send_settings(crew[-1], worker_settings)
+        for worker in [each for each in uncharged if time.monotonic() >= each.charge_at]:
+            interruption.check()
+            ledger.charge_death(worker.process.pid or 0, worker.started)
+            uncharged.remove(worker)
 
 
 def _forward_events(worker: _Worker, on_event: OnEvent) -> bool:
@@ -236,7 +291,7 @@ def _next_message(worker: _Worker) -> Event | _Ready | _Idle | _Failure | None:
 
 
 def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
-    """Stop the workers, which give their trials back to the ledger; return True if one had to be killed during a trial.
+    """Stop the workers, which give their trials back to the ledger; return True if one died that may have had a trial.
 
     If ``on_event`` raises, it is not called again and the workers are stopped all the same.
     """
@@ -255,7 +310,7 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
             worker.process.kill()  # still loading its libraries, it has no trial
         worker.lifeline.close()
     deadline = time.monotonic() + STOP_S
-    killed = False
+    died = False
     while crew:
         wait([worker.process.sentinel for worker in crew], timeout=POLL_S)
         for worker in list(crew):
@@ -264,10 +319,10 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
             if not alive:
                 worker.process.join()
                 crew.remove(worker)
+                died |= worker.ready and worker.process.exitcode not in (0, INTERRUPTED, ERROR_REPORTED)
             elif time.monotonic() > deadline:
                 worker.process.kill()
-                killed = True
-    return killed
+    return died
 
 
 def _work(messages: Connection, lifeline: Connection) -> None:

@@ -52,6 +52,8 @@ class WorkerSettings:
     """Paths of the study's other files on this machine, by setting; see `StudyBase.file_paths`."""
     threads: int | None = None
     """Number of torch threads; None: torch's default."""
+    checkpoints: str | None = None
+    """Shared folder or URL where interrupted trials keep their state; None: nowhere."""
 
     def ledger(self) -> Ledger:
         """Open the study's ledger."""

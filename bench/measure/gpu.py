@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from bench.measure.gpus import Gpu, gpu_of
+
 try:
     import pynvml
 except ImportError:  # an extra
@@ -40,7 +42,8 @@ def own_bytes(processes: Iterable[Any], pid: int) -> int | None:
 
 
 class GpuSampler:
-    """Samples the CUDA device of this process inside a ``with`` block; without CUDA or NVML it records nothing.
+    """Samples the CUDA device of this process (a GPU or a MIG instance) inside a ``with`` block; without CUDA or NVML
+    it records nothing.
 
     Outside ``with`` it samples only when `sample_now` is called.
 
@@ -51,6 +54,8 @@ class GpuSampler:
     """
 
     def __init__(self, device_type: str) -> None:
+        self.device: Gpu | None = None
+        """The GPU that is sampled; None without CUDA, or if it cannot be identified."""
         self._nvml: ModuleType | None = None
         self._handle: Any = None
         self._samples: list[Sample] = []
@@ -60,12 +65,13 @@ class GpuSampler:
             self._open()
 
     def _open(self) -> None:
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        self.device = gpu_of(str(properties.uuid), properties.name, properties.total_memory)
         if pynvml is None:
             return
         try:
             pynvml.nvmlInit()
-            uuid = torch.cuda.get_device_properties(torch.cuda.current_device()).uuid
-            self._handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+            self._handle = pynvml.nvmlDeviceGetHandleByUUID(self.device.uuid)
         except pynvml.NVMLError:
             return
         self._nvml = pynvml
@@ -92,13 +98,21 @@ class GpuSampler:
         if self._nvml is None:
             return
         try:
-            busy = float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
-            at = time.perf_counter()
+            busy, at = self._busy_percent(), time.perf_counter()
             used, own = self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used, self._own_bytes()
         except self._nvml.NVMLError:
             self._nvml = None
             return
         self._samples.append(Sample(at, busy, float(own), float(max(used - own, 0))))
+
+    def _busy_percent(self) -> float:
+        """Return the share of time in which anything ran, in per cent; NaN for a MIG instance, for which NVML has
+        none."""
+        assert self._nvml is not None
+        try:
+            return float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
+        except (self._nvml.NVMLError_NotSupported, self._nvml.NVMLError_InvalidArgument):
+            return math.nan
 
     def _own_bytes(self) -> int:
         assert self._nvml is not None
@@ -111,7 +125,10 @@ class GpuSampler:
         if not self._samples:
             return {}
         newest = self._samples[-1]
-        return {"gpu_utilization_percent": newest.busy_percent, "gpu_memory_bytes": newest.own_bytes}
+        memory = {"gpu_memory_bytes": newest.own_bytes}
+        if math.isnan(newest.busy_percent):
+            return memory
+        return {"gpu_utilization_percent": newest.busy_percent, **memory}
 
     def summary(self, since: float = -math.inf) -> dict[str, float]:
         """Return `summarized` of all samples; empty without a GPU."""

@@ -3,29 +3,33 @@
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
 import torch
 
 from bench.measure.cores import usable_cores
+from bench.measure.gpus import Gpu
 
 PACKAGES = ("posebench", "torch", "numpy", "opencv-python-headless", "optuna", "mlflow", "adabound", "pycocotools")
 """Packages whose versions are recorded."""
 
 
-def fingerprint(modules: Iterable[str] = ()) -> dict[str, str]:
+def fingerprint(modules: Iterable[str] = (), gpus: Sequence[Gpu] = ()) -> dict[str, str]:
     """Return processor, usable cores, the machine's memory, GPU, system and versions, as text.
 
-    ``modules``: top modules whose distributions are named too, besides `PACKAGES`.
+    Args:
+        modules: Top modules whose distributions are named too, besides `PACKAGES`.
+        gpus: GPUs that other processes use. With them, CUDA is not touched in this process.
     """
-    cuda = torch.cuda.is_available()
+    cuda = bool(gpus) or torch.cuda.is_available()
+    models = [*dict.fromkeys(gpu.name for gpu in gpus)] or ([torch.cuda.get_device_name()] if cuda else ["none"])
     return {
         "cpu": _processor(),
         "cores": str(usable_cores()),
         "memory_gib": f"{psutil.virtual_memory().total / 2**30:.1f}",
-        "gpu": torch.cuda.get_device_name() if cuda else "none",
+        "gpu": ", ".join(models),
         "cuda": str(torch.version.cuda) if cuda else "none",
         "convolutions_in_tf32": ("allowed" if torch.backends.cudnn.allow_tf32 else "off") if cuda else "none",
         "torch_threads": str(torch.get_num_threads()),

@@ -7,6 +7,7 @@ and tagged as recorded, so that a run cut off by a kill is never taken for a res
 import json
 import math
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -82,6 +83,8 @@ _ALREADY_PRESENT = ("IntegrityError", "UniqueViolation")
 """Names of the error for inserting an existing row, as SQLite's and PostgreSQL's drivers put them in an answer."""
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Experiment tag that makes MLflow's pages open on training runs instead of traces of language models."""
+HOST_TAG, GPU_TAG = "posebench.host", "posebench.gpu"
+"""Tags of a trial's run: the machine that it ran on, and the model and UUID of its GPU."""
 SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
 
 
@@ -271,6 +274,7 @@ class Tracker(StudyRuns):
             TRIAL_TAG: spec.id,
             "optimizer": spec.optimizer,
             "phase": spec.phase,
+            HOST_TAG: socket.gethostname(),
         }
         run_id: str = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
         self._log_data(run_id, spec.run.data, spec.data_digest, spec.run.val_split)
@@ -300,6 +304,7 @@ class Tracker(StudyRuns):
         fields |= {f"hp.{name}": _visible_value(value) for name, value in json.loads(record.hyperparameters).items()}
         self._log_parameters(run_id, fields)
         tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}
+        tags |= {} if record.gpu is None else {GPU_TAG: record.gpu}
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self.client.set_terminated(run_id, "FAILED" if record.status in FAULTS else "FINISHED")
 

@@ -3,6 +3,7 @@
 from bench.report.evidence import evidence_lines, few_images
 from bench.report.files import APPENDIX, HTML, REPORT, RESULT, STUDY
 from bench.report.findings import Bullets, Code, Findings, Part, Section, Table
+from bench.report.gpu_models import several_models, trials_by_gpu
 from bench.report.prose import linked
 from bench.report.study_info import StudyInfo
 from bench.report.text import code
@@ -19,8 +20,9 @@ def unfinished(study: StudyInfo) -> str:
 
 
 def sureness(findings: Findings, study: StudyInfo) -> str:
-    """Return how certain the answer is, after a warning about splits with few images."""
-    return f"{few_images(study.records)} {findings.sureness}".strip()
+    """Return how certain the answer is, after warnings about splits with few images and GPUs of several models."""
+    warnings = (few_images(study.records), several_models(study.records))
+    return " ".join(filter(None, (*warnings, findings.sureness)))
 
 
 def pointers() -> str:
@@ -47,6 +49,7 @@ def _origin(findings: Findings, study: StudyInfo) -> list[Section]:
     }
     ran_on: list[Part] = [
         Table(("machine", "value"), [[key, str(value)] for key, value in study.machine.items()]),
+        *trials_by_gpu(study.records),
         *evidence_lines(study.records),
         f"{study.noun.capitalize()}s: {counts or 'none yet'}. MLflow's experiment is called {code(study.name)}; the "
         "report is attached to the study's run.",

@@ -50,10 +50,37 @@ WORKLOAD_FLAG = Flag(
 )
 """Flag of the table `workload`: the name alone; its settings are given by `--workload-setting`."""
 WORKERS_SETTING = Declaration(
-    Annotated[int, Field(ge=1)] | Literal["cores"],
-    1,
-    "Number of trials to run at once on this machine; cores: one per CPU core, or one on a GPU.",
+    Annotated[int, Field(ge=1)] | Literal["auto", "cores"],
+    "auto",
+    "Number of trials to run at once on this machine; auto: one per visible GPU, else one; cores: one per CPU core, or "
+    "one per GPU.",
 )
+GPUS_SETTING = Declaration(
+    tuple[Annotated[int, Field(ge=0)] | str, ...],
+    None,
+    "GPUs to use, by their index among the visible ones or by their UUID; without it, all visible ones.",
+    (0, 2),
+    flag=Flag(metavar="INDEX|UUID,..."),
+)
+TRIALS_PER_GPU_SETTING = Declaration(
+    Annotated[int, Field(ge=1)],
+    1,
+    "Number of trials that may run at once on one GPU; they share its memory and its speed.",
+)
+CHECKPOINTS_SETTING = Declaration(
+    str,
+    None,
+    "Folder or URL, shared by all workers, where interrupted trials keep their state, so that they go on elsewhere.",
+    "/shared/checkpoints",
+    flag=Flag(metavar="URL_OR_DIR"),
+)
+PLACE_SETTINGS = {
+    "workers": WORKERS_SETTING,
+    "gpus": GPUS_SETTING,
+    "trials_per_gpu": TRIALS_PER_GPU_SETTING,
+    "checkpoints": CHECKPOINTS_SETTING,
+}
+"""Settings of where and how many trials run, which are never part of a study."""
 SPACES_SETTING = Declaration(
     dict[str, dict[str, Any]],
     {},

@@ -1,12 +1,14 @@
 """Estimate a study's wall time, by part, and its memory on this machine from measured costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.measure.gpus import Gpu
 from bench.report.wording import counted, duration_text
 from bench.study.prepared import Prepared
 from bench.study.probe import MeasurableStudy, Measured, bound_text, measure_study, missing_text, pieces_document
+from bench.study.sharing import gpu_memory_text, refuse_too_little_gpu_memory
 from bench.trials.spec import TrialSpec
 from bench.workloads.protocol import Costs
 
@@ -52,14 +54,18 @@ class Estimate:
             **pieces_document(self.costs),
         }
 
-    def text(self, network: str, workers: int, *, roughly: str = "") -> str:
+    def text(self, network: str, workers: int, gpus: Sequence[Gpu] = (), *, roughly: str = "") -> str:
         """Return the estimate in words, beginning with what could not be measured.
 
-        ``roughly``: reason why the estimate is rough, shown after the number of trials at once; empty if it is not.
+        Args:
+            network: Name of the network or workload.
+            workers: Trials that run at once.
+            gpus: The GPU of each worker; empty: the device as it is.
+            roughly: Reason why the estimate is rough, shown after the number of trials at once; empty if it is not.
         """
         costs = self.costs
         spent = ", ".join(f"{WORDS[name]} {duration_text(s)}" for name, s in self.parts.items() if s >= 1)
-        gpu = f" and {costs.gpu_memory_bytes / 1e9:.1f} GB of GPU memory" if costs.gpu_memory_bytes else ""
+        gpu = gpu_memory_text(costs, gpus, workers)
         rough, reason = (", roughly", f", {roughly}") if roughly else ("", "")
         return (
             f"{missing_text(network, costs)}Estimated time{rough}: {bound_text(costs)}{duration_text(self.seconds)} "
@@ -71,6 +77,8 @@ class Estimate:
 def measure_costs(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, module: str) -> Measured:
     """Return the study's measured trial costs; measure them unless this command has done so already.
 
+    Raises SettingsError if trials that share a GPU take more memory than it has.
+
     Args:
         prepared: The study.
         trials: A typical trial of each optimizer, by optimizer.
@@ -79,11 +87,14 @@ def measure_costs(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, m
     if prepared.measured is not None:
         return prepared.measured
     study: MeasurableStudy = prepared.spec
-    return measure_study(
+    measured = measure_study(
         study,
         dict(trials),
         workers=prepared.workers,
+        gpus=prepared.gpus,
         awaited_images=prepared.awaited_images,
         trained=prepared.labelled_images.get("train"),
         module=module,
     )
+    refuse_too_little_gpu_memory(measured.costs, prepared.gpus, prepared.workers)
+    return measured

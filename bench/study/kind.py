@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from bench.engines.events import OnEvent, ignore_event
+from bench.measure.gpus import Gpu
 from bench.optimizers import optimizer_entry
 from bench.optimizers.own_schedules import own_schedules
 from bench.optimizers.spaces import spaces_of
@@ -20,7 +21,7 @@ from bench.report.command_output import CommandOutput
 from bench.report.findings_result import FindingsResult
 from bench.report.findings_write import write_findings_report
 from bench.settings.layers import Setting, errors_about
-from bench.study.machine_settings import default_name, device_and_workers
+from bench.study.machine_settings import default_name, places_here
 from bench.study.measurement_state import MeasurementState
 from bench.study.prepared import Prepared
 from bench.study.probe import Measured
@@ -62,7 +63,7 @@ class StudyKind(ABC, Generic[S]):
         """Return all settings, after resolving those that depend on the machine, the workload or each other."""
         if TABLE in settings:
             _, _, settings = settle_workload(settings)
-        on_machine = dict(settings) | device_and_workers(settings)
+        on_machine = dict(settings) | places_here(settings)
         return self.spec.settle_settings(on_machine, on_machine["device"].value)
 
     def refuse(self, settings: Settings, command_line: Mapping[str, Any]) -> None:  # noqa: ARG002 (others need it)
@@ -161,6 +162,8 @@ class StudyKind(ABC, Generic[S]):
         paths: StorePaths,
         *,
         workers: int,
+        gpus: Sequence[Gpu] = (),
+        checkpoints: str | None = None,
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
@@ -172,6 +175,8 @@ class StudyKind(ABC, Generic[S]):
             spec: The study.
             paths: Its stores and report folder.
             workers: Trials that run at once.
+            gpus: The GPU of each worker; empty: the device as it is.
+            checkpoints: Shared folder or URL where interrupted trials keep their state; None: nowhere.
             on_event: Called with each event.
             began: Start of the command, in seconds since the epoch (None: now). Stored with the study, which reports
                 how its time was spent.

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.engines.events import OnEvent, ignore_event
 from bench.engines.trial import TrialKind
+from bench.measure.gpus import Gpu
 from bench.records.reader import StudyRuns
 from bench.report.command_output import CommandOutput, OutputTable
 from bench.report.findings import Findings, Section, Table
@@ -69,6 +70,8 @@ class LedgerKind(StudyKind[S]):
         paths: StorePaths,
         *,
         workers: int,
+        gpus: Sequence[Gpu] = (),
+        checkpoints: str | None = None,
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
@@ -76,7 +79,16 @@ class LedgerKind(StudyKind[S]):
     ) -> tuple[FindingsResult, Path]:
         """See `StudyKind.run`."""
         return ledger_runner.run_study(
-            self, spec, paths, workers=workers, on_event=on_event, began=began, data_s=data_s, until=until
+            self,
+            spec,
+            paths,
+            workers=workers,
+            gpus=gpus,
+            checkpoints=checkpoints,
+            on_event=on_event,
+            began=began,
+            data_s=data_s,
+            until=until,
         )
 
     def with_stored_settings(self, spec: S, stored_identity: Mapping[str, Any]) -> S:  # noqa: ARG002 (others need it)

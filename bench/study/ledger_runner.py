@@ -6,7 +6,7 @@ Safe to interrupt: the same command continues the study; a finished study is sho
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,7 @@ from bench.engines.worker import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import read_identities, read_studies
 from bench.ledger.store import Ledger
+from bench.measure.gpus import Gpu
 from bench.measure.machine import fingerprint
 from bench.records.store_check import check_stores
 from bench.records.writer import Tracker
@@ -48,6 +49,8 @@ def run_study(
     paths: StorePaths,
     *,
     workers: int,
+    gpus: Sequence[Gpu] = (),
+    checkpoints: str | None = None,
     on_event: OnEvent,
     began: float | None,
     data_s: float,
@@ -75,7 +78,7 @@ def run_study(
                     callback(event.record)
             on_event(event)
 
-        with _ignore_interrupt_of(deadline), crew(workers, on_study_event) as workforce:
+        with _ignore_interrupt_of(deadline), crew(workers, on_study_event, gpus=gpus) as workforce:
             counts = ledger.counts()
             if counts.total() - counts["waiting"] - counts["running"] < kind.minimum_trials(spec):
                 workforce.start()  # workers load their libraries while this process opens MLflow's store
@@ -84,7 +87,9 @@ def run_study(
             if tracker.finished() and not tracker.was_extended(spec, earlier):
                 session = None  # the study has already finished: this session's time is not counted
             with interruption.defer_interrupts():  # an opened run must also get its closing callback
-                parent = tracker.open_study(spec, fingerprint(spec.optimizer_modules), kind.views_of(spec), earlier)
+                parent = tracker.open_study(
+                    spec, fingerprint(spec.optimizer_modules, gpus), kind.views_of(spec), earlier
+                )
                 note_session = partial(_note, tracker, session)
                 on_record.append(lambda _record: note_session())
                 closing.push(partial(_close, tracker, session))
@@ -98,6 +103,7 @@ def run_study(
                 kind.trials,
                 objectives,
                 file_paths=spec.file_paths,
+                checkpoints=checkpoints,
             )
             planner = _Planner(kind, spec, ledger, tracker, paths, on_event)
             if kind.plans_ahead:

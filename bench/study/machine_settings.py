@@ -1,32 +1,101 @@
-"""Resolve settings that depend on the machine (device, workers, preset) and the default name of a study."""
+"""Resolve settings that depend on the machine (device, workers, GPUs, preset) and the default name of a study."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from bench.engines.places import assign
 from bench.measure.cores import usable_cores
-from bench.settings.layers import Setting, errors_about
+from bench.measure.gpus import Gpu, visible_gpus
+from bench.report.wording import counted
+from bench.settings.layers import COMMAND_LINE, Setting, errors_about
 from bench.settings.presets import presets
 from posemodel.device import choose_device
+from posemodel.errors import SettingsError
 
 
-def device_and_workers(settings: Mapping[str, Setting]) -> dict[str, Setting]:
-    """Resolve `device` and `workers` on this machine; workers `cores` means 1 on an accelerator.
+def places_here(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Resolve `device`, `workers` and `gpus` on this machine.
 
-    On a CPU, one single-threaded trial per core has the highest total throughput.
+    `gpus` becomes the UUIDs of the GPUs that workers get, or None for the device as it is. On a CPU, one
+    single-threaded trial per core has the highest total throughput, which is what workers `cores` means.
+    """
+    resolved = {**settings, "device": device_here(settings)}
+    placed = gpus_of_workers(resolved)
+    gpus = Setting(tuple(dict.fromkeys(gpu.uuid for gpu in placed)) or None, settings["gpus"].origin)
+    return {"device": resolved["device"], "workers": workers_setting(resolved, placed), "gpus": gpus}
+
+
+def workers_setting(settings: Mapping[str, Setting], placed: Sequence[Gpu]) -> Setting:
+    """Return `workers` as a number; ``placed``: the GPU of each, empty for the device as it is."""
+    device, workers = settings["device"].value, settings["workers"]
+    if isinstance(workers.value, int):
+        return workers
+    if placed:
+        gpus = len({*placed})
+        text = f"{counted(gpus, 'GPU')}, {counted(len(placed) // gpus, 'trial')} on each"
+        return Setting(len(placed), f"{workers.origin} ({workers.value}: {text})")
+    if workers.value == "cores" and device == "cpu":
+        cores = usable_cores()
+        return Setting(cores, f"{workers.origin} (cores: {cores} here)")
+    return Setting(1, f"{workers.origin} ({workers.value}: one trial on a {device} device)")
+
+
+def gpus_of_workers(settings: Mapping[str, Setting], visible: Sequence[Gpu] | None = None) -> tuple[Gpu, ...]:
+    """Return the GPU of each worker; empty for the device as it is: a CPU, or the only GPU if one trial runs at once.
+
+    Args:
+        settings: `workers`, `gpus`, `trials_per_gpu`, and `device` as resolved on this machine.
+        visible: The GPUs that this process may use; None: found out if the device is a GPU.
+
+    Raises SettingsError if `gpus` names one that is not there, or if more workers than places are asked for, and for
+    settings of GPUs where there are none.
+    """
+    device, workers, chosen = (settings[name] for name in ("device", "workers", "gpus"))
+    if workers.value == 0:
+        return ()
+    if visible is None:
+        visible = visible_gpus() if device.value == "cuda" else ()
+    with errors_about(settings, "gpus", "workers", "trials_per_gpu"):
+        if not visible:
+            _refuse_gpu_settings(settings)
+            return ()
+        placed = assign(
+            visible,
+            workers=workers.value if isinstance(workers.value, int) else None,
+            chosen=chosen.value,
+            trials_per_gpu=settings["trials_per_gpu"].value,
+        )
+    return placed if len(placed) > 1 or len(visible) > 1 else ()
+
+
+def _refuse_gpu_settings(settings: Mapping[str, Setting]) -> None:
+    """Raise SettingsError where there is no GPU: for `gpus`, and for `trials_per_gpu` if it was typed for this machine.
+
+    A study file, which several machines may use, can have the latter.
+    """
+    device, sharing = settings["device"], settings["trials_per_gpu"]
+    why = f"the device is {device.value}" if device.value != "cuda" else "none can be told apart here"
+    if settings["gpus"].value:
+        raise SettingsError(f"gpus: there is no GPU to choose: {why} (device from: {device.origin}).")
+    if sharing.value > 1 and sharing.origin == COMMAND_LINE:
+        raise SettingsError(
+            f"trials_per_gpu: there is no GPU to share: {why} (device from: {device.origin}). Give "
+            f"--workers {sharing.value} to run as many trials at once."
+        )
+
+
+def places_on_gpus(settings: Mapping[str, Setting]) -> int | None:
+    """Return how many trials the GPUs take at once; None without GPUs that can be told apart.
+
+    ``settings``: as for `places_here`, whatever `workers` says.
     """
     device = device_here(settings)
-    workers = settings["workers"]
-    if workers.value == "cores":
-        cores = usable_cores()
-        workers = (
-            Setting(cores, f"{workers.origin} (cores: {cores} here)")
-            if device.value == "cpu"
-            else Setting(1, f"{workers.origin} (cores: one trial on a {device.value} device)")
-        )
-    return {"device": device, "workers": workers}
+    if device.value != "cuda" or not visible_gpus():
+        return None
+    return len(gpus_of_workers({**settings, "device": device, "workers": Setting("auto", "")})) or 1
 
 
 def device_here(settings: Mapping[str, Setting]) -> Setting:

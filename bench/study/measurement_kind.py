@@ -2,11 +2,12 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bench.engines.events import OnEvent, ignore_event
+from bench.measure.gpus import Gpu
 from bench.records.measurements import MeasurementTracker, last_moment
 from bench.records.reader import StudyRuns
 from bench.report.findings_result import FindingsResult
@@ -64,6 +65,8 @@ class MeasurementKind(StudyKind[S]):
         paths: StorePaths,
         *,
         workers: int,  # noqa: ARG002 (one measurement at a time)
+        gpus: Sequence[Gpu] = (),  # noqa: ARG002
+        checkpoints: str | None = None,  # noqa: ARG002
         on_event: OnEvent = ignore_event,
         began: float | None = None,  # noqa: ARG002 (a measurement knows its own time)
         data_s: float = 0.0,  # noqa: ARG002

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.settings.data_files import absolute_paths
 from bench.settings.layers import build_model
 from bench.settings.weights_files import absolute_weights, weights_digest
+from bench.study.machine_settings import gpus_of_workers
 from bench.study.prepared import Prepared
 from bench.study.settings import StudyRequest, preset_of, resolve
 from bench.trials.study_base import StudyBase
@@ -62,4 +63,15 @@ def prepare(
         name = kind.default_name(build_specs(UNNAMED, **data_fields)[0], settings, data.folder)
     specs = build_specs(name, **data_fields)
     workers = settings["workers"].value if "workers" in settings else 1
-    return Prepared(name, specs, workers, data.data_s, data.awaited_images, data.labelled_images)
+    gpus = gpus_of_workers(settings) if "gpus" in settings else ()
+    checkpoints = settings["checkpoints"].value if "checkpoints" in settings else None
+    return Prepared(
+        name,
+        specs,
+        workers,
+        data.data_s,
+        data.awaited_images,
+        data.labelled_images,
+        gpus=gpus,
+        checkpoints=checkpoints,
+    )

@@ -1,9 +1,10 @@
 """A resolved study (or series over one data set) with the run-time values that are not part of its specification."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from bench.measure.gpus import Gpu
 from bench.study.probe import Measured
 from bench.trials.study_base import StudyBase
 
@@ -28,6 +29,10 @@ class Prepared(Generic[S]):
     """Number of labelled samples in `train`, `select` and `report`; empty if unknown."""
     measured: Measured | None = None
     """Trial costs on this machine, if this command has already measured them."""
+    gpus: Sequence[Gpu] = ()
+    """The GPU of each worker; empty: the device as it is."""
+    checkpoints: str | None = None
+    """Shared folder or URL where interrupted trials keep their state; None: nowhere."""
 
     @property
     def spec(self) -> S:

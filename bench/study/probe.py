@@ -19,6 +19,7 @@ from typing import Any, Protocol, get_args
 import psutil
 
 from bench.measure.cores import usable_cores
+from bench.measure.gpus import Gpu, starting_on
 from bench.measure.process_tree import kill_tree
 from bench.optimizers import optimizer_entry
 from bench.storage import streams
@@ -107,6 +108,7 @@ def measure_study(
     trials: Mapping[str, TrialSpec],
     *,
     workers: int,
+    gpus: Sequence[Gpu] = (),
     awaited_images: int | None,
     trained: int | None,
     module: str,
@@ -117,6 +119,7 @@ def measure_study(
         study: The study; measured on its data set, or on a few synthetic people if that is still to be made.
         trials: A typical trial of each optimizer, all with the same batch size.
         workers: Trials that will run at once.
+        gpus: The GPU of each; empty: the device as it is.
         awaited_images: Images of the synthetic data set that is still to be made; None if the data exists.
         trained: Labelled samples to train on, if the data exists.
         module: The kind's own module, which a worker imports.
@@ -129,7 +132,13 @@ def measure_study(
     study_workload = workload_of(study)
     with study_workload.probe_data(own_settings(study), study.data, awaited_images, batch_size) as probe:
         costs = measure(
-            trials, probe.folder, processes=workers, threads=threads, libraries=(WORKER, module), until=until
+            trials,
+            probe.folder,
+            processes=workers,
+            gpus=gpus,
+            threads=threads,
+            libraries=(WORKER, module),
+            until=until,
         )
     return Measured(costs, probe.scored, probe.data_s, probe.trained or trained or None)
 
@@ -139,6 +148,7 @@ def measure(
     data: Path,
     *,
     processes: int,
+    gpus: Sequence[Gpu] = (),
     threads: int | None,
     libraries: Sequence[str] = (),
     until: float,
@@ -149,6 +159,7 @@ def measure(
         trials: One trial for each optimizer.
         data: Folder of the data set.
         processes: Number of processes.
+        gpus: The GPU of each process; empty: what this process sees.
         threads: torch threads of each process; None leaves torch's default.
         libraries: Further modules that a worker imports.
         until: End of measuring, in seconds since the epoch.
@@ -159,12 +170,14 @@ def measure(
     running: dict[Connection, SpawnProcess] = {}
     latest: dict[Connection, Costs] = {}
     try:
-        for _ in range(processes):
+        places: Sequence[Gpu | None] = gpus or [None] * processes
+        for gpu in places:
             receive, send = context.Pipe(duplex=False)
             process = context.Process(
                 target=_measure, args=(dict(trials), data, threads, libraries, time.time(), until - GRACE_S, send)
             )
-            process.start()
+            with starting_on(gpu):
+                process.start()
             running[receive] = process
             send.close()
         open_ones = [*running]
@@ -190,6 +203,7 @@ def measure(
             f"The time estimate could not be measured: not even one training step finished in {MEASURE_S:.0f} s."
         )
     costs = _mean([*latest.values()])
+    costs = replace(costs, gpu_memory_bytes=costs.gpu_memory_bytes * processes // len(latest))
     usual = statistics.fmean(costs.step_s.values())
     return replace(costs, step_s={name: costs.step_s.get(name, usual) for name in trials})
 

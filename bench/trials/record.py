@@ -53,6 +53,8 @@ class Record:
     """Gradient evaluations of one step of the optimizer, on average; ``steps_done`` counts these. None for one."""
     schedule: str | None = None
     """Learning rate schedule, if the optimizer's method fixes another than the study's; None for the study's."""
+    gpu: str | None = None
+    """Model and UUID of the GPU that it ran on; None without CUDA."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
@@ -99,8 +101,8 @@ def now_ms() -> int:
 
 TUNING_FIELDS = ("tuning", "round")
 """Fields that only trials of some kinds of study have."""
-OPTIONAL_FIELDS = (*TUNING_FIELDS, "driving", "gradient_evaluations_per_update", "schedule")
-"""Those and the fields that only trials of optimizers with a step or a schedule of their own have."""
+OPTIONAL_FIELDS = (*TUNING_FIELDS, "driving", "gradient_evaluations_per_update", "schedule", "gpu")
+"""Those, the fields that only trials of optimizers with a step or a schedule of their own have, and the GPU."""
 TEXT_FIELDS = tuple(f.name for f in fields(Record) if f.name not in ("metrics", *OPTIONAL_FIELDS))
 """Fields that every record has, without the metrics."""
 
@@ -118,6 +120,7 @@ def make_record(
     concurrent_trials: int = 0,
     driving: str | None = None,
     gradient_evaluations_per_update: float | None = None,
+    gpu: str | None = None,
 ) -> Record:
     """Return the record of a trial that ended with ``status``; passwords in ``error`` are masked."""
     return Record(
@@ -149,5 +152,6 @@ def make_record(
         driving=driving,
         gradient_evaluations_per_update=gradient_evaluations_per_update,
         schedule=spec.own_schedule,
+        gpu=gpu,
         metrics=metrics,
     )

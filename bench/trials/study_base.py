@@ -12,7 +12,7 @@ from bench.optimizers.names import modules_of
 from bench.settings.data_files import DATA_PATHS
 from bench.settings.declarations import Declaration, declarations_of
 from bench.settings.layers import Setting
-from bench.settings.shared_settings import SHARED_SETTINGS, WORKERS_SETTING
+from bench.settings.shared_settings import PLACE_SETTINGS, SHARED_SETTINGS
 from bench.settings.weights_files import BACKBONE, WEIGHTS
 from bench.trials.identity import FIRST_SETTINGS, identifying
 from posemodel.config import DataFiles, Exif, Schedule, Settings
@@ -42,7 +42,7 @@ class StudyBase(Settings):
 
     not_in_identity: ClassVar[tuple[str, ...]] = ("data", *DATA_PATHS)
     """Fields that are not part of a study's identity: the paths of its data."""
-    resolved_before: ClassVar[Mapping[str, Declaration]] = {**SHARED_SETTINGS, "workers": WORKERS_SETTING}
+    resolved_before: ClassVar[Mapping[str, Declaration]] = {**SHARED_SETTINGS, **PLACE_SETTINGS}
     """Study-file settings that are resolved before a study is built."""
     runner: ClassVar[Runner] = "ledger"
     """Runner of its trials."""

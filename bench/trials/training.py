@@ -58,6 +58,7 @@ def run_trial(
     }
     fault: Status | None = None
     with GpuSampler(run.device) as gpu:
+        environment["gpu"] = None if gpu.device is None else gpu.device.text
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
             curve.append(CurvePoint(step, metrics | gpu.latest(), now_ms()))

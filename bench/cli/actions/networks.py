@@ -33,8 +33,9 @@ def compare_networks(typed: dict[str, Any], out: Path, *, as_json: bool) -> None
         )
     if name not in read_studies(paths.storage_url) and out.is_dir() and any(out.iterdir()):
         raise SettingsError(f"--out {out}: is not empty, and holds no comparison to go on with. Give another folder.")
-    one_at_a_time = typed["workers"] or 1  # speeds are compared, so the environment cannot change that
-    settings = {**typed, "device": typed["device"] or "cuda", "workers": one_at_a_time, "name": name}
+    # Speeds are compared, so trials run one at a time unless the command line, not the environment, says otherwise.
+    workers = typed["workers"] or ("auto" if typed["gpus"] or typed["trials_per_gpu"] else 1)
+    settings = {**typed, "device": typed["device"] or "cuda", "workers": workers, "name": name}
     try:
         run_study(KIND, settings, preset="full", own_report=out, as_json=as_json)
     except SettingsError as error:

@@ -35,6 +35,7 @@ from bench.study.prepared import Prepared
 from bench.study.probe import Measured
 from bench.study.series import series_document
 from bench.study.settings import StudyRequest
+from bench.study.sharing import loader_warnings
 from bench.study.store_paths import StorePaths
 from bench.workloads.protocol import OnOpen
 from posemodel.errors import DataError, SettingsError
@@ -146,7 +147,15 @@ def _run(
     with live_display(kind.progress(spec, workers)) as display:
         try:
             result, report = kind.run(
-                spec, paths, workers=workers, on_event=display.on_event, began=began, data_s=data_s, until=until
+                spec,
+                paths,
+                workers=workers,
+                gpus=prepared.gpus,
+                checkpoints=prepared.checkpoints,
+                on_event=display.on_event,
+                began=began,
+                data_s=data_s,
+                until=until,
             )
         except KeyboardInterrupt:
             recorded, how_to_go_on = display.recorded_text(), go_on_text(spec.name, prepared, paths)
@@ -190,7 +199,10 @@ def data_logger(kind: StudyKind[Any]) -> OnOpen:
 
 def log_warnings(kind: StudyKind[Any], prepared: Prepared[Any]) -> None:
     """Log warnings about settings that are probably a mistake, once for all studies of a series."""
-    for text in dict.fromkeys(text for spec in prepared.specs for text in kind.warnings(spec)):
+    texts = (
+        text for spec in prepared.specs for text in (*kind.warnings(spec), *loader_warnings(spec, prepared.workers))
+    )
+    for text in dict.fromkeys(texts):
         log_wrapped(f"warning: {text}")
 
 

@@ -10,25 +10,32 @@ from bench.cli.actions.study import data_logger, log_warnings, run_prepared, typ
 from bench.cli.output import log
 from bench.kinds import kind_of
 from bench.measure.machine import fingerprint
-from bench.settings.layers import COMMAND_LINE, Setting, checked_setting
+from bench.report.wording import counted
+from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, as_list, checked_setting
+from bench.settings.shared_settings import PLACE_SETTINGS
 from bench.study.begun_study import BegunStudy, read_begun_study, refuse_other_machine, with_data
 from bench.study.ledger_kind import LedgerKind
 from bench.study.ledger_runner import extend_study
-from bench.study.machine_settings import device_and_workers
+from bench.study.machine_settings import gpus_of_workers, places_here, places_on_gpus
 from bench.study.prepared import Prepared
 from posemodel.dotted_paths import with_dots
 from posemodel.errors import SettingsError
 
 
-def resume(name: str, *, data: Path | None, workers: str | None, as_json: bool) -> None:
-    """Go on with a study, or show a finished one again."""
+def resume(name: str, *, data: Path | None, places: Mapping[str, str | None], as_json: bool) -> None:
+    """Go on with a study, or show a finished one again.
+
+    ``places``: texts typed for the settings of where and how many trials run; None: not typed.
+    """
     began = time.time()
     study = read_begun_study(name, study_paths(), kind_of)
     spec = study.spec if study.finished and data is None else with_data(study, data, data_logger(study.kind))
-    _run(study, spec, _workers(study, workers), as_json=as_json, began=began)
+    _run(study, spec, places_of(study, places, shown=study.finished), as_json=as_json, began=began)
 
 
-def extend(name: str, amount: Mapping[str, int], *, data: Path | None, workers: str | None, as_json: bool) -> None:
+def extend(
+    name: str, amount: Mapping[str, int], *, data: Path | None, places: Mapping[str, str | None], as_json: bool
+) -> None:
     """Make a study larger and run what is new; ``amount``: new total by setting, as {"tunings": 5}."""
     began = time.time()
     study = read_begun_study(name, study_paths(), kind_of)
@@ -38,7 +45,7 @@ def extend(name: str, amount: Mapping[str, int], *, data: Path | None, workers: 
         takes = f"is extended by {flags}" if extendable else "cannot be extended"
         raise SettingsError(f"study {name}: a study of kind {kind.name} {takes}.")
     extended = kind.extend(study.spec, amount, finished_amounts=study.finished_amounts)
-    _extend(study, extended, data, workers, as_json=as_json, began=began)
+    _extend(study, extended, data, places, as_json=as_json, began=began)
 
 
 def add(
@@ -48,7 +55,7 @@ def add(
     *,
     kind: str,
     data: Path | None,
-    workers: str | None,
+    places: Mapping[str, str | None],
     as_json: bool,
 ) -> None:
     """Add optimizers to a study, which must be of ``kind``, and run what is new."""
@@ -58,39 +65,81 @@ def add(
         raise SettingsError(f"study {name}: is of kind {study.kind.name}, to which no optimizer can be added.")
     names = [with_dots(each.strip()) for text in optimizers for each in text.split(",")]
     extended = study.kind.with_optimizers(study.spec, names, typed_spaces(list(spaces or ())) or {})
-    _extend(study, extended, data, workers, as_json=as_json, began=began)
+    _extend(study, extended, data, places, as_json=as_json, began=began)
 
 
 def _extend(
-    study: BegunStudy[Any], extended: Any, data: Path | None, workers: str | None, *, as_json: bool, began: float
+    study: BegunStudy[Any],
+    extended: Any,
+    data: Path | None,
+    places: Mapping[str, str | None],
+    *,
+    as_json: bool,
+    began: float,
 ) -> None:
     """Store a larger study in place of the smaller one, and run it."""
     if extended == study.spec:
         log(f"study {study.spec.name}: already has that size; going on with it.")
-        resume(study.spec.name, data=data, workers=workers, as_json=as_json)
+        resume(study.spec.name, data=data, places=places, as_json=as_json)
         return
-    at_once = _workers(study, workers)  # raises for a wrong --workers before anything is changed
-    refuse_other_machine(study, fingerprint(study.spec.optimizer_modules))
+    on_machine = places_of(study, places)  # raises for a wrong --workers or --gpus before anything is changed
+    refuse_other_machine(study, fingerprint(study.spec.optimizer_modules, on_machine["gpus"].value))
     located = with_data(study, data, data_logger(study.kind))
     spec = extended.model_copy(update={name: getattr(located, name) for name in type(located).not_in_identity})
     assert isinstance(study.kind, LedgerKind)
     extend_study(study.kind, study.spec, spec, study_paths())
-    _run(study, spec, at_once, as_json=as_json, began=began)
+    _run(study, spec, on_machine, as_json=as_json, began=began)
 
 
-def _run(study: BegunStudy[Any], spec: Any, workers: int, *, as_json: bool, began: float) -> None:
-    prepared = Prepared(spec.name, (spec,), workers)
+def _run(study: BegunStudy[Any], spec: Any, places: Mapping[str, Setting], *, as_json: bool, began: float) -> None:
+    prepared = Prepared(
+        spec.name, (spec,), places["workers"].value, gpus=places["gpus"].value, checkpoints=places["checkpoints"].value
+    )
     log_warnings(study.kind, prepared)
     run_prepared(study.kind, prepared, own_report=None, as_json=as_json, began=began)
 
 
-def _workers(study: BegunStudy[Any], typed: str | None) -> int:
-    """Return the number of trials to run at once: that of --workers, by default that of the last session."""
-    declared = study.kind.spec.declarations().get("workers")
-    if typed is None:
-        return study.workers
-    if declared is None:
-        raise SettingsError(f"--workers {typed}: a study of kind {study.kind.name} measures one thing at a time.")
-    requested = checked_setting(declared.type, "workers", typed, COMMAND_LINE)
-    device = Setting(study.spec.device, f"study {study.spec.name}")
-    return int(device_and_workers({"device": device, "workers": requested})["workers"].value)
+def places_of(
+    study: BegunStudy[Any], typed: Mapping[str, str | None], workers: Setting | None = None, *, shown: bool = False
+) -> dict[str, Setting]:
+    """Return the settings of where and how many trials run, as typed; `gpus` as the GPU of each worker.
+
+    Args:
+        study: The study.
+        typed: Texts typed for these settings; None: not typed.
+        workers: Used where neither workers nor GPUs are typed; None: as many as in the last session, if the GPUs here
+            have places for them.
+        shown: The study is finished and only shown again, for which this machine need not have its device.
+
+    Raises SettingsError if this machine has no such device, GPU or number of places.
+    """
+    declared = {name: each for name, each in study.kind.spec.declarations().items() if name in PLACE_SETTINGS}
+    given = {name: text for name, text in typed.items() if text is not None}
+    if given and not declared:
+        flag, text = next(iter(given.items()))
+        raise SettingsError(
+            f"--{flag.replace('_', '-')} {text}: a study of kind {study.kind.name} measures one thing at a time."
+        )
+    settings = {name: Setting(each.default, DEFAULT) for name, each in PLACE_SETTINGS.items()}
+    for name, text in given.items():
+        value = text if declared[name].list_item_type is None else as_list(text, truths=False)
+        settings[name] = checked_setting(declared[name].type, name, value, COMMAND_LINE)
+    as_before = Setting(study.workers, f"study {study.spec.name}")
+    if not declared or (shown and not given):
+        return settings | {"workers": workers or as_before, "gpus": Setting((), DEFAULT)}
+    settings["device"] = Setting(study.spec.device, f"study {study.spec.name}")
+    if not {"workers", "gpus", "trials_per_gpu"} & {*given}:
+        settings["workers"] = workers or _at_most(as_before, places_on_gpus(settings))
+    settings |= places_here(settings)
+    return settings | {"gpus": Setting(gpus_of_workers(settings), settings["gpus"].origin)}
+
+
+def _at_most(workers: Setting, places: int | None) -> Setting:
+    """Return the workers of the last session, fewer if the GPUs have fewer places for trials, which is said."""
+    if places is None or workers.value <= places:
+        return workers
+    log(
+        f"{workers.origin}: {counted(places, 'trial')} at once, not {workers.value} as before: the GPUs here have no "
+        "more places (--trials-per-gpu 2 lets two share one)."
+    )
+    return Setting(places, f"{workers.origin} (places on the GPUs here)")

@@ -77,4 +77,4 @@ def estimate_text(prepared: Prepared[JointSpec]) -> str:
 def describe_estimate(prepared: Prepared[JointSpec], estimated: Estimate) -> str:
     """Return an estimate in words."""
     spec = prepared.spec
-    return estimated.text(spec.network, prepared.workers, roughly=f"by batch size {typical_batch(spec)}")
+    return estimated.text(spec.network, prepared.workers, prepared.gpus, roughly=f"by batch size {typical_batch(spec)}")

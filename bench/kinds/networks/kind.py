@@ -21,7 +21,7 @@ from bench.study.ledger_kind import FindingsKind
 from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM
 from bench.trials.progress import MS
-from bench.trials.record import TEXT_FIELDS
+from bench.trials.record import OPTIONAL_FIELDS, TEXT_FIELDS
 from bench.trials.scores import collapse_floor
 from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
@@ -79,7 +79,7 @@ def _network_run(row: dict[str, Any], combination: tuple[str, str], runs: StudyR
     network, precision = combination
     cost = _cost(network, row)
     samples = runs.samples(row["run_id"])
-    own = {*TEXT_FIELDS, *RUN_COLUMNS}
+    own = {*TEXT_FIELDS, *OPTIONAL_FIELDS, *RUN_COLUMNS}
     return NetworkRun(
         network=network,
         precision=precision,

@@ -37,9 +37,7 @@ def plan_output(prepared: Prepared[StudySpec]) -> CommandOutput:
     estimates = [(spec, first_estimate if n == 0 else later_estimate) for n, spec in enumerate(prepared.specs)]
     documents = [_plan_document(spec, prepared, own_estimate) for spec, own_estimate in estimates]
     blocks = [
-        block
-        for spec, own_estimate in estimates
-        for block in _plan_blocks(spec, prepared.workers, own_estimate, why_unknown)
+        block for spec, own_estimate in estimates for block in _plan_blocks(spec, prepared, own_estimate, why_unknown)
     ]
     series = "" if first_estimate is None else _series_text(prepared, first_estimate)
     return CommandOutput(
@@ -88,7 +86,7 @@ def _training_images(spec: StudySpec) -> int | None:
 
 
 def _plan_blocks(
-    spec: StudySpec, workers: int, study_estimate: Estimate | None, why_unknown: str
+    spec: StudySpec, prepared: Prepared[StudySpec], study_estimate: Estimate | None, why_unknown: str
 ) -> list[OutputTable | str]:
     tune = plan(spec, {})
     others = other_schedules(spec)
@@ -105,7 +103,7 @@ def _plan_blocks(
         *([plain(note)] if note else []),
         _later_text(spec, len(tune)),
         f"{size_text(spec)}: {total_trials(spec)} trials{images_text}.",
-        why_unknown if study_estimate is None else study_estimate.text(spec.network, workers),
+        why_unknown if study_estimate is None else study_estimate.text(spec.network, prepared.workers, prepared.gpus),
         gap_forecast_text(spec, None if study_estimate is None else tuning_s(spec, study_estimate)),
     ]
 
@@ -127,7 +125,7 @@ def estimate_text(prepared: Prepared[StudySpec]) -> str:
     except EstimateError as error:
         return f"{error} {gap_forecast_text(prepared.spec)}"
     sentences = (
-        study_estimate.text(prepared.spec.network, prepared.workers),
+        study_estimate.text(prepared.spec.network, prepared.workers, prepared.gpus),
         _series_text(prepared, study_estimate),
         gap_forecast_text(prepared.spec, tuning_s(prepared.spec, study_estimate)),
     )
