@@ -55,6 +55,7 @@ VERBS = {
     ),
     "data": Verb("bench.cli.data:app", "Check, describe, draw or generate data sets."),
     "study": Verb("bench.cli.study_verbs:app", "Run studies and follow their progress."),
+    "worker": Verb("bench.cli.worker:worker", "Run trials of a begun study, from any machine."),
     "optimizers": Verb("bench.cli.optimizers:app", "List the optimizers that can be named, and check them."),
     "loader": Verb("bench.cli.loaders:app", "Find fast data loader settings for this machine."),
     "config": Verb("bench.cli.config:app", "Show the settings of a study."),

@@ -1,5 +1,6 @@
 """`posebench study resume` and `posebench study extend`: go on with a study, or make it larger."""
 
+import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated
@@ -87,9 +88,8 @@ def extend(
     actions().extend(name, changes, data=data, places=places, as_json=as_json)
 
 
-def actions() -> ModuleType:
-    """Check that MLflow's store can be read, then import the implementation of both commands."""
+def actions(name: str = "study_continue") -> ModuleType:
+    """Check that MLflow's store can be read, then import a module of actions: PyTorch and MLflow take seconds, which
+    the help does without."""
     stores().require_records()
-    from bench.cli.actions import study_continue  # PyTorch and MLflow take seconds; the help does without
-
-    return study_continue
+    return importlib.import_module(f"bench.cli.actions.{name}")

@@ -5,10 +5,12 @@ import os
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bench.engines import interruption
 from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
+from bench.engines.stint import Stint
 from bench.engines.trial import TrialKind
 from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_ATTEMPTS, Claim, Ledger
@@ -54,6 +57,8 @@ class WorkerSettings:
     """Number of torch threads; None: torch's default."""
     checkpoints: str | None = None
     """Shared folder or URL where interrupted trials keep their state; None: nowhere."""
+    stint: Stint | None = None
+    """Limits of what this command takes of the study; None: it stays until the study ends."""
 
     def ledger(self) -> Ledger:
         """Open the study's ledger."""
@@ -65,16 +70,24 @@ class WorkerSettings:
 
 
 def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
-    """Run trials until all enqueued ones have ended; on an interruption or error, give the current trial back."""
+    """Run trials until all enqueued ones have ended, or the settings' stint has; on an interruption or error, give the
+    current trial back."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     ledger, tracker = settings.ledger(), settings.tracker()
+    seconds: dict[str, list[float]] = defaultdict(list)
     while True:
         interruption.check()
         sweep(settings, ledger, tracker)
+        if settings.stint is not None and settings.stint.is_over():
+            return
         claim = _claim(ledger)
         if claim is not None:
+            phase, began = claim.spec.phase, time.monotonic()
+            if not _may_begin(claim, settings, ledger, fmean(seconds[phase]) if seconds[phase] else None):
+                return
             _run_claimed(claim, settings, ledger, tracker, on_event)
+            seconds[phase].append(time.monotonic() - began)
         elif ledger.counts()["running"]:
             time.sleep(POLL_S)
         else:
@@ -98,6 +111,17 @@ def _claim(ledger: Ledger) -> Claim | None:
             ledger.put_back(claim.key, attempts=claim.attempts - 1)
         raise
     return claim
+
+
+def _may_begin(claim: Claim, settings: WorkerSettings, ledger: Ledger, mean_s: float | None) -> bool:
+    """Return True if the command's stint allows a claimed trial; otherwise give the trial back."""
+    if settings.stint is None:
+        return True
+    with interruption.defer_interrupts():
+        allowed = settings.stint.take(claim.spec.phase, mean_s)
+        if not allowed:
+            ledger.put_back(claim.key, attempts=claim.attempts - 1)
+    return allowed
 
 
 def sweep(settings: WorkerSettings, ledger: Ledger, tracker: Tracker) -> None:

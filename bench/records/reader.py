@@ -66,11 +66,15 @@ class StudyRuns:
 
     def study_document(self) -> dict[str, Any]:
         """Return the study's stored specification; SettingsError if the study was never begun."""
+        document: dict[str, Any] = json.loads(self.client.get_run(self.own_run()).data.tags[SPEC_TAG])
+        return document
+
+    def own_run(self) -> str:
+        """Return the id of the study's own run; SettingsError if the study was never begun."""
         parent = self._parent()
         if parent is None:
             raise SettingsError(f"study: MLflow at {masked(self.uri)} has no study called {self.study_name!r}.")
-        document: dict[str, Any] = json.loads(self.client.get_run(parent).data.tags[SPEC_TAG])
-        return document
+        return parent
 
     def machine(self) -> dict[str, str]:
         """Return the fingerprint of the machine that began the study."""

@@ -50,10 +50,10 @@ WORKLOAD_FLAG = Flag(
 )
 """Flag of the table `workload`: the name alone; its settings are given by `--workload-setting`."""
 WORKERS_SETTING = Declaration(
-    Annotated[int, Field(ge=1)] | Literal["auto", "cores"],
+    Annotated[int, Field(ge=0)] | Literal["auto", "cores"],
     "auto",
     "Number of trials to run at once on this machine; auto: one per visible GPU, else one; cores: one per CPU core, or "
-    "one per GPU.",
+    "one per GPU; 0: none, `posebench worker` runs them elsewhere.",
 )
 GPUS_SETTING = Declaration(
     tuple[Annotated[int, Field(ge=0)] | str, ...],

@@ -13,7 +13,8 @@ from bench.study.kind import StudyKind
 from bench.study.status import KindOf, open_records
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase, differences
-from bench.workloads.protocol import OnOpen
+from bench.workloads.pose_data import made_again
+from bench.workloads.protocol import MakeData, OnOpen
 from posemodel.errors import SettingsError
 
 S = TypeVar("S", bound=StudyBase)
@@ -59,11 +60,22 @@ def read_begun_study(name: str, paths: StorePaths, kind_of: KindOf) -> BegunStud
     )
 
 
-def with_data(study: BegunStudy[S], folder: Path | None, on_open: OnOpen | None) -> S:
-    """Return the specification with the present folder of its data set; None: the last known folder.
+def with_data(
+    study: BegunStudy[S], folder: Path | None, on_open: OnOpen | None, make_data: MakeData | None = None
+) -> S:
+    """Return the specification with the present folder of its data set.
+
+    Args:
+        study: The study.
+        folder: Folder of the data set; None: the last known one.
+        on_open: Called with the opened splits.
+        make_data: Makes the study's synthetic set in the working folder if the last known folder does not exist here;
+            None: that is not done.
 
     Raises SettingsError if the data set or the initial weights have changed since the study began.
     """
+    if folder is None and make_data is not None and not study.spec.data.exists():
+        folder = made_again(study.spec.data, make_data)
     spec = study.spec if folder is None else study.spec.model_copy(update={"data": folder.resolve()})
     settings = study.kind.settings_of(spec)
     if "weights_digest" in settings:

@@ -44,16 +44,7 @@ class TimeBudget:
     @classmethod
     def parse(cls, text: str, began: float) -> "TimeBudget":
         """Parse `90s`, `10m`, `1h30m`; SettingsError for anything else, including a number without a unit."""
-        typed = text.strip().lower().replace(" ", "")
-        if re.fullmatch(NUMBER, typed):
-            raise SettingsError(f"--budget {text}: has no unit: give {typed}m for minutes, {typed}h or {typed}s.")
-        amounts = re.fullmatch(rf"(?:({NUMBER})h)?(?:({NUMBER})m)?(?:({NUMBER})s)?", typed)
-        if amounts is None or not typed:
-            raise SettingsError(f"--budget {text}: must be a time, such as 90s, 10m, 2h or 1h30m.")
-        seconds = sum(float(amount or 0) * unit for amount, unit in zip(amounts.groups(), UNITS, strict=True))
-        if seconds <= 0:
-            raise SettingsError(f"--budget {text}: must be longer than 0.")
-        return cls(text.strip(), seconds, began)
+        return cls(text.strip(), parse_duration(text, "--budget"), began)
 
     @property
     def end(self) -> float:
@@ -70,6 +61,21 @@ class TimeBudget:
     def remaining_s(self) -> float:
         """Return the seconds from now until the budget is used up; negative afterwards."""
         return self.began + self.seconds - time.time()
+
+
+def parse_duration(text: str, option: str) -> float:
+    """Return the seconds of `90s`, `10m`, `1h30m`; SettingsError, which names the option, for anything else, including
+    a number without a unit."""
+    typed = text.strip().lower().replace(" ", "")
+    if re.fullmatch(NUMBER, typed):
+        raise SettingsError(f"{option} {text}: has no unit: give {typed}m for minutes, {typed}h or {typed}s.")
+    amounts = re.fullmatch(rf"(?:({NUMBER})h)?(?:({NUMBER})m)?(?:({NUMBER})s)?", typed)
+    if amounts is None or not typed:
+        raise SettingsError(f"{option} {text}: must be a time, such as 90s, 10m, 2h or 1h30m.")
+    seconds = sum(float(amount or 0) * unit for amount, unit in zip(amounts.groups(), UNITS, strict=True))
+    if seconds <= 0:
+        raise SettingsError(f"{option} {text}: must be longer than 0.")
+    return seconds
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ from typing import Any
 from bench.measure.gpus import Gpu
 from bench.report.wording import counted, duration_text
 from bench.study.prepared import Prepared
-from bench.study.probe import MeasurableStudy, Measured, bound_text, measure_study, missing_text, pieces_document
+from bench.study.probe import (
+    EstimateError,
+    MeasurableStudy,
+    Measured,
+    bound_text,
+    measure_study,
+    missing_text,
+    pieces_document,
+)
 from bench.study.sharing import gpu_memory_text, refuse_too_little_gpu_memory
 from bench.trials.spec import TrialSpec
 from bench.workloads.protocol import Costs
@@ -86,6 +94,11 @@ def measure_costs(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, m
     """
     if prepared.measured is not None:
         return prepared.measured
+    if not prepared.workers:
+        raise EstimateError(
+            "The time is not estimated: with --workers 0 the trials run elsewhere, and only this machine could be "
+            "measured."
+        )
     study: MeasurableStudy = prepared.spec
     measured = measure_study(
         study,

@@ -6,8 +6,8 @@ Safe to interrupt: the same command continues the study; a finished study is sho
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.engines import interruption
 from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialEnded
+from bench.engines.following import Following
 from bench.engines.processes import Crew, crew
 from bench.engines.worker import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
@@ -29,9 +30,11 @@ from bench.records.writer import Tracker
 from bench.report.findings_result import FindingsResult
 from bench.storage.locks import path_lock
 from bench.storage.masking import masked
+from bench.study.longest_first import Pace, by_phase
+from bench.study.progress import mean_seconds
 from bench.study.store_paths import StorePaths
 from bench.trials.columns import rows_of
-from bench.trials.progress import recorded
+from bench.trials.progress import EndedTrial, recorded
 from bench.trials.record import Record, Session, now_ms
 from bench.trials.spec import Planned
 from bench.trials.study_base import StudyBase, refuse_difference
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from bench.study.ledger_kind import LedgerKind
 
 S = TypeVar("S", bound=StudyBase)
+OnRecord = Callable[[Record], None]
+"""Receives each new record of this process's trials."""
 
 
 def run_study(
@@ -59,7 +64,7 @@ def run_study(
     """Run a study of a ledger kind; see `bench.study.kind.StudyKind.run`."""
     objectives = kind.objectives(spec)
     began_ms = now_ms() if began is None else int(1000 * began)
-    session: Session | None = Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
+    session = session_here(began_ms, workers, data_s) if workers else None
     check_stores(paths.storage_url, paths.tracking_uri)
     known_studies = read_identities(paths.storage_url)  # read before the ledger is opened: opening changes the file
     refuse_foreign([name for name, identity in known_studies.items() if identity is None], paths.storage_url, spec.name)
@@ -70,46 +75,27 @@ def run_study(
     ledger = Ledger(paths.storage_url, spec.name, spec.identity(), objectives=objectives)
     deadline = interruption.Deadline(until)
     with ledger.session(workers), ExitStack() as closing:
-        on_record: list[Callable[[Record], None]] = []
-
-        def on_study_event(event: Event) -> None:
-            if isinstance(event, TrialEnded):
-                for callback in on_record:
-                    callback(event.record)
-            on_event(event)
-
-        with _ignore_interrupt_of(deadline), crew(workers, on_study_event, gpus=gpus) as workforce:
+        on_record: list[OnRecord] = []
+        on_study_event = with_records(on_event, on_record)
+        workforces = crew(workers, on_study_event, gpus=gpus) if workers else nullcontext(Following(on_study_event))
+        with ignore_interrupt_of(deadline), workforces as workforce:
             counts = ledger.counts()
             if counts.total() - counts["waiting"] - counts["running"] < kind.minimum_trials(spec):
                 workforce.start()  # workers load their libraries while this process opens MLflow's store
             tracker = Tracker(paths.tracking_uri, spec.name)
             earlier = ledger.earlier_identities()
-            if tracker.finished() and not tracker.was_extended(spec, earlier):
+            shown_again = tracker.finished() and not tracker.was_extended(spec, earlier)
+            if shown_again:
                 session = None  # the study has already finished: this session's time is not counted
             with interruption.defer_interrupts():  # an opened run must also get its closing callback
                 parent = tracker.open_study(
                     spec, fingerprint(spec.optimizer_modules, gpus), kind.views_of(spec), earlier
                 )
-                note_session = partial(_note, tracker, session)
-                on_record.append(lambda _record: note_session())
-                closing.push(partial(_close, tracker, session))
-            settings = WorkerSettings(
-                paths.storage_url,
-                paths.tracking_uri,
-                spec.name,
-                spec.identity(),
-                parent,
-                spec.data,
-                kind.trials,
-                objectives,
-                file_paths=spec.file_paths,
-                checkpoints=checkpoints,
-            )
-            planner = _Planner(kind, spec, ledger, tracker, paths, on_event)
-            if kind.plans_ahead:
-                on_record.append(planner.plan_from)
+                closing.push(partial(_close, tracker, session, shown_again=shown_again))
+            settings = worker_settings(kind, spec, paths, parent, checkpoints)
+            planner = Planner(kind, spec, ledger, tracker, paths, on_event, workers=workers)
             with deadline:
-                _work_off(planner, workforce, settings, note_session)
+                work_off(planner, workforce, settings, on_record, session)
         _settled_records(ledger, tracker, paths)
         tracker.abandon()
         folder = paths.report_of(spec.name)
@@ -123,8 +109,43 @@ def run_study(
     return result, report
 
 
+def session_here(began_ms: int, workers: int, data_s: float) -> Session:
+    """Return the session of this process, which began at ``began_ms``; ``data_s``: seconds spent on making data."""
+    return Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
+
+
+def worker_settings(
+    kind: "LedgerKind[S]", spec: S, paths: StorePaths, parent: str, checkpoints: str | None
+) -> WorkerSettings:
+    """Return what workers need to run the trials of a study; ``parent``: id of the study's own run."""
+    return WorkerSettings(
+        paths.storage_url,
+        paths.tracking_uri,
+        spec.name,
+        spec.identity(),
+        parent,
+        spec.data,
+        kind.trials,
+        kind.objectives(spec),
+        file_paths=spec.file_paths,
+        checkpoints=checkpoints,
+    )
+
+
+def with_records(on_event: OnEvent, on_record: Sequence[OnRecord]) -> OnEvent:
+    """Return a function that calls ``on_record`` with the record of each trial that ends, then ``on_event``."""
+
+    def on_study_event(event: Event) -> None:
+        if isinstance(event, TrialEnded):
+            for callback in on_record:
+                callback(event.record)
+        on_event(event)
+
+    return on_study_event
+
+
 @contextmanager
-def _ignore_interrupt_of(deadline: interruption.Deadline) -> Iterator[None]:
+def ignore_interrupt_of(deadline: interruption.Deadline) -> Iterator[None]:
     """Suppress the interruption that the deadline itself causes; by then the block has given its trials back to the
     ledger."""
     try:
@@ -153,7 +174,7 @@ def extend_study(kind: "LedgerKind[S]", begun: S, extended: S, paths: StorePaths
     ledger.extend(extended.identity())
 
 
-class _Planner:
+class Planner:
     """Plans the trials of one study from its records, and enqueues new ones while others run."""
 
     def __init__(
@@ -164,8 +185,11 @@ class _Planner:
         tracker: Tracker,
         paths: StorePaths,
         on_event: OnEvent,
+        *,
+        workers: int,
     ) -> None:
-        self.kind, self.spec = kind, spec
+        """``workers``: trials that this process runs at once; 0: others run them, and plan from their records."""
+        self.kind, self.spec, self.workers = kind, spec, workers
         self.ledger, self.tracker, self.paths = ledger, tracker, paths
         self.on_event = on_event
         self._known: set[str] = set()
@@ -185,9 +209,16 @@ class _Planner:
             self._rows[record.trial_id] = record.as_row()
             plan, new = self._plan(pd.DataFrame(list(self._rows.values())))
         if new:
-            self.ledger.enqueue(new)
+            self.ledger.enqueue(self.in_order(new))
         for phase in dict.fromkeys(trial.phase for trial in new):
             self.on_event(MorePlanned(phase, sum(trial.phase == phase for trial in plan)))
+
+    def in_order(self, trials: Sequence[Planned]) -> list[Planned]:
+        """Return new trials in the order in which they are enqueued: with one worker alone as planned, else within
+        each phase the longest first."""
+        if len(trials) < 2 or (self.workers == 1 and not self.ledger.has_other_processes()):
+            return list(trials)
+        return by_phase(trials, Pace(self._rows.values()).seconds_of)
 
     def _plan(self, records: pd.DataFrame) -> tuple[list[Planned], list[Planned]]:
         plan = list(self.kind.next_trials(self.spec, records))
@@ -196,8 +227,27 @@ class _Planner:
         return plan, new
 
 
-def _work_off(planner: _Planner, workforce: Crew, settings: WorkerSettings, note_session: Callable[[], None]) -> None:
-    """Plan, let the workers run what is planned, and plan again from the records, until nothing new is planned."""
+def work_off(
+    planner: Planner,
+    workforce: Crew | Following,
+    settings: WorkerSettings,
+    on_record: list[OnRecord],
+    session: Session | None,
+) -> None:
+    """Plan, let the workers run what is planned, and plan again from the records, until nothing new is planned or the
+    settings' stint is over.
+
+    Args:
+        planner: Plans the study's trials.
+        workforce: Runs them.
+        settings: What the workers need.
+        on_record: Gets what is to be called with each new record.
+        session: This process's time on the study, whose end is kept up to date; None: it is not recorded.
+    """
+    note_session = partial(_note, planner.tracker, session)
+    on_record.append(lambda _record: note_session())
+    if planner.kind.plans_ahead and planner.workers:  # who records a trial plans from it
+        on_record.append(planner.plan_from)
     begun: set[str] = set()
     while True:
         records, plan, new = planner.look()
@@ -206,14 +256,24 @@ def _work_off(planner: _Planner, workforce: Crew, settings: WorkerSettings, note
             return
         done = recorded(rows_of(records))
         for phase in dict.fromkeys(trial.phase for trial in new):
-            added = planner.ledger.enqueue(trial for trial in new if trial.phase == phase)
+            added = planner.ledger.enqueue(planner.in_order([trial for trial in new if trial.phase == phase]))
             if phase not in begun or not planner.kind.plans_ahead:
                 phase_trials = {trial.id for trial in plan if trial.phase == phase}
                 # Recorded trials count even if they are no longer planned.
                 phase_trials |= {trial_id for trial_id, each in done.items() if each.phase == phase}
                 workforce.on_event(PhaseBegan(phase, added, len(phase_trials), done))
             begun.add(phase)
+        if settings.stint is not None:
+            settings = replace(settings, stint=replace(settings.stint, mean_s=_mean_seconds(done)))
         workforce.work_off(settings)
+        if settings.stint is not None and settings.stint.is_over():
+            return
+
+
+def _mean_seconds(done: Mapping[str, EndedTrial]) -> dict[str, float]:
+    """Return the mean seconds of the ended trials of each phase."""
+    phases = {trial.phase: mean_seconds([*done.values()], trial.phase) for trial in done.values()}
+    return {phase: seconds for phase, seconds in phases.items() if seconds is not None}
 
 
 def _note(tracker: Tracker, session: Session | None) -> None:
@@ -223,12 +283,16 @@ def _note(tracker: Tracker, session: Session | None) -> None:
 
 
 def _close(
-    tracker: Tracker, session: Session | None, kind: type[BaseException] | None, *_error: BaseException | object
+    tracker: Tracker,
+    session: Session | None,
+    kind: type[BaseException] | None,
+    *_error: BaseException | object,
+    shown_again: bool,
 ) -> None:
-    """Close the study's MLflow run when the command ends; a study that had finished before stays finished."""
+    """Close the study's MLflow run when the command ends; ``shown_again``: it had finished before, and stays so."""
     if kind is not None:
         _note(tracker, session)
-    tracker.close_study("FINISHED" if kind is None or session is None else "KILLED")
+    tracker.close_study("FINISHED" if kind is None or shown_again else "KILLED")
 
 
 def _settled_records(ledger: Ledger, tracker: Tracker, paths: StorePaths) -> pd.DataFrame:

@@ -22,6 +22,8 @@ def places_here(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     `gpus` becomes the UUIDs of the GPUs that workers get, or None for the device as it is. On a CPU, one
     single-threaded trial per core has the highest total throughput, which is what workers `cores` means.
     """
+    if settings["workers"].value == 0:
+        return _places_elsewhere(settings)
     resolved = {**settings, "device": device_here(settings)}
     placed = gpus_of_workers(resolved)
     gpus = Setting(tuple(dict.fromkeys(gpu.uuid for gpu in placed)) or None, settings["gpus"].origin)
@@ -96,6 +98,27 @@ def places_on_gpus(settings: Mapping[str, Setting]) -> int | None:
     if device.value != "cuda" or not visible_gpus():
         return None
     return len(gpus_of_workers({**settings, "device": device, "workers": Setting("auto", "")})) or 1
+
+
+def _places_elsewhere(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the device and the workers of a command that runs no trial itself: this machine need not have the device.
+
+    Raises SettingsError if the device is still to be found out, or GPUs are named.
+    """
+    if settings["device"].value == "auto":
+        with errors_about(settings, "device"):
+            raise SettingsError(
+                "device: with --workers 0 no trial runs on this machine: say what the workers train on, --device cuda "
+                "or --device cpu."
+            )
+    if settings["gpus"].value:
+        with errors_about(settings, "gpus"):
+            raise SettingsError("gpus: with --workers 0 no trial runs on this machine. Leave --gpus out.")
+    return {
+        "device": settings["device"],
+        "workers": settings["workers"],
+        "gpus": Setting(None, settings["gpus"].origin),
+    }
 
 
 def device_here(settings: Mapping[str, Setting]) -> Setting:

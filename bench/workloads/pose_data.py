@@ -1,6 +1,7 @@
 """Find or synthesise the data set of a study that trains a pose network, check that it has people, fingerprint it."""
 
 import hashlib
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from bench.workloads.pose import PoseSettings
 
 DATA_FOLDER = Path("data")
+DEFAULT_NAME = re.compile(r"synthetic-(\d+)-seed(\d+)")
+"""Name of a default synthetic set's folder: its number of images, and its seed."""
 SYNTHETIC_SEED = 0
 """Seed of the default synthetic data set."""
 PROBE_IMAGES = 60
@@ -69,6 +72,18 @@ def find_folder(settings: Mapping[str, Setting], make_data: MakeData | None) -> 
         elif not _is_complete(folder):
             awaited = images
     return FoundData(Path(folder).resolve(), AWAITED, awaited, data_s)
+
+
+def made_again(folder: Path, make_data: MakeData) -> Path | None:
+    """Make a default synthetic set, known by its folder's name, in the working folder; None if it is none.
+
+    The same number of images and the same seed give the same bytes on every machine.
+    """
+    parts = DEFAULT_NAME.fullmatch(folder.name)
+    if parts is None or folder.parent.name != DATA_FOLDER.name:
+        return None
+    make_data(DATA_FOLDER / folder.name, int(parts[1]), int(parts[2]))
+    return DATA_FOLDER / folder.name
 
 
 def _is_complete(folder: Path) -> bool:

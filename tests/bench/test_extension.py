@@ -297,7 +297,7 @@ def test_a_look_is_not_lost_while_an_optimizer_is_added(posebench, valley_file, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_runner._Planner, "plan_from", interrupt)
+        patch.setattr(ledger_runner.Planner, "plan_from", interrupt)
         assert posebench("study", "optimizers", "--add", OWN, "mine")[0] == 130
     code, out, err = posebench("study", "extend", "mine", "--tunings", 3, "--json")
     assert (code, json.loads(out)["spec"]["looks"]) == (0, [2]), err

@@ -179,7 +179,7 @@ def undisturbed(valley_spec, empty_ledgers, tmp_path_factory):
 @pytest.mark.parametrize("at", [1, 6, 8, 11, 16])
 def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, undisturbed, monkeypatch):
     """Also where the interruption comes after a record, and before what it makes possible is planned."""
-    hear, heard = ledger_runner._Planner.plan_from, []
+    hear, heard = ledger_runner.Planner.plan_from, []
 
     def interrupted(planner, record):
         heard.append(record)
@@ -188,7 +188,7 @@ def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, undi
         hear(planner, record)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ledger_runner._Planner, "plan_from", interrupted)
+        patch.setattr(ledger_runner.Planner, "plan_from", interrupted)
         run(spec, paths)
     assert len(records(paths, spec)) == at
     run(spec, paths)

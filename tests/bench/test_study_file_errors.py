@@ -132,7 +132,7 @@ def test_a_network_of_several_is_named_by_its_place(told):
             "workers = 'core'",
             "1: workers: must be a whole number or 'auto' or 'cores' (got 'core'). Did you mean cores?",
         ),
-        ("workers = 0", "mine.toml:1: workers: must be 1 or more or 'auto' or 'cores' (got 0)."),
+        ("workers = -1", "mine.toml:1: workers: must be 0 or more or 'auto' or 'cores' (got -1)."),
         ("steps = 3\n\nseconds = 3", "mine.toml:1: steps, seconds: mix a budget in steps with one in seconds"),
         ("spaces = 3", "mine.toml:1: spaces: must be a table (got 3)."),
         ("\nspaces.adam = 3", "mine.toml:2: spaces.adam: must be a table (got 3)."),

@@ -45,7 +45,7 @@ STATEMENT = "sqlalchemy.engine.default:DefaultDialect.do_execute"
 COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
 CLAIM, FINISH, PUT_BACK = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "finish", "put_back"))
 TRACKER = "bench.records.writer:Tracker"
-PLANNING = "bench.study.ledger_runner:_Planner._plan"
+PLANNING = "bench.study.ledger_runner:Planner._plan"
 NEXT_ROUND, FINALIST = "bench.kinds.optimizers.search:_around_best", "bench.kinds.optimizers.plan:_confirm_trials"
 
 MOMENTS = {

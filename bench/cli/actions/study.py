@@ -19,6 +19,7 @@ from bench.cli.live import live_display
 from bench.cli.output import log, log_opened, log_study_data, log_text, log_wrapped, print_json, print_line
 from bench.cli.print_output import print_output
 from bench.cli.progress_table import left_text
+from bench.engines.events import Event, OnEvent
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import refuse_variables, study_kind
 from bench.ledger.foreign import refuse_foreign
@@ -28,6 +29,7 @@ from bench.records.reader import studies
 from bench.report.command_output import CommandOutput
 from bench.report.findings_result import FindingsResult
 from bench.study.budget import TimeBudget, choose_for_budget
+from bench.study.idle_share import IdleShare
 from bench.study.kind import StudyKind
 from bench.study.machine_settings import preset_for_device
 from bench.study.prepare import prepare
@@ -142,7 +144,9 @@ def _run(
 ) -> tuple[FindingsResult, CommandOutput, bool]:
     """Run one study; returns its result, what to print, and whether the budget ended it. Ctrl-C ends the command."""
     log_wrapped(f"study {spec.name}: {kind.size_text(spec)}")
-    workers = prepared.workers
+    workers, idle = prepared.workers, IdleShare(prepared.workers)
+    if not workers:
+        log_text(f"This command runs no trial. On each machine that is to run some: posebench worker {spec.name}")
     until = None if budget is None else budget.end
     with live_display(kind.progress(spec, workers)) as display:
         try:
@@ -152,7 +156,7 @@ def _run(
                 workers=workers,
                 gpus=prepared.gpus,
                 checkpoints=prepared.checkpoints,
-                on_event=display.on_event,
+                on_event=both(idle.on_event, display.on_event),
                 began=began,
                 data_s=data_s,
                 until=until,
@@ -166,7 +170,26 @@ def _run(
         left = "" if display.progress is None else f"; left: {left_text(display.progress, time.time())}"
         log(f"posebench: --budget {budget.text}: the time is over; {display.recorded_text()}{left}.")
         log_text(go_on_text(spec.name, prepared, paths))
-    return result, result.output(report.as_posix()), out_of_time
+    if idle.text():
+        log(f"posebench: {idle.text()}")
+    return result, with_idle_share(result.output(report.as_posix()), idle), out_of_time
+
+
+def both(*listeners: OnEvent) -> OnEvent:
+    """Return a function that calls each of the listeners with an event."""
+
+    def on_event(event: Event) -> None:
+        for each in listeners:
+            each(event)
+
+    return on_event
+
+
+def with_idle_share(printed: CommandOutput, idle: IdleShare) -> CommandOutput:
+    """Add `idle_share` to the JSON document of a command that ran several trials at once."""
+    if idle.workers < 2 or idle.share is None:
+        return printed
+    return replace(printed, document={**printed.document, "idle_share": round(idle.share, 4)})
 
 
 def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
@@ -179,7 +202,8 @@ def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
         recorded = [*studies(paths.tracking_uri)]
     if prepared.is_series or paths.own_report is not None or name not in recorded:
         return f"The same command goes on:\n  {shlex.join(['posebench', *sys.argv[1:]])}"
-    return f"Go on with it:\n  posebench study resume {name}"
+    workers = "" if prepared.workers else " --workers 0"
+    return f"Go on with it:\n  posebench study resume {name}{workers}"
 
 
 def _fit_to_budget(
@@ -214,7 +238,7 @@ def _log_estimate(kind: StudyKind[Any], request: StudyRequest) -> None:
         known, foreign = read_studies(paths.storage_url), foreign_studies(paths.storage_url)
         for spec in planned.specs:
             refuse_foreign(foreign, paths.storage_url, spec.name)
-        if all(spec.name not in known for spec in planned.specs):
+        if planned.workers and all(spec.name not in known for spec in planned.specs):
             log("measuring how long this will take ...")
             log_wrapped(kind.estimate_text(planned))
 

@@ -1,0 +1,148 @@
+"""What a worker takes of a study, in which order trials are enqueued, and that the trials of two workers overlap."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.engines import processes
+from bench.engines.events import TrialEnded, ignore_event
+from bench.engines.stint import Stint
+from bench.engines.worker import work
+from bench.kinds.optimizers.trial import TRIALS
+from bench.ledger.store import Ledger
+from bench.records.writer import Tracker
+from bench.study import ledger_runner
+from bench.study.begun_study import read_begun_study
+from bench.study.join import DESCRIBED_S, read_study_to_join, version_differences
+from bench.study.store_paths import StorePaths
+from bench.trials.spec import TrialSpec
+from posemodel.errors import SettingsError
+from tests.bench.test_plans_ahead import WAIT_S, WithoutReport
+from tests.support.forking_process import forked_starts
+from tests.support.plans import first_trials
+
+KIND = WithoutReport()
+
+
+@pytest.fixture
+def paths(storage_url, tracking_uri, hermetic):
+    return StorePaths(storage_url, tracking_uri, hermetic / "reports")
+
+
+@pytest.fixture
+def begun(valley_spec, paths):
+    """A study with its first trials in the ledger, as a worker finds it: its settings, ledger and tracker."""
+    spec = valley_spec(tune_steps=10, steps=10)
+    ledger, tracker = Ledger(paths.storage_url, spec.name, spec.identity()), Tracker(paths.tracking_uri, spec.name)
+    settings = ledger_runner.worker_settings(KIND, spec, paths, tracker.open_study(spec, {"torch": "2.0"}), None)
+    ledger.enqueue(first_trials(spec))
+    return spec, settings, ledger, tracker
+
+
+def test_a_worker_runs_as_many_trials_as_it_may(begun, hermetic):
+    spec, settings, ledger, tracker = begun
+    stint = Stint(hermetic / "stint", trials=1)
+    stint.folder.mkdir()
+    work(replace(settings, stint=stint))
+    assert len(tracker.records()) == 1
+    assert ledger.counts()["waiting"] == len(first_trials(spec)) - 1
+    work(replace(settings, stint=stint))
+    assert len(tracker.records()) == 1
+
+
+def test_a_trial_that_would_end_too_late_waits_for_another_worker(begun, hermetic):
+    spec, settings, ledger, tracker = begun
+    stint = Stint(hermetic / "stint", until=time.time() + 100, mean_s={"tune": 1000.0})
+    stint.folder.mkdir()
+    work(replace(settings, stint=stint))
+    assert len(tracker.records()) == 0
+    assert dict(+ledger.counts()) == {"waiting": len(first_trials(spec))}
+    claim = ledger.claim()
+    assert claim is not None
+    assert claim.spec.id == first_trials(spec)[0].id, "in its place"
+
+
+def planner(begun, paths, *, workers):
+    spec, _, ledger, tracker = begun
+    return ledger_runner.Planner(KIND, spec, ledger, tracker, paths, ignore_event, workers=workers)
+
+
+def test_several_workers_get_the_longest_trials_first(begun, paths):
+    """With one worker alone the order changes nothing but what a pruner sees, so that it stays the plan's."""
+    short, *others = first_trials(begun[0])
+    long = others[-1].model_copy(update={"train": others[-1].run.model_copy(update={"steps": 100})})
+    trials = [short, *others[:-1], long]
+    assert planner(begun, paths, workers=2).in_order(trials) == [long, short, *others[:-1]]
+    assert planner(begun, paths, workers=1).in_order(trials) == trials
+
+
+def run_beside_another(spec: TrialSpec, **how):
+    """Run a trial while another one runs, in another process: each waits for the other's mark."""
+    mark = Path(f"running-{spec.id}")
+    if spec.phase == "tune":
+        mark.touch()
+        deadline = time.monotonic() + WAIT_S
+        while len([*Path().glob("running-*")]) < 2:
+            assert time.monotonic() < deadline, "no other trial runs at the same time"
+            time.sleep(0.01)
+    return TRIALS.run_trial(spec, **how)
+
+
+class Together(WithoutReport):
+    """Its tune trials run only two at a time."""
+
+    trials = replace(TRIALS, run_trial=run_beside_another)
+
+
+def test_the_trials_of_two_workers_run_at_the_same_time(valley_spec, paths):
+    ended = []
+    with forked_starts(processes):
+        ledger_runner.run_study(
+            Together(),
+            valley_spec(tunings=1, optimizers=["sgd", "adam"], tune_steps=5, steps=5),
+            paths,
+            workers=2,
+            on_event=lambda event: ended.append(event.record.status) if isinstance(event, TrialEnded) else None,
+            began=None,
+            data_s=0.0,
+        )
+    assert set(ended) == {"complete"}
+
+
+def kind_of(_document):
+    return KIND
+
+
+def test_a_study_that_is_being_begun_is_waited_for(valley_spec, paths, monkeypatch):
+    """The ledger has it before MLflow does; one that never comes is refused with the remedy."""
+    spec = valley_spec()
+    Ledger(paths.storage_url, spec.name, spec.identity())
+    said = []
+
+    def describe(_seconds):
+        said.append("waited")
+        Tracker(paths.tracking_uri, spec.name).open_study(spec, {})
+
+    monkeypatch.setattr("bench.study.join.time.sleep", describe)
+    assert read_study_to_join(spec.name, paths, kind_of, said.append).spec.identity() == spec.identity()
+    assert len(said) == 2
+    assert "waiting for its description" in said[0]
+
+
+def test_one_that_is_never_described_is_refused(valley_spec, paths, monkeypatch):
+    spec = valley_spec()
+    Ledger(paths.storage_url, spec.name, spec.identity())
+    Tracker(paths.tracking_uri, "another").open_study(spec.model_copy(update={"name": "another"}), {})
+    now = [0.0]
+    monkeypatch.setattr("bench.study.join.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("bench.study.join.time.sleep", lambda _seconds: now.__setitem__(0, now[0] + DESCRIBED_S))
+    with pytest.raises(SettingsError, match="holds no result of it"):
+        read_study_to_join(spec.name, paths, kind_of, lambda _line: None)
+
+
+def test_a_worker_names_the_versions_in_which_it_differs(begun, paths):
+    study = read_begun_study(begun[0].name, paths, kind_of)
+    assert version_differences(study, {"torch": "2.0", "cpu": "another"}) == []
+    assert version_differences(study, {"torch": "3.0"}) == ["torch: '2.0' -> '3.0'"]

@@ -1,0 +1,95 @@
+"""What docs/guide/clusters.md shows can be typed, and its Slurm script gives a trial back and asks for another job.
+
+The page's servers, its SSH loop and the whole run are in `tests/proofs/test_clusters_page.py`.
+"""
+
+import re
+import shlex
+import signal
+import subprocess
+
+import pytest
+import yaml
+from mlflow import cli as mlflow_cli
+from typer.models import OptionInfo
+
+from tests.support.clusters_page import KUBERNETES, PAGE, SLURM, Machine, block
+from tests.support.place import PLANNED, VALLEY_FILE
+from tests.support.reference.command_line import command_tree, flags, parameters
+from tests.support.running_study import DEADLINE_S, RUNNING, ended, entries, output, wait_for
+
+WAITING = "waiting"
+NAME = "optimizers-smoke-people"
+BLOCKS = ("database", "mlflow", "stores.sh", "begin", "ssh", "submit", "secret")
+
+
+def flags_of(*path):
+    """The options of a command."""
+    command = command_tree()
+    for word in path:
+        command = next(each for each in command.verbs if each.path[-1] == word)
+    return {
+        flag
+        for name, _, declared, _ in parameters(command)
+        if isinstance(declared, OptionInfo)
+        for flag in re.findall(r"--[a-z-]+", " ".join(flags(name, declared)))
+    }
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"posebench (?:worker|study)[^#'`&\n]*", re.sub(r"\s*\\\n\s*", " ", PAGE)), ids=str.strip
+)
+def test_each_command_of_the_page_is_one(line):
+    words = shlex.split(line.replace('"', ""))[1:]
+    path = words[:1] if words[0] == "worker" else words[:2]
+    used = {word for word in words if word.startswith("--")}
+    assert used <= flags_of(*path) | {"--json"}
+
+
+@pytest.mark.parametrize("script", [*BLOCKS, "slurm"])
+def test_each_script_is_one(script):
+    text = SLURM if script == "slurm" else block(script)
+    checked = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    assert checked.stderr == ""
+
+
+def test_the_server_s_options_are_mlflow_s():
+    server = mlflow_cli.cli.commands["server"]
+    known = {name for each in server.params for name in (*each.opts, *each.secondary_opts)}
+    assert {*re.findall(r"--[a-z-]+", block("mlflow"))} <= known
+
+
+def test_the_job_of_kubernetes_runs_a_worker_of_the_study_and_has_time_to_leave():
+    job = yaml.safe_load(KUBERNETES)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][:3] == ["posebench", "worker", "mine"]
+    assert {word for word in container["command"] if word.startswith("--")} <= flags_of("worker")
+    assert pod["terminationGracePeriodSeconds"] >= 60
+    assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
+    assert job["metadata"]["name"] + ".yaml" in block("secret")
+    assert container["envFrom"][0]["secretRef"]["name"] in block("secret")
+
+
+def test_the_slurm_script_gives_its_trial_back_and_asks_for_another_job(place, tmp_path):
+    """As Slurm sends it: SIGTERM to the script alone. The job that it asked for goes on to the study's end."""
+    (place.folder / "tiny.toml").write_text(VALLEY_FILE + "sleep_ms = 40\n")
+    stores = (
+        f"export POSEBENCH_STORAGE=sqlite:///{place.folder}/optuna.db\n"
+        f"export MLFLOW_TRACKING_URI=sqlite:///{place.folder}/mlflow.db\n"
+    )
+    machine = Machine(tmp_path / "node1", stores)
+    variables = {"STUDY": NAME, "DATA": "people", "CHECKPOINTS": str(tmp_path / "checkpoints"), "SLURM_JOB_ID": "17_3"}
+    with ended(place.start(*place.study, "--workers", 0, "--json")) as driver:
+        wait_for(lambda: entries(place, WAITING), driver, place)
+        with ended(machine.start(SLURM, **variables)) as job:
+            wait_for(lambda: entries(place, RUNNING), driver, place)
+            job.send_signal(signal.SIGTERM)
+            assert job.wait(DEADLINE_S) == 130, machine.said()
+        assert machine.called.read_text() == "requeue 17_3\n"
+        assert entries(place, RUNNING) == []
+        with ended(machine.start(SLURM, **variables)) as job:
+            assert job.wait(DEADLINE_S) == 0, machine.said()
+        assert driver.wait(DEADLINE_S) == 0, output(place)
+    assert machine.called.read_text() == "requeue 17_3\n"
+    assert len(place.recorded()) == len(set(place.recorded())) == PLANNED
