@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterable
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -59,7 +60,10 @@ def left_text(progress: Progress, now: float) -> str:
 
 
 def phase_lines(progress: Progress) -> list[str]:
-    """Return a line for each phase: trials done (of these diverged, pruned, skipped, failed), running and waiting."""
+    """Return a line for each phase: trials done (of these diverged, pruned, skipped, failed), running and waiting.
+
+    Then a line on what a worker that died, or a server that is away, has left.
+    """
     lines = []
     for phase in progress.size.phases:
         done = [trial for trial in progress.done.values() if trial.phase == phase]
@@ -80,6 +84,11 @@ def phase_lines(progress: Progress) -> list[str]:
         lines.append(f"{phase + ':':9}" + ", ".join(parts))
     if progress.lost:
         lines.append(f"{progress.lost} of those waiting were left by a worker that died; the next worker takes them")
+    if progress.away_since is not None:
+        since = datetime.fromtimestamp(progress.away_since).astimezone()
+        number = progress.waiting_records
+        records = "1 record waits" if number == 1 else f"{number} records wait"
+        lines.append(f"{records} for MLflow (away since {since:%H:%M})")
     return lines
 
 

@@ -1,6 +1,7 @@
 """`posebench speed`: benchmarks of posebench's parts, each against a yardstick measured in the same run."""
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -102,11 +103,36 @@ def startup(repeats: Repeats = None, as_json: AsJson = False) -> None:
     _measure("startup", as_json, repeats=repeats)
 
 
+@app.command()
+def ledger(
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Number of waiting trials.")] = 10_000,
+    clients: Annotated[
+        int, typer.Option("--clients", min=1, help="Number of processes that claim trials at once.")
+    ] = 16,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="Database to measure, as POSEBENCH_STORAGE names it; a study is made in it and deleted again "
+            "(default: a temporary SQLite file).",
+        ),
+    ] = None,
+    repeats: Repeats = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time claiming a trial from the ledger against a bare transaction.
+
+    Many processes claim at once, from thousands of waiting trials. No part of `speed all`.
+    """
+    _actions().measure_ledger(storage, trials=trials, clients=clients, repeats=repeats, as_json=as_json)
+
+
 @app.command("all")
 def everything(
     data: Data = None, device: Device = "auto", repeats: Repeats = None, as_json: AsJson = False, report: Report = None
 ) -> None:
-    """Run all of these benchmarks, one after the other."""
+    """Run all of these benchmarks but `ledger`, one after the other."""
     _measure("all", as_json, data=data, device=device, repeats=repeats, report=report)
 
 
@@ -122,9 +148,7 @@ def _measure(
     repeats: int | None = None,
     report: Path | None = None,
 ) -> None:
-    from bench.cli.actions.speed import measure_speed  # PyTorch, OpenCV: seconds that --help must not take
-
-    measure_speed(
+    _actions().measure_speed(
         name,
         data=data,
         device=device,
@@ -135,3 +159,9 @@ def _measure(
         as_json=as_json,
         report=report,
     )
+
+
+def _actions() -> ModuleType:
+    from bench.cli.actions import speed  # PyTorch, OpenCV: seconds that --help must not take
+
+    return speed

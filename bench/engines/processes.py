@@ -21,6 +21,7 @@ from bench.engines import interruption
 from bench.engines.events import Event, OnEvent, Stopping, TrialEnded, WorkerDied
 from bench.engines.interruption import INTERRUPTED
 from bench.engines.worker import WorkerSettings, load_libraries, sweep, work
+from bench.ledger.format import this_process
 from bench.ledger.store import Ledger
 from bench.measure.cores import usable_cores
 from bench.measure.gpus import Gpu, starting_on
@@ -120,7 +121,8 @@ class Crew:
     def work_off(self, settings: WorkerSettings) -> None:
         """Run all enqueued trials; worker processes then wait for the next call.
 
-        A worker that dies (killed, out of memory) is replaced; its trial waits again until its attempts are used up.
+        A worker that dies (killed, out of memory) is replaced; its trial waits again, until three of its workers have
+        died.
         Raises WorkerError if a worker ends with an error, or if workers keep dying without a new record.
         """
         ledger = settings.ledger()
@@ -135,6 +137,7 @@ class Crew:
         worker_settings = replace(settings, workers=self.workers, threads=threads)
         self._settings = worker_settings
         self.start()
+        ledger.release()
         for worker in self._crew:
             _send_settings(worker, worker_settings)
         _supervise(self._crew, self._uncharged, worker_settings, ledger, self.on_event)
@@ -191,10 +194,10 @@ def _start_of(process: BaseProcess) -> float:
 
 
 def _send_settings(worker: _Worker, settings: WorkerSettings) -> None:
-    """Have a worker run the enqueued trials of a phase."""
+    """Have a worker run the enqueued trials of a phase; this process is its driver, which counts its death."""
     worker.idle = False
     with suppress(OSError):  # a dead worker is noticed by its process
-        worker.lifeline.send(settings)
+        worker.lifeline.send(replace(settings, driver=this_process()))
 
 
 @contextmanager

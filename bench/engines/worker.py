@@ -14,7 +14,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench.engines import interruption
@@ -22,7 +21,7 @@ from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned,
 from bench.engines.stint import Stint
 from bench.engines.trial import TrialKind
 from bench.ledger.format import HEARTBEAT_S
-from bench.ledger.store import MAX_ATTEMPTS, Claim, Ledger
+from bench.ledger.store import MAX_DEATHS, Claim, Ledger
 from bench.records.writer import Tracker
 from bench.trials.outcome import Outcome
 from bench.trials.progress import RunningTrial
@@ -53,6 +52,8 @@ class WorkerSettings:
     """Trials that run at once on this machine."""
     file_paths: Mapping[str, Path] = field(default_factory=dict)
     """Paths of the study's other files on this machine, by setting; see `StudyBase.file_paths`."""
+    driver: Mapping[str, Any] | None = None
+    """Process that replaces a worker which dies, and counts its death; None: nobody does."""
     threads: int | None = None
     """Number of torch threads; None: torch's default."""
     checkpoints: str | None = None
@@ -62,7 +63,7 @@ class WorkerSettings:
 
     def ledger(self) -> Ledger:
         """Open the study's ledger."""
-        return Ledger(self.storage_url, self.study_name, self.identity, objectives=self.objectives)
+        return Ledger(self.storage_url, self.study_name, self.identity, objectives=self.objectives, driver=self.driver)
 
     def tracker(self) -> Tracker:
         """Open the study's records in MLflow."""
@@ -88,7 +89,7 @@ def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
                 return
             _run_claimed(claim, settings, ledger, tracker, on_event)
             seconds[phase].append(time.monotonic() - began)
-        elif ledger.counts()["running"]:
+        elif ledger.is_unfinished():
             time.sleep(POLL_S)
         else:
             return
@@ -108,7 +109,7 @@ def _claim(ledger: Ledger) -> Claim | None:
             claim = ledger.claim()
     except KeyboardInterrupt:
         if claim is not None:
-            ledger.put_back(claim.key, attempts=claim.attempts - 1)
+            ledger.put_back(claim.key)
         raise
     return claim
 
@@ -151,7 +152,10 @@ def _resolved_spec(claim: Claim, settings: WorkerSettings, ledger: Ledger, recor
         return claim.spec.with_data(settings.data, settings.file_paths)
     choose = settings.trials.choose
     assert choose is not None, "a kind that plans slots must have `choose`"
-    return choose(ledger, claim, {**settings.identity, **settings.file_paths}, settings.data, record)
+    # Optuna keeps each choice at once, so that an outage in between changes none.
+    return ledger.patiently(
+        lambda: choose(ledger, claim, {**settings.identity, **settings.file_paths}, settings.data, record)
+    )
 
 
 def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:
@@ -172,9 +176,9 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         on_event(TrialBegan(_running_trial(spec, began)))
         run_id = tracker.start_trial(spec, settings.parent_run)
         with _heartbeat(ledger, claim.key):
-            if claim.attempts > MAX_ATTEMPTS:
-                # Not in `sweep`, where two workers could record it at once; a claim has only one owner.
-                record, curve, samples = Outcome(_failed_by_deaths(spec, claim.attempts - 1), curve=[])
+            if claim.deaths >= MAX_DEATHS:
+                # Not when a death is counted, where two processes could record it; a claim has only one owner.
+                record, curve, samples = Outcome(_failed_by_deaths(spec, claim.deaths), curve=[])
             else:
                 record, curve, samples = settings.trials.run_trial(
                     spec,
@@ -197,7 +201,7 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
     except BaseException:
         # Once the trial is recorded, both calls do nothing: its run is closed and the trial has ended.
         tracker.abandon(claim.spec.id)
-        ledger.put_back(claim.key, attempts=claim.attempts - 1)
+        ledger.put_back(claim.key)
         on_event(TrialReturned(claim.spec.id))
         raise
 
@@ -220,9 +224,11 @@ def _heartbeat(ledger: Ledger, key: int) -> Iterator[None]:
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_S):
-            with suppress(SQLAlchemyError, StorageInternalError):  # database briefly unreachable: try at the next beat
+            with suppress(SQLAlchemyError):  # a file that stays locked: try at the next beat
                 ledger.send_heartbeat(key)
+            ledger.release()
 
+    ledger.release()
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
     thread.start()
     try:

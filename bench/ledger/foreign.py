@@ -28,7 +28,7 @@ def find_or_create_study(storage: RDBStorage, url: str, name: str, identity: dic
         assert study_id is not None
     stored_identity = storage.get_study_user_attrs(study_id).get(STUDY)
     if stored_identity is None:
-        _refuse(url, name, len(storage.get_all_trials(study_id, deepcopy=False)))
+        _refuse(url, name, storage.get_n_trials(study_id))
     refuse_difference(name, stored_identity, identity)
     return study_id
 
@@ -43,6 +43,8 @@ def replace_identity(storage: RDBStorage, study: int, old: Mapping[str, Any], ne
         study_attributes = session.query(attributes).filter_by(study_id=study)
         identity = study_attributes.filter_by(key=STUDY).with_for_update().one()
         stored_identity = json.loads(str(identity.value_json))
+        if stored_identity == json.loads(json.dumps(new)):
+            return  # done before, by a call whose answer was lost
         if stored_identity != json.loads(json.dumps(old)):
             raise SettingsError(
                 f"study {stored_identity['name']}: another process has extended it meanwhile. Check its status before "

@@ -3,16 +3,18 @@
 import json
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy
 from alembic.util.exc import CommandError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
+from bench.ledger import queries
 from bench.ledger.format import (
+    AWAITING,
     DUPLICATE,
     HEARTBEAT,
     OWNER,
@@ -24,6 +26,7 @@ from bench.ledger.format import (
     is_stale,
     lives,
 )
+from bench.ledger.queries import Row
 from bench.storage.addresses import LEDGER
 from bench.storage.database_check import check_database
 from bench.storage.sqlite_files import MakeUri, read_undisturbed, sqlite_file
@@ -56,6 +59,8 @@ class LedgerEntry:
     host: str
     pid: int
     """Process id of its worker; 0 if there is none."""
+    awaiting_since: float | None = None
+    """Time since which its record waits for MLflow's server, in seconds since the epoch; None if it does not."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,28 @@ def read_studies(url: str) -> dict[str, LedgerView]:
 
     Raises SettingsError if the storage exists but cannot be read.
     """
-    return _read(url, lambda storage: dict(_looks(storage)), {})
+
+    def read(storage: RDBStorage) -> dict[str, LedgerView]:
+        views = {study.study_name: _view(storage, study._study_id) for study in storage.get_all_studies()}
+        return {name: view for name, view in views.items() if view is not None}
+
+    return _read(url, read, {})
+
+
+def read_study(url: str, name: str) -> LedgerView | None:
+    """Return one study of a storage, read-only; None if posebench created none of that name there.
+
+    Raises SettingsError if the storage exists but cannot be read.
+    """
+
+    def read(storage: RDBStorage) -> LedgerView | None:
+        try:
+            study = storage.get_study_id_from_name(name)
+        except KeyError:
+            return None
+        return _view(storage, study)
+
+    return _read(url, read, None)
 
 
 def read_identities(url: str) -> dict[str, dict[str, Any] | None]:
@@ -138,60 +164,60 @@ def _open_read_only(url: str, make_uri: MakeUri) -> RDBStorage | None:
     return RDBStorage(url, engine_kwargs=arguments, skip_compatibility_check=True, skip_table_creation=True)
 
 
-def _looks(storage: RDBStorage) -> Iterator[tuple[str, LedgerView]]:
-    for study in storage.get_all_studies():
-        identity = study.user_attrs.get(STUDY)
-        if identity is None:
-            continue  # not created by posebench
-        trials = storage.get_all_trials(study._study_id, deepcopy=False)
-        trials = [t for t in trials if TRIAL_ID in t.user_attrs and t.user_attrs.get(STATUS) != DUPLICATE]
-        entries = [_as_entry(trial) for trial in trials]
-        owners = [value for key, value in study.user_attrs.items() if key.startswith(SESSION) and value is not None]
-        busy_hosts = {entry.host for entry in entries if entry.state == RUNNING}
-        sessions = [each for each in owners if _session_lives(each, busy_hosts)]
-        times = [each["since"] for each in owners] + [time for trial in trials for time in _times(trial)]
-        yield (
-            study.study_name,
-            LedgerView(
-                identity=identity,
-                entries=entries,
-                active=bool(sessions) or bool(busy_hosts),
-                workers=sum(each["workers"] for each in sessions),
-                last_active=max(times, default=None),
-            ),
-        )
+def _view(storage: RDBStorage, study: int) -> LedgerView | None:
+    """Return the view of a study; None if posebench did not create it."""
+    of_study = storage.get_study_user_attrs(study)
+    identity = of_study.get(STUDY)
+    if identity is None:
+        return None
+    with storage.engine.connect() as connection:
+        rows = queries.rows(connection, study, names=(SPEC, STATUS, HEARTBEAT))
+    trials = [row for row in rows if row.attributes.get(STATUS) != DUPLICATE]
+    entries = [_as_entry(row) for row in trials]
+    owners = [value for key, value in of_study.items() if key.startswith(SESSION) and value is not None]
+    busy_hosts = {entry.host for entry in entries if entry.state == RUNNING}
+    sessions = [each for each in owners if _session_lives(each, busy_hosts)]
+    times = [each["since"] for each in owners] + [time for row in trials for time in _times(row)]
+    return LedgerView(
+        identity=identity,
+        entries=entries,
+        active=bool(sessions) or bool(busy_hosts),
+        workers=sum(each["workers"] for each in sessions),
+        last_active=max(times, default=None),
+    )
 
 
-def _as_entry(trial: FrozenTrial) -> LedgerEntry:
-    spec = json.loads(trial.user_attrs[SPEC])
-    if trial.state == TrialState.WAITING:
+def _as_entry(row: Row) -> LedgerEntry:
+    spec = json.loads(row.attributes[SPEC])
+    if row.state == TrialState.WAITING:
         state = WAITING
-    elif trial.state == TrialState.RUNNING:
-        state = LOST if is_stale(trial) else RUNNING
+    elif row.state == TrialState.RUNNING:
+        state = LOST if is_stale(row.attributes, row.started) else RUNNING
     else:
-        state = trial.user_attrs.get(STATUS, str(Status.FAILED))
-    owner = trial.user_attrs.get(OWNER) or {"host": "", "pid": 0}
+        state = row.attributes.get(STATUS, str(Status.FAILED))
+    owner: Mapping[str, Any] = row.attributes.get(OWNER) or {"host": "", "pid": 0}
     train = spec.get("train", {})  # a slot has none until its trial is chosen
+    awaiting = row.attributes.get(AWAITING) if state == RUNNING else None
     return LedgerEntry(
-        trial_id=trial.user_attrs[TRIAL_ID],
+        trial_id=row.attributes[TRIAL_ID],
         phase=spec["phase"],
         optimizer=spec.get("optimizer", ""),
         seed=train.get("seed", spec["index"]),
         steps=train.get("steps"),
         seconds=train.get("seconds"),
         state=state,
-        since=trial.datetime_start.timestamp() if trial.datetime_start else None,
+        since=row.started,
         host=owner["host"],
         pid=owner["pid"],
+        awaiting_since=None if awaiting is None else awaiting["since"],
     )
 
 
-def _times(trial: FrozenTrial) -> list[float]:
+def _times(row: Row) -> list[float]:
     """Return the times of a claimed trial's start, end and last heartbeat, in seconds since the epoch."""
-    if trial.state == TrialState.WAITING:
+    if row.state == TrialState.WAITING:
         return []
-    stamps = [stamp.timestamp() for stamp in (trial.datetime_start, trial.datetime_complete) if stamp]
-    return [*stamps, trial.user_attrs.get(HEARTBEAT) or 0.0]
+    return [*(at for at in (row.started, row.ended) if at is not None), row.attributes.get(HEARTBEAT) or 0.0]
 
 
 def _session_lives(owner: dict[str, Any], busy_hosts: set[str]) -> bool:

@@ -1,29 +1,29 @@
-"""The ledger of one study: enqueue, claim, finish and retry its trials in an Optuna storage.
+"""The trials of one study in the ledger: enqueue them, claim one, close it or give it back.
 
-On SQLite Optuna's own claim of a waiting trial is not atomic (it reads, then writes, in a transaction that takes no
-lock before the write). Every transaction here begins with BEGIN IMMEDIATE, which takes the lock first. On PostgreSQL
-Optuna's SELECT ... FOR UPDATE does that.
+Every step is one transaction (`bench.ledger.queries`) that can be repeated when its answer was lost, so that a study
+on a server goes on after the server was away (`bench.ledger.connection`).
 """
 
 import json
-import logging
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-import optuna
 import sqlalchemy
-from alembic.util.exc import CommandError
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
+from bench.ledger import queries
+from bench.ledger.connection import Connection
 from bench.ledger.foreign import find_or_create_study, replace_identity
 from bench.ledger.format import (
-    ATTEMPTS,
-    DUPLICATE,
+    AWAITING,
+    DEATHS,
+    DRIVER,
     EARLIER,
     HEARTBEAT,
     OWNER,
@@ -31,29 +31,29 @@ from bench.ledger.format import (
     SESSION,
     SPEC,
     STATUS,
+    TOKEN,
     TRIAL_ID,
-    claimant_attribute,
     is_here,
+    is_same_process,
     is_stale,
     lives,
     this_process,
 )
-from bench.storage.addresses import LEDGER, check_form
-from bench.storage.database_check import check_database
-from bench.storage.sqlite_files import sqlite_file
+from bench.ledger.queries import NewTrial, Row
 from bench.trials.phases import TUNE
 from bench.trials.spec import Planned, Slot, TrialSpec, planned_from_json
 from bench.trials.status import Status
 
-BUSY_TIMEOUT_S = 60
-"""Seconds that a worker waits for another worker's transaction."""
-MAX_ATTEMPTS = 3
-"""Number of workers that may die while running a trial before it is recorded as failed."""
+MAX_DEATHS = 3
+"""Number of times that a trial's worker may die by itself before the trial is recorded as failed."""
+AHEAD, KNOWN_FOR_S = 100, 5.0
+"""Number of waiting trials, the first ones, that claims choose from, and seconds after which these are read again."""
 FIXED, CONSTRAINT = "fixed_params", "constraints:"
 """Optuna's names of system attributes of a trial: parameters fixed in advance, and the prefix of constraint values."""
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-logging.getLogger("alembic").setLevel(logging.WARNING)
+_Result = TypeVar("_Result")
+_Round = tuple[str, str | None, int | None, int | None]
+"""Phase, optimizer, tuning and round of a trial."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ class Claim:
     key: int
     """Id of the trial in the storage."""
     spec: Planned
-    attempts: int
-    """Number of claims so far, without those given back on purpose."""
+    deaths: int
+    """Number of times that its worker has died by itself: out of memory, a crash. Workers that were killed with their
+    driver or their machine are not counted."""
 
 
 @dataclass(frozen=True)
@@ -77,73 +78,62 @@ class OptunaValues:
     """Constraint values; 0 or less means satisfied."""
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Open or create the Optuna storage at an SQLAlchemy URL, with atomic transactions on SQLite.
-
-    Raises SettingsError, which says how to fix it, if the URL is unusable; an SQLite file of another program or version
-    is left unchanged. A database on a server is checked for that once, when a study begins
-    (`bench.records.store_check`).
-    """
-    check_form(LEDGER, url)
-    sqlite = sqlite_file(url) is not None
-    if sqlite:
-        check_database(LEDGER, url, write=True)
-    # A timeout in the URL itself takes precedence.
-    waits = sqlite and "timeout" not in sqlalchemy.make_url(url).query
-    arguments: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if waits else {}
-    for attempt in range(5):
-        try:
-            storage = RDBStorage(url, engine_kwargs=arguments)
-            break
-        except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.IntegrityError) as error:
-            # Two processes that open a new file at once both try to create its tables.
-            if attempt == 4:
-                LEDGER.refuse(url, f"cannot be opened ({error.orig}).", cause=error)
-            time.sleep(0.2 * (attempt + 1))
-        except (ImportError, RuntimeError, CommandError, sqlalchemy.exc.SQLAlchemyError) as error:
-            LEDGER.refuse(url, f"cannot be opened ({str(error).partition(chr(10))[0]}).", cause=error)
-    if sqlite:
-        _lock_transactions(storage.engine)
-    return storage
-
-
-def _lock_transactions(engine: sqlalchemy.Engine) -> None:
-    @sqlalchemy.event.listens_for(engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.close()
-
-    @sqlalchemy.event.listens_for(engine, "begin")
-    def _on_begin(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    engine.dispose()  # connections made before the listeners were there
-
-
 class Ledger:
-    """The trials of one study in the storage."""
+    """The trials of one study in the storage.
 
-    def __init__(self, url: str, study_name: str, identity: dict[str, Any], *, objectives: int = 1) -> None:
+    A call waits while the storage's server is away, and raises ServerAwayError after
+    `bench.storage.patience.patience_s`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        study_name: str,
+        identity: dict[str, Any],
+        *,
+        objectives: int = 1,
+        driver: Mapping[str, Any] | None = None,
+    ) -> None:
         """Open or create the study; SettingsError if the name is taken by another one, see `bench.ledger.foreign`.
 
-        ``objectives``: number of values that Optuna gets for each trial.
+        Args:
+            url: SQLAlchemy URL of the storage.
+            study_name: Name of the study.
+            identity: Its identity.
+            objectives: Number of values that Optuna gets for each trial.
+            driver: The process that replaces this one if it dies, and counts its death (`charge_death`).
         """
-        self.storage = open_storage(url)
         self.study_name = study_name
-        self._waiting: deque[tuple[int, bool]] = deque()
         self.identity = identity
-        self._study = find_or_create_study(self.storage, url, study_name, identity, objectives=objectives)
+        self.driver = driver
+        self.patiently = Connection(url)
+        """Makes calls of this ledger's storage that can be repeated; see `bench.ledger.connection.Connection`."""
+        self._study = self.patiently(
+            lambda: find_or_create_study(self.storage, url, study_name, identity, objectives=objectives)
+        )
+        self._copies: frozenset[int] | None = None
+        self._waiting = range(0)
+        self._waiting_until = 0.0
+        self._rounds: dict[int, tuple[_Round, int]] = {}
+
+    @property
+    def storage(self) -> RDBStorage:
+        """Optuna's storage."""
+        return self.patiently.storage
+
+    def release(self) -> None:
+        """Close idle connections to a server, which the next call opens again."""
+        self.patiently.release()
 
     def extend(self, identity: dict[str, Any]) -> None:
         """Replace the study's identity by that of a larger study, whose plan includes all its trials; keep the old."""
-        replace_identity(self.storage, self._study, self.identity, identity)
+        self.patiently(lambda: replace_identity(self.storage, self._study, self.identity, identity))
         self.identity = identity
 
     def earlier_identities(self) -> list[dict[str, Any]]:
         """Return the study's identities before each of its extensions."""
-        identities: list[dict[str, Any]] = self.storage.get_study_user_attrs(self._study).get(EARLIER, [])
+        attributes = self.patiently(lambda: self.storage.get_study_user_attrs(self._study))
+        identities: list[dict[str, Any]] = attributes.get(EARLIER, [])
         return identities
 
     @contextmanager
@@ -152,169 +142,236 @@ class Ledger:
         owner = this_process()
         key = f"{SESSION}{owner['host']}:{owner['pid']}:{owner['started']}"
         session = {**owner, "workers": workers, "since": time.time()}
-        self.storage.set_study_user_attr(self._study, key, session)
+        self.patiently(lambda: self.storage.set_study_user_attr(self._study, key, session))
         try:
             yield
         finally:
-            self.storage.set_study_user_attr(self._study, key, None)
+            self.patiently.try_once(lambda: self.storage.set_study_user_attr(self._study, key, None))
 
     def has_other_processes(self) -> bool:
         """Return True if another process is registered; a process killed on another host cannot be recognised as
         dead."""
         me = this_process()
-        attributes = self.storage.get_study_user_attrs(self._study)
-        sessions = [value for name, value in attributes.items() if name.startswith(SESSION) and value]
+        sessions = self._do(lambda connection: queries.sessions(connection, self._study, SESSION))
         return any(
-            {**each, **me} != each and not (is_here(each) and not lives(each["pid"], each["started"]))
+            not is_same_process(each, me) and not (is_here(each) and not lives(each["pid"], each["started"]))
             for each in sessions
         )
 
     def enqueue(self, specs: Iterable[Planned]) -> int:
-        """Add the trials that are not in the ledger yet, and return the number added. Safe to repeat after a kill."""
-        present = {trial.user_attrs[TRIAL_ID] for trial in self._trials()}
-        added = 0
-        for spec in specs:
-            if spec.id in present or (isinstance(spec, TrialSpec) and spec.earlier_ids & present):
-                continue
-            attributes = {TRIAL_ID: spec.id, SPEC: spec.model_dump_json(), ATTEMPTS: 0}
-            fixed = {FIXED: dict(spec.fixed)} if isinstance(spec, Slot) else {}
-            trial = create_trial(state=TrialState.WAITING, user_attrs=attributes, system_attrs=fixed)
-            self.storage.create_new_trial(self._study, trial)
-            added += 1
-        return added
+        """Add the trials that are not in the ledger yet, and return the number added. Safe to repeat after a kill.
+
+        One transaction, which others that enqueue wait for: all of the trials are added, or none.
+        """
+        planned = {spec.id: spec for spec in specs}
+        ids = {
+            key: {key} | (spec.earlier_ids if isinstance(spec, TrialSpec) else set()) for key, spec in planned.items()
+        }
+
+        added: set[str] = set()
+
+        def add(connection: sqlalchemy.Connection) -> int:
+            queries.lock_study(connection, self._study)
+            present = queries.trial_ids(connection, self._study, set().union(*ids.values()))
+            new = [spec for key, spec in planned.items() if not ids[key] & present]
+            queries.enqueue(connection, self._study, [_as_new(spec) for spec in new])
+            added.update(spec.id for spec in new)  # also of an attempt whose answer was lost
+            return len(added)
+
+        return self._do(add) if planned else 0
 
     def claim(self) -> Claim | None:
-        """Claim and return the first waiting trial; None if there is none. No two workers get the same trial.
+        """Claim and return the first waiting trial; None if there is none. No two workers get the same trial."""
+        owner = {**this_process(), TOKEN: uuid.uuid4().hex}
+        if self.driver is not None:
+            owner[DRIVER] = {name: self.driver[name] for name in ("pid", "started")}
+        attempts = iter(range(1_000_000))
 
-        The list of waiting trials is cached, since reading the whole study costs more than a claim.
-        """
-        if not self._waiting:
-            self._find_waiting()
-        while self._waiting:
-            key, is_copy = self._waiting.popleft()
-            try:
-                me = this_process()
-                self.storage.set_trial_user_attr(key, claimant_attribute(me), me)
-                claimed = self.storage.set_trial_state_values(key, TrialState.RUNNING)
-            except optuna.exceptions.UpdateFinishedTrialError:
-                claimed = False  # another worker has claimed and finished it meanwhile
-            if claimed and is_copy:
-                self.storage.set_trial_user_attr(key, STATUS, DUPLICATE)
-                self.storage.set_trial_state_values(key, TrialState.FAIL)
-            elif claimed:
-                trial = self.storage.get_trial(key)
-                attempts = trial.user_attrs[ATTEMPTS] + 1
-                self.storage.set_trial_user_attr(key, OWNER, this_process())
-                self.storage.set_trial_user_attr(key, ATTEMPTS, attempts)
-                self.send_heartbeat(key)
-                return _as_claim(trial, attempts)
-            if not self._waiting:
-                self._find_waiting()
-        return None
+        def claim(connection: sqlalchemy.Connection) -> Row | None:
+            if next(attempts):  # the answer to the first attempt was lost, but it may have had its effect
+                for row in queries.rows(connection, self._study, states=[TrialState.RUNNING]):
+                    if row.attributes.get(OWNER) == owner:
+                        return row
+            if self._copies is None:
+                self._copies = queries.copies(connection, self._study)
+            marks = {OWNER: owner, HEARTBEAT: time.time()}
+            if time.monotonic() > self._waiting_until:
+                self._waiting = range(0)
+            claimed = queries.claim_one(connection, self._study, self._waiting, marks, self._copies)
+            last = 0
+            while claimed is None:
+                self._waiting = queries.first_waiting(connection, self._study, AHEAD, after=last)
+                self._waiting_until = time.monotonic() + KNOWN_FOR_S
+                if not self._waiting:
+                    return None
+                last = self._waiting[-1]
+                claimed = queries.claim_one(connection, self._study, self._waiting, marks, self._copies)
+            return claimed
 
-    def _find_waiting(self) -> None:
-        """Cache the waiting trials as (key, is_copy); a copy is the later of two enqueued by two processes at once."""
-        first: dict[str, int] = {}
-        for trial in self._trials():
-            earliest = first.setdefault(trial.user_attrs[TRIAL_ID], trial.number)
-            if trial.state == TrialState.WAITING:
-                self._waiting.append((trial._trial_id, earliest != trial.number))
+        row = self._do(claim)
+        return None if row is None else _as_claim(row)
 
     def send_heartbeat(self, key: int) -> None:
-        """Write a heartbeat: the worker of a running trial is alive."""
-        self.storage.set_trial_user_attr(key, HEARTBEAT, time.time())
+        """Write a heartbeat, unless the server is away: the worker of a running trial is alive."""
+        beat = {HEARTBEAT: time.time()}
+        self._try_once(lambda connection: queries.set_attributes(connection, key, beat))
+
+    def note_waiting_record(self, key: int, since: float | None) -> None:
+        """Note that the record of a running trial waits for MLflow's server; None: no longer.
+
+        ``since``: when the server was first found to be away, in seconds since the epoch.
+        """
+        awaiting = {AWAITING: None if since is None else {"since": since}}
+        self._try_once(lambda connection: queries.set_attributes(connection, key, awaiting))
 
     def is_owner(self, key: int) -> bool:
         """Return True if this process still owns a trial; another process may have taken it for dead and taken over the
         trial."""
-        trial = self.storage.get_trial(key)
-        return trial.state == TrialState.RUNNING and trial.user_attrs.get(OWNER) == this_process()
+        row = self._do(lambda connection: queries.row(connection, key))
+        return _is_held_by(row, this_process())
 
     def store_choice(self, key: int, trial: TrialSpec) -> None:
         """Store the trial that was chosen for a slot."""
-        self.storage.set_trial_user_attr(key, SPEC, trial.model_dump_json())
+        self._do(lambda connection: queries.set_attributes(connection, key, {SPEC: trial.model_dump_json()}))
 
     def fix_parameters(self, key: int, choices: Mapping[str, Any]) -> None:
         """Fix parameters of a slot before Optuna's sampler chooses the rest."""
-        self.storage.set_trial_system_attr(key, FIXED, dict(choices))
+        self.patiently(lambda: self.storage.set_trial_system_attr(key, FIXED, dict(choices)))
 
     def finish(self, key: int, status: Status, values: OptunaValues | None) -> None:
-        """Close a trial. ``values``: a copy of its results for Optuna; no posebench table reads it."""
-        try:
-            self.storage.set_trial_user_attr(key, STATUS, str(status))
-            if values is not None:
-                for name, value in values.constraints.items():
-                    self.storage.set_trial_system_attr(key, f"{CONSTRAINT}{name}", value)
-                self.storage.set_trial_state_values(key, TrialState.COMPLETE, list(values.values))
-            elif status == Status.PRUNED:
-                self.storage.set_trial_state_values(key, TrialState.PRUNED)
-            else:
-                self.storage.set_trial_state_values(key, TrialState.FAIL)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return  # two workers that sweep at once both close a dead worker's trial
+        """Close a trial, unless another worker has done so. ``values``: a copy of its results for Optuna; no posebench
+        table reads it."""
+        state = TrialState.COMPLETE
+        if values is None:
+            state = TrialState.PRUNED if status == Status.PRUNED else TrialState.FAIL
+        constraints = {} if values is None else {f"{CONSTRAINT}{name}": at for name, at in values.constraints.items()}
+        self._do(
+            lambda connection: queries.end(
+                connection,
+                key,
+                state,
+                attributes={STATUS: str(status)},
+                system_attributes=constraints,
+                values=() if values is None else values.values,
+            )
+        )
+
+    def delete(self) -> None:
+        """Delete the study with all its trials."""
+        self._do(lambda connection: queries.delete_study(connection, self._study))
+
+    def begin_evaluations(self, key: int) -> None:
+        """Note that a running trial starts over: its pruner has no state for it yet."""
+        self._do(lambda connection: queries.set_attributes(connection, key, {RUNGS: {}}))
 
     def note_evaluation(self, key: int, number: int, score: float, rungs: dict[str, Any]) -> None:
         """Store a running trial's score at its ``number``-th evaluation, and its pruner's state ``rungs``."""
-        self.storage.set_trial_intermediate_value(key, number, score)
-        self.storage.set_trial_user_attr(key, RUNGS, rungs)
+        self.patiently(lambda: self.storage.set_trial_intermediate_value(key, number, score))
+        self._do(lambda connection: queries.set_attributes(connection, key, {RUNGS: rungs}))
 
     def trials_of_same_round(self, planned: TrialSpec) -> list[FrozenTrial]:
         """Return the tune trials of the same optimizer, tuning and round, in the plan's order, without copies."""
         same = (TUNE, planned.optimizer, planned.tuning, planned.round)
-        first: dict[int, FrozenTrial] = {}
-        for trial in self._trials():
-            spec = json.loads(trial.user_attrs[SPEC])
-            if (spec["phase"], spec.get("optimizer"), spec.get("tuning"), spec.get("round")) == same:
-                first.setdefault(spec["index"], trial)
-        return [first[index] for index in sorted(first)]
 
-    def put_back(self, key: int, *, attempts: int) -> None:
-        """Give a claimed trial back: it waits again, without an owner or heartbeat that could mislead later checks.
+        def read(connection: sqlalchemy.Connection) -> list[FrozenTrial]:
+            # The round of a trial never changes: only new trials are read.
+            new = queries.specs_after(connection, self._study, next(reversed(self._rounds), 0))
+            self._rounds |= {key: _round_of(spec) for key, spec in new.items()}
+            first: dict[int, int] = {}
+            for key, (its_round, index) in self._rounds.items():
+                if its_round == same:
+                    first.setdefault(index, key)
+            found = queries.with_everything(connection, [first[index] for index in sorted(first)])
+            return [self.storage._build_frozen_trial_from_trial_model(trial) for trial in found]
 
-        ``attempts``: number of workers that died with it so far; a worker that gives it back on purpose is not counted.
+        return self._do(read)
+
+    def put_back(self, key: int) -> None:
+        """Give a claimed trial back: it waits again. Nothing happens if another process has it by now.
+
+        A server that is away is not waited for: the trial of a process that has ended waits again anyway.
         """
-        try:
-            self.storage.set_trial_user_attr(key, ATTEMPTS, attempts)
-            self.storage.set_trial_user_attr(key, OWNER, None)
-            self.storage.set_trial_user_attr(key, HEARTBEAT, None)
-            self.storage.set_trial_state_values(key, TrialState.WAITING)
-            self._waiting.clear()  # the next claim reads the study again
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return  # another worker has run it meanwhile
+        me = this_process()
+        self._waiting = range(0)  # the next claim finds it
+        self._try_once(lambda connection: queries.release(connection, key, lambda row: _is_held_by(row, me), _put_back))
 
     def put_back_stale(self, key: int) -> None:
         """Give a dead worker's trial back, unless another process did so first and it has a new owner."""
-        trial = self.storage.get_trial(key)
-        if trial.state == TrialState.RUNNING and is_stale(trial):
-            self.put_back(key, attempts=trial.user_attrs[ATTEMPTS])
+        self._waiting = range(0)
+        self._try_once(lambda connection: queries.release(connection, key, self._is_stale, _put_back))
+
+    def charge_death(self, pid: int, started: float) -> None:
+        """Count the death of a worker process of this host that died by itself, and give its trial back.
+
+        Nothing happens if it had no trial.
+
+        Args:
+            pid: Id of the process.
+            started: Its start, in seconds since the epoch, as psutil tells it.
+        """
+        died = {**this_process(), "pid": pid, "started": started}
+
+        def charge(connection: sqlalchemy.Connection) -> None:
+            for row in queries.rows(connection, self._study, states=[TrialState.RUNNING]):
+                queries.release(connection, row.key, lambda each: _is_held_by(each, died), _charged)
+
+        self._do(charge)  # repeated after a lost answer it finds no trial of the process
 
     def stale_trials(self) -> list[Claim]:
         """Return the running trials whose worker is dead or has sent no heartbeat for `GRACE_S`."""
-        return [
-            _as_claim(trial, trial.user_attrs[ATTEMPTS])
-            for trial in self._trials()
-            if trial.state == TrialState.RUNNING and is_stale(trial)
-        ]
+        running = self._do(lambda connection: queries.rows(connection, self._study, states=[TrialState.RUNNING]))
+        return [_as_claim(row) for row in running if self._is_stale(row)]
 
     def counts(self) -> Counter[str]:
         """Count the trials by state: `waiting`, `running`, and each final status."""
-        counts: Counter[str] = Counter()
-        for trial in self._trials():
-            if trial.state == TrialState.WAITING:
-                counts["waiting"] += 1
-            elif trial.state == TrialState.RUNNING:
-                counts["running"] += 1
-            elif trial.user_attrs.get(STATUS) != DUPLICATE:
-                counts[trial.user_attrs.get(STATUS, str(Status.FAILED))] += 1
-        return counts
+        counted = self._do(lambda connection: queries.counts(connection, self._study))
+        return queries.count_states(counted, str(Status.FAILED))
 
-    def _trials(self) -> list[FrozenTrial]:
-        trials = self.storage.get_all_trials(self._study, deepcopy=False)
-        return [trial for trial in trials if TRIAL_ID in trial.user_attrs]  # other scripts may have added trials
+    def is_unfinished(self) -> bool:
+        """Return True if a trial waits or runs; takes a fraction of the time of `counts`."""
+        return self._do(lambda connection: queries.is_unfinished(connection, self._study))
+
+    def _is_stale(self, row: Row) -> bool:
+        return is_stale(row.attributes, row.started, judge_others=self.patiently.others_had_time)
+
+    def _do(self, act: Callable[[sqlalchemy.Connection], _Result]) -> _Result:
+        """Return the result of a transaction, which is repeated while the server is away."""
+        return self.patiently(lambda: self._transaction(act))
+
+    def _try_once(self, act: Callable[[sqlalchemy.Connection], object]) -> None:
+        self.patiently.try_once(lambda: self._transaction(act))
+
+    def _transaction(self, act: Callable[[sqlalchemy.Connection], _Result]) -> _Result:
+        with self.patiently.transaction() as connection:
+            return act(connection)
 
 
-def _as_claim(trial: FrozenTrial, attempts: int) -> Claim:
-    planned, stored_id = planned_from_json(trial.user_attrs[SPEC]), trial.user_attrs[TRIAL_ID]
+def _is_held_by(row: Row, process: Mapping[str, Any]) -> bool:
+    return row.state == TrialState.RUNNING and is_same_process(row.attributes.get(OWNER), process)
+
+
+def _put_back(row: Row) -> dict[str, Any]:
+    """Return the attributes of a trial that waits again: no owner or heartbeat that could mislead later checks."""
+    return {name: None for name in (OWNER, HEARTBEAT, AWAITING) if name in row.attributes}
+
+
+def _charged(row: Row) -> dict[str, Any]:
+    return {**_put_back(row), DEATHS: row.attributes[DEATHS] + 1}
+
+
+def _round_of(specification: str) -> tuple[_Round, int]:
+    """Return the round of a trial, and its position in the plan."""
+    spec = json.loads(specification)
+    return (spec["phase"], spec.get("optimizer"), spec.get("tuning"), spec.get("round")), spec["index"]
+
+
+def _as_new(spec: Planned) -> NewTrial:
+    fixed = {FIXED: dict(spec.fixed)} if isinstance(spec, Slot) else {}
+    return NewTrial(spec.id, spec.model_dump_json(), fixed)
+
+
+def _as_claim(row: Row) -> Claim:
+    planned, stored_id = planned_from_json(row.attributes[SPEC]), row.attributes[TRIAL_ID]
     if planned.id != stored_id:  # enqueued by an earlier version
         planned = planned.model_copy(update={"slot": stored_id})
-    return Claim(trial._trial_id, planned, attempts)
+    return Claim(row.key, planned, row.attributes[DEATHS])

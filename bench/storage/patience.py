@@ -27,6 +27,10 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 _AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
 """Beginnings of PostgreSQL's codes for a lost connection, a server that stops, starts or has no connection left."""
+_PASSING = ("starting up", "shutting down", "recovery", "too many clients", "connection slots")
+"""Words of PostgreSQL's refusals of a new connection, which have no code, that pass by themselves."""
+_MYSQL_AWAY = (1040, 1053, 2002, 2003, 2006, 2013)
+"""MySQL's codes for the same: too many connections, shutting down, not reached, gone, lost."""
 
 _Result = TypeVar("_Result")
 
@@ -61,6 +65,8 @@ class Patience:
         for pause in _pauses():
             try:
                 result = call()
+            except ServerAwayError:
+                raise  # a call within this one has already waited
             except Exception as error:
                 if not is_outage(error):
                     raise
@@ -116,8 +122,20 @@ def is_outage(error: BaseException) -> bool:
 def _says_away(error: BaseException) -> bool:
     if isinstance(error, sqlalchemy.exc.DBAPIError):
         state = getattr(error.orig, "sqlstate", None)
-        return error.connection_invalidated or (state is not None and state.startswith(_AWAY_STATES))
+        if state is not None:
+            return error.connection_invalidated or state.startswith(_AWAY_STATES)
+        return error.connection_invalidated or _is_not_connected(error)
     return isinstance(error, ConnectionError)
+
+
+def _is_not_connected(error: sqlalchemy.exc.DBAPIError) -> bool:
+    """Return True if no connection to a database server could be made, for a reason that may pass."""
+    driver, text = type(error.orig).__module__.partition(".")[0], str(error.orig)
+    if not isinstance(error, sqlalchemy.exc.OperationalError) or driver == "sqlite3":
+        return False
+    if driver.startswith("psycopg"):
+        return "FATAL:" not in text or any(words in text for words in _PASSING)
+    return error.orig is not None and bool(error.orig.args) and error.orig.args[0] in _MYSQL_AWAY
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

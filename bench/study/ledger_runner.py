@@ -21,7 +21,7 @@ from bench.engines.following import Following
 from bench.engines.processes import Crew, crew
 from bench.engines.worker import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
-from bench.ledger.reader import read_identities, read_studies
+from bench.ledger.reader import read_identities, read_study
 from bench.ledger.store import Ledger
 from bench.measure.gpus import Gpu
 from bench.measure.machine import fingerprint
@@ -160,7 +160,7 @@ def extend_study(kind: "LedgerKind[S]", begun: S, extended: S, paths: StorePaths
 
     Raises SettingsError while a process works on the study.
     """
-    current = read_studies(paths.storage_url).get(begun.name)
+    current = read_study(paths.storage_url, begun.name)
     if current is not None and current.active:
         raise SettingsError(
             f"study {begun.name}: a process is working on it (`posebench study status {begun.name}`). Wait until it "
@@ -265,6 +265,7 @@ def work_off(
             begun.add(phase)
         if settings.stint is not None:
             settings = replace(settings, stint=replace(settings.stint, mean_s=_mean_seconds(done)))
+        planner.ledger.release()
         workforce.work_off(settings)
         if settings.stint is not None and settings.stint.is_over():
             return

@@ -210,6 +210,10 @@ class Progress:
     """Running trials, by trial id."""
     lost: int = 0
     """Number of trials whose worker died; the next worker closes or repeats them."""
+    waiting_records: int = 0
+    """Number of running trials that have ended and whose records wait for MLflow's server, which is away."""
+    away_since: float | None = None
+    """Time at which the first of these found it away, in seconds since the epoch; None if there are none."""
     active: bool = False
     """True while a living process works on the study or its report."""
     workers: int = 0

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.ledger.reader import LOST, RUNNING, WAITING, LedgerView, read_studies
+from bench.ledger.reader import LOST, RUNNING, WAITING, LedgerView, read_identities, read_studies, read_study
 from bench.records import reader
 from bench.records.writer import Tracker
 from bench.storage.masking import masked
@@ -59,17 +59,15 @@ class StatusReader:
     def one(self, name: str) -> Progress:
         """Return the progress of one study; SettingsError with the nearest names if there is none of that name."""
         self.errors = ""
-        looks = read_studies(self.storage_url)
-        documents: Mapping[str, Mapping[str, Any]] = {study: in_ledger.identity for study, in_ledger in looks.items()}
-        if name not in documents:
-            documents = self._documents()
-        if name not in documents:
+        in_ledger = read_study(self.storage_url, name)
+        document: Mapping[str, Any] | None = self._documents().get(name) if in_ledger is None else in_ledger.identity
+        if document is None:
             names = all_study_names(self.storage_url, self.tracking_uri)
             raise SettingsError(_unknown(name, names, self.storage_url, self.tracking_uri))
-        size = self._size(documents[name], looks.get(name))
+        size = self._size(document, in_ledger)
         if size is None:
-            raise SettingsError(f"study {name}: is of kind {documents[name]['kind']}.")
-        return self._progress(size, looks.get(name))
+            raise SettingsError(f"study {name}: is of kind {document['kind']}.")
+        return self._progress(size, in_ledger)
 
     def _size(self, document: Mapping[str, Any], in_ledger: LedgerView | None) -> StudySize | None:
         planned = Counter(entry.phase for entry in in_ledger.entries) if in_ledger is not None else {}
@@ -116,12 +114,19 @@ class StatusReader:
             for entry in entries
             if entry.state == RUNNING and entry.trial_id not in done
         }
+        awaiting = [
+            entry.awaiting_since
+            for entry in entries
+            if entry.awaiting_since is not None and entry.trial_id in running_trials
+        ]
         times = [in_ledger.last_active if in_ledger is not None else None, last_record]
         return Progress(
             size=size.after_trials(done),
             done=done,
             running_trials=running_trials,
             lost=sum(entry.state == LOST and entry.trial_id not in done for entry in entries),
+            waiting_records=len(awaiting),
+            away_since=min(awaiting, default=None),
             active=in_ledger is not None and in_ledger.active,
             workers=in_ledger.workers if in_ledger is not None else 0,
             last_active=max((time for time in times if time is not None), default=None),
@@ -156,7 +161,7 @@ class StatusReader:
 
 def all_study_names(storage_url: str, tracking_uri: str) -> list[str]:
     """Return the names of all studies of any kind in the ledger and in MLflow, if that can be read."""
-    names = {*read_studies(storage_url)}
+    names = {name for name, identity in read_identities(storage_url).items() if identity is not None}
     with suppress(SettingsError):
         names |= {*reader.studies(tracking_uri)}
     return sorted(names)
@@ -223,6 +228,7 @@ def status_document(progress: Progress, now: float) -> dict[str, Any]:
             for trial in running
         ],
         "workers": progress.workers,
+        "waiting_records": {"count": progress.waiting_records, "since": _iso(progress.away_since)},
         "seconds_left": seconds_left(progress, now),
         "last_active": _iso(progress.last_active),
     }

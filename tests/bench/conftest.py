@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from bench.cli import app
-from bench.ledger.store import open_storage
+from bench.ledger.connection import open_storage
 from bench.optimizers.own_schedules import own_schedules
 from bench.optimizers.spaces import spaces_of
 from bench.report import findings_write

@@ -99,6 +99,23 @@ def die(url: str, document: str, speak: Connection) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def sleep(_url: str, _document: str, speak: Connection) -> None:
+    """Say something, and live on."""
+    speak.send("here")
+    time.sleep(2 * TIMEOUT_S)
+
+
+def die_enqueueing(url: str, document: str, _speak: Connection) -> None:
+    """Be killed before the study's first trials are committed."""
+    ledger = _ledger(url, document)
+
+    def die(_connection: sqlalchemy.Connection) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    sqlalchemy.event.listen(ledger.storage.engine, "commit", die)
+    ledger.enqueue(plan(StudySpec.model_validate_json(document), {}))
+
+
 def tell_start_methods(speak: Connection) -> None:
     """Say how a spawned process starts its own children, before and after it has done as workers do."""
     from bench.engines.processes import use_platform_start_method

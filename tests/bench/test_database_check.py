@@ -9,8 +9,9 @@ import threading
 import optuna
 import pytest
 
+from bench.ledger.connection import open_storage
 from bench.ledger.reader import read_studies
-from bench.ledger.store import Ledger, open_storage
+from bench.ledger.store import Ledger
 from bench.records.reader import studies
 from bench.records.store_check import check_storage, check_stores, check_tracking
 from bench.records.writer import Tracker

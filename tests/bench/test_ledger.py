@@ -1,22 +1,27 @@
 """The ledger on a real SQLite file, raced by real processes: each trial is taken once, and none is lost."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 
 import psutil
 import pytest
+import sqlalchemy
+from optuna.trial import TrialState, create_trial
 
-from bench.ledger import store as ledger_module
-from bench.ledger.format import GRACE_S, HEARTBEAT, OWNER, claimant_attribute, this_process
-from bench.ledger.store import Ledger, OptunaValues, open_storage
+from bench.ledger import store
+from bench.ledger.connection import open_storage
+from bench.ledger.format import CLAIMANT, GRACE_S, HEARTBEAT, OWNER, this_process
+from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
-from tests.bench.ledger_process import CONTEXT, die, drain, enqueue
+from tests.bench.ledger_process import CONTEXT, die, die_enqueueing, drain, enqueue, hold, sleep
 from tests.support.plans import first_trials
 
 RACERS, RACED_ROUNDS, RACED_TRIALS = 4, 20, 120
@@ -75,17 +80,17 @@ def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(
 
 
 def test_a_later_copy_of_a_trial_never_runs_and_is_not_counted(make_spec, open_ledger):
+    """Earlier versions could enqueue a trial twice."""
     spec = make_spec(trials=1)
     ledger = open_ledger(spec)
     ledger.enqueue(first_trials(spec))
     first = ledger.claim()
     copy = ledger.storage.get_trial(first.key)
-    waiting = ledger_module.create_trial(
-        state=ledger_module.TrialState.WAITING, user_attrs={**copy.user_attrs, "attempts": 0}
-    )
+    waiting = create_trial(state=TrialState.WAITING, user_attrs=copy.user_attrs)
     ledger.storage.create_new_trial(ledger._study, waiting)
-    assert ledger.claim().spec.optimizer == "adam"
-    assert ledger.claim() is None
+    again = open_ledger(spec)
+    assert again.claim().spec.optimizer == "adam"
+    assert again.claim() is None
     ledger.finish(first.key, Status.COMPLETE, OptunaValues((0.5,)))
     assert ledger.counts() == {"complete": 1, "running": 1}
 
@@ -138,7 +143,7 @@ def test_finishing_twice_keeps_the_first_end(make_spec, open_ledger):
     ledger.finish(key, Status.COMPLETE, OptunaValues((0.5,)))
     ledger.finish(key, Status.FAILED, None)
     ledger.finish(key, Status.COMPLETE, OptunaValues((0.9,)))
-    ledger.put_back(key, attempts=0)
+    ledger.put_back(key)
     assert ledger.counts() == {"waiting": 1, "complete": 1}
     assert ledger.storage.get_trial(key).values == [0.5]
 
@@ -168,19 +173,18 @@ def test_two_workers_may_finish_a_trial_at_the_same_moment(make_spec, open_ledge
     assert ledgers[0].counts() == {"complete": 30}
 
 
-@pytest.mark.parametrize("attempts", [0, 1])
-def test_a_trial_put_back_waits_and_is_taken_again(make_spec, open_ledger, attempts):
+def test_a_trial_put_back_waits_and_is_taken_again(make_spec, open_ledger):
     spec = make_spec()
     ledger = open_ledger(spec)
     ledger.enqueue(first_trials(spec))
     first = ledger.claim()
-    assert first.attempts == 1
+    assert first.deaths == 0
     assert ledger.is_owner(first.key)
-    ledger.put_back(first.key, attempts=attempts)
+    ledger.put_back(first.key)
     assert not ledger.is_owner(first.key)
     assert ledger.counts() == {"waiting": 2}
     again = ledger.claim()
-    assert (again.key, again.spec, again.attempts) == (first.key, first.spec, attempts + 1)
+    assert again == first
 
 
 def test_what_this_process_runs_is_not_stale(make_spec, open_ledger):
@@ -211,12 +215,12 @@ def test_a_trial_is_stale_once_its_worker_is_killed_and_not_before(make_spec, op
             time.sleep(0.01)
         assert [claim.key for claim in ledger.stale_trials()] == [key]
     (claim,) = ledger.stale_trials()
-    assert (claim.key, claim.attempts) == (key, 1)
+    assert (claim.key, claim.deaths) == (key, 0)
     ledger.put_back_stale(key)
     assert ledger.stale_trials() == []
     assert ledger.counts() == {"waiting": 2}
     again = ledger.claim()
-    assert (again.key, again.attempts) == (key, 2)
+    assert (again.key, again.deaths) == (key, 0)
 
 
 def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_ledger, ledger_process):
@@ -237,17 +241,19 @@ def test_a_late_sweep_does_not_take_a_trial_from_its_new_worker(make_spec, open_
 def test_a_trial_without_a_name_is_stale_at_once_when_all_who_tried_to_take_it_are_dead(
     make_spec, open_ledger, ledger_process
 ):
-    """A kill came right after the claim, or halfway through giving the trial back: nobody waits for a silence."""
+    """A worker of an earlier version was killed right after the claim, or halfway through giving the trial back: nobody
+    waits for a silence."""
     spec = make_spec()
     ledger = open_ledger(spec)
     ledger.enqueue(first_trials(spec))
     worker = ledger_process(die, spec)
     key = worker.said()
     worker.wait()
+    ledger.storage.set_trial_user_attr(key, f"{CLAIMANT}dead", ledger.storage.get_trial(key).user_attrs[OWNER])
     for attribute in (OWNER, HEARTBEAT):
         ledger.storage.set_trial_user_attr(key, attribute, None)
     assert [claim.key for claim in ledger.stale_trials()] == [key]
-    ledger.storage.set_trial_user_attr(key, claimant_attribute(this_process()), this_process())
+    ledger.storage.set_trial_user_attr(key, f"{CLAIMANT}living", this_process())
     assert ledger.stale_trials() == [], "this process may be about to write its name"
 
 
@@ -264,6 +270,174 @@ def test_a_worker_elsewhere_is_stale_after_a_silence(make_spec, open_ledger):
     assert [claim.key for claim in ledger.stale_trials()] == [key]
     ledger.send_heartbeat(key)
     assert ledger.stale_trials() == []
+
+
+def test_a_death_is_charged_to_the_trial_of_that_process_alone(make_spec, open_ledger, ledger_process):
+    ledger = open_ledger(spec := make_spec())
+    ledger.enqueue(first_trials(spec))
+    other = ledger.claim()
+    worker = ledger_process(hold, spec)
+    key = worker.said()
+    started = psutil.Process(worker.process.pid).create_time()
+    worker.end()
+    ledger.charge_death(worker.process.pid, started + 5)  # an earlier process with the same id
+    assert ledger.counts() == {"running": 2}
+    ledger.charge_death(worker.process.pid, started)
+    ledger.charge_death(worker.process.pid, started)
+    assert ledger.counts() == {"waiting": 1, "running": 1}
+    assert ledger.is_owner(other.key)
+    again = ledger.claim()
+    assert (again.key, again.deaths) == (key, 1)
+    ledger.put_back(key)
+    assert ledger.claim().deaths == 1, "a worker that gives it back is not counted"
+
+
+def test_the_death_of_a_process_without_a_trial_is_charged_to_none(make_spec, open_ledger):
+    ledger = open_ledger(spec := make_spec())
+    ledger.enqueue(first_trials(spec))
+    claim = ledger.claim()
+    ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.5,)))
+    ledger.charge_death(os.getpid(), psutil.Process().create_time())
+    assert ledger.counts() == {"waiting": 1, "complete": 1}
+
+
+def test_the_trial_of_a_dead_worker_is_left_to_its_living_driver(make_spec, open_ledger, storage_url, ledger_process):
+    """The driver counts the death; others would put the trial back uncounted. They do once the driver is dead too, or
+    the trial has been silent for long. The driver itself may put it back at any time."""
+    ledger = open_ledger(spec := make_spec())
+    ledger.enqueue(first_trials(spec))
+    driver = ledger_process(sleep, spec)
+    driver.said()
+    worker = ledger_process(die, spec)
+    key = worker.said()
+    worker.wait()
+    held = ledger.storage.get_trial(key).user_attrs
+    pid = driver.process.pid
+    its_driver = {"pid": pid, "started": psutil.Process(pid).create_time()}
+    ledger.storage.set_trial_user_attr(key, OWNER, {**held[OWNER], "driver": its_driver})
+    assert ledger.stale_trials() == []
+    ledger.storage.set_trial_user_attr(key, HEARTBEAT, time.time() - GRACE_S - 1)
+    assert [claim.key for claim in ledger.stale_trials()] == [key]
+    ledger.send_heartbeat(key)
+    me = {name: this_process()[name] for name in ("pid", "started")}
+    ledger.storage.set_trial_user_attr(key, OWNER, {**held[OWNER], "driver": me})
+    assert [claim.key for claim in ledger.stale_trials()] == [key]
+    ledger.storage.set_trial_user_attr(key, OWNER, {**held[OWNER], "driver": its_driver})
+    driver.end()
+    assert [claim.key for claim in ledger.stale_trials()] == [key]
+
+
+def test_a_worker_names_its_driver(make_spec, storage_url):
+    spec = make_spec()
+    ledger = Ledger(storage_url, spec.name, spec.identity(), driver=this_process())
+    ledger.enqueue(first_trials(spec))
+    owner = ledger.storage.get_trial(ledger.claim().key).user_attrs[OWNER]
+    assert owner["driver"] == {name: this_process()[name] for name in ("pid", "started")}
+
+
+def test_a_trial_that_another_worker_has_taken_over_is_not_given_back(make_spec, open_ledger, ledger_process):
+    ledger = open_ledger(spec := make_spec(optimizers=["sgd"]))
+    ledger.enqueue(first_trials(spec))
+    key = ledger_process(hold, spec).said()
+    ledger.put_back(key)
+    assert ledger.counts() == {"running": 1}
+
+
+def test_the_deaths_of_a_trial_that_waits_since_an_earlier_version_count(make_spec, open_ledger):
+    ledger = open_ledger(spec := make_spec())
+    ledger.enqueue(first_trials(spec))
+    ledger.storage.set_trial_user_attr(1, "attempts", 2)
+    assert ledger.claim().deaths == 2
+
+
+def test_trials_of_other_programs_are_left_alone(make_spec, open_ledger, monkeypatch):
+    """They stand before ours, in larger number than are looked at in one query."""
+    monkeypatch.setattr(store, "AHEAD", 2)
+    ledger = open_ledger(spec := make_spec())
+    for _ in range(3):
+        ledger.storage.create_new_trial(ledger._study, create_trial(state=TrialState.WAITING))
+    ledger.enqueue(plan := first_trials(spec))
+    assert [ledger.claim().spec.id for _ in plan] == [trial.id for trial in plan]
+    assert ledger.claim() is None
+    assert ledger.counts() == {"running": 2}
+    ledger.put_back(4)
+    ledger.put_back(5)
+    assert ledger.is_unfinished()
+    assert [claim.key for claim in iter(ledger.claim, None)] == [4, 5]
+    for key in (4, 5):
+        ledger.finish(key, Status.COMPLETE, None)
+    assert not ledger.is_unfinished(), "others' trials are not waited for"
+
+
+def test_an_enqueueing_that_is_killed_adds_nothing(make_spec, open_ledger, ledger_process):
+    spec = make_spec(tunings=3)
+    process = ledger_process(die_enqueueing, spec)
+    assert process.wait() == -signal.SIGKILL
+    ledger = open_ledger(spec)
+    assert ledger.counts() == {}
+    assert ledger.enqueue(first_trials(spec)) == 6
+    assert [ledger.storage.get_trial(key).number for key in range(1, 7)] == list(range(6))
+
+
+def test_trials_enqueued_beside_optuna_s_own_are_numbered_like_these(make_spec, open_ledger):
+    ledger = open_ledger(spec := make_spec(tunings=3))
+    plan = first_trials(spec)
+    ledger.enqueue(plan[:2])
+    ledger.storage.create_new_trial(ledger._study, create_trial(state=TrialState.WAITING))
+    ledger.enqueue(plan)
+    trials = ledger.storage.get_all_trials(ledger._study)
+    assert [trial.number for trial in trials] == list(range(7))
+
+
+@pytest.mark.parametrize("act", ["claim", "counts", "stale_trials", "is_unfinished", "has_other_processes"])
+def test_a_step_takes_as_many_statements_in_a_large_study_as_in_a_small_one(make_spec, storage_url, act):
+    numbers = []
+    for name, size in (("small", {}), ("large", {"tunings": RACED_TRIALS // 12, "trials": 14})):
+        spec = make_spec(name=name, **size)
+        ledger = Ledger(storage_url, name, spec.identity())
+        ledger.enqueue(first_trials(spec))
+        ledger.claim()
+        with counted_statements(ledger.storage.engine) as statements:
+            getattr(ledger, act)()
+        numbers.append(len(statements))
+    assert numbers[0] == numbers[1] > 0
+
+
+@contextmanager
+def counted_statements(engine):
+    statements = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        statements.append(statement)
+
+    sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+    yield statements
+    sqlalchemy.event.remove(engine, "before_cursor_execute", note)
+
+
+def test_a_deleted_study_leaves_nothing(make_spec, open_ledger):
+    kept, gone = make_spec(name="kept"), make_spec(name="gone")
+    for spec in (kept, gone):
+        open_ledger(spec).enqueue(first_trials(spec))
+    ledger = open_ledger(gone)
+    claim = ledger.claim()
+    ledger.begin_evaluations(claim.key)
+    ledger.note_evaluation(claim.key, 1, 0.5, {})
+    ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.5,), {"memory": 0.1}))
+    ledger.delete()
+    assert [study.study_name for study in ledger.storage.get_all_studies()] == ["kept"]
+    with ledger.storage.engine.connect() as connection:
+        for table in ("trial_values", "trial_intermediate_values", "trial_system_attributes"):
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 0
+    assert open_ledger(kept).counts() == {"waiting": 2}
+
+
+def test_a_ledger_needs_neither_torch_nor_mlflow_nor_pandas():
+    """A hundred processes may wait at one ledger."""
+    heavy = ("torch", "mlflow", "pandas", "psycopg")
+    code = f"import sys, bench.ledger.store, bench.ledger.reader; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_a_name_stands_for_one_study(make_spec, open_ledger):
@@ -295,6 +469,6 @@ def test_the_storage_is_in_wal_mode(make_spec, open_ledger, storage_url):
 
 @pytest.mark.parametrize("url", ["sqlite:////no/such/folder/optuna.db", "nonsense", "nosuchbase://host/x"])
 def test_a_storage_out_of_reach_is_named(make_spec, url, monkeypatch):
-    monkeypatch.setattr(ledger_module.time, "sleep", lambda seconds: None)  # between attempts
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between attempts
     with pytest.raises(SettingsError, match=f"storage {url}: cannot be opened"):
         Ledger(url, "study", make_spec().identity())

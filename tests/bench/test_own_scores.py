@@ -227,9 +227,8 @@ class RoundOfTrials:
         self.trials.append(create_trial(state=TrialState.RUNNING))
         for key, trial in enumerate(self.trials):
             trial._trial_id = key
-        self.storage = self
 
-    def set_trial_user_attr(self, *_noted):
+    def begin_evaluations(self, *_noted):
         """Nothing is kept."""
 
     def note_evaluation(self, *_noted):

@@ -42,7 +42,7 @@ def run_next(ledger, optimizer, scores, name="median", trials=TRIALS, tuning=0, 
     status = Status.COMPLETE if pruned_at is None else Status.PRUNED
     ledger.finish(claim.key, status, OptunaValues((scores[-1],)) if pruned_at is None else None)
     for other in returned:
-        ledger.put_back(other.key, attempts=0)
+        ledger.put_back(other.key)
     return pruned_at
 
 
@@ -147,7 +147,7 @@ def test_a_trial_that_is_run_again_begins_anew(ledger):
         ledger.finish(again.key, Status.COMPLETE, OptunaValues((0.5,)))
     killed = TrialPruner(ledger, again.key, again.spec, "median", evaluations=EVALUATIONS, trials=TRIALS)
     assert [killed(0.9), killed(0.9)] == [False, False]
-    ledger.put_back(again.key, attempts=0)
+    ledger.put_back(again.key)
     assert run_next(ledger, "sgd", [0.05] * 5) == 1, "its earlier 0.9 is forgotten"
 
 

@@ -267,7 +267,7 @@ def test_a_place_that_comes_back_is_tried_with_the_same_choices(make_joint, open
     key, trial = take(ledger, spec)
     other, further = take(ledger, spec)
     ledger.finish(other, Status.COMPLETE, optuna_values(outcome(further, 0.9, 99.0), spec.identity()))
-    ledger.put_back(key, attempts=1)
+    ledger.put_back(key)
     again = open_ledger(spec)
     claim = again.claim()
     assert claim.key == key
@@ -281,7 +281,7 @@ def test_choices_of_which_a_kill_left_a_part_are_kept(make_joint, open_ledger):
     key, trial = take(ledger, spec)
     slot = plan_search(spec)[trial.index]
     ledger.storage.set_trial_user_attr(key, "spec", slot.model_dump_json())  # it was killed before it was kept
-    ledger.put_back(key, attempts=1)
+    ledger.put_back(key)
     assert take(open_ledger(spec), spec) == (key, trial)
 
 

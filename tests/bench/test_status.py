@@ -4,10 +4,12 @@ import json
 import shutil
 import socket
 import time
+from datetime import UTC, datetime
 
 import optuna
 import pytest
 
+from bench.cli.progress_table import phase_lines
 from bench.kinds import kind_of
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.ledger.store import Ledger, OptunaValues
@@ -112,7 +114,7 @@ def test_what_a_writer_has_just_committed_is_seen(ledger, watcher):
     assert watcher.one("study").waiting == 8
     claim = ledger.claim()
     assert list(watcher.one("study").running_trials) == [claim.spec.id]
-    ledger.put_back(claim.key, attempts=0)
+    ledger.put_back(claim.key)
     assert watcher.one("study").running_trials == {}
 
 
@@ -159,6 +161,36 @@ def test_a_study_in_seconds_shows_its_budget(make_spec, storage_url, watcher):
     claim = ledger.claim()
     (taken,) = watcher.one("study").running_trials.values()
     assert (taken.trial_id, taken.steps, taken.seconds) == (claim.spec.id, None, 20.0)
+
+
+def test_records_that_wait_for_mlflow_are_said(ledger, watcher):
+    first, second = ledger.claim(), ledger.claim()
+    since = datetime(2026, 11, 30, 12, 34).timestamp()
+    ledger.note_waiting_record(first.key, since)
+    progress = watcher.one("study")
+    assert phase_lines(progress)[-1] == "1 record waits for MLflow (away since 12:34)"
+    ledger.note_waiting_record(second.key, since + 60)
+    progress = watcher.one("study")
+    assert phase_lines(progress)[-1] == "2 records wait for MLflow (away since 12:34)"
+    document = status_document(progress, time.time())
+    since_iso = datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds")
+    assert document["waiting_records"] == {"count": 2, "since": since_iso}
+    for claim in (first, second):
+        ledger.note_waiting_record(claim.key, None)
+    progress = watcher.one("study")
+    assert "MLflow" not in phase_lines(progress)[-1]
+    assert status_document(progress, time.time())["waiting_records"] == {"count": 0, "since": None}
+
+
+def test_the_status_of_a_study_reads_no_other_one(ledger, make_spec, storage_url, tracking_uri, watcher):
+    """Another study's trials are spoiled: whoever reads them raises an error."""
+    other = make_spec(name="other")
+    spoiled = Ledger(storage_url, "other", other.identity())
+    spoiled.enqueue(first_trials(other))
+    spoiled.storage.set_trial_user_attr(spoiled.claim().key, "spec", 0)
+    assert watcher.one("study").waiting == 8
+    with pytest.raises(TypeError):
+        watcher.one("other")
 
 
 def test_the_trial_of_a_dead_worker_is_not_running(ledger, holder, watcher):

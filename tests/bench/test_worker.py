@@ -15,12 +15,12 @@ import torch
 from optuna.trial import TrialState
 
 from bench.engines import processes
-from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
+from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, WorkerDied, ignore_event
 from bench.engines.processes import WorkerError, crew
 from bench.engines.trial import TrialKind
 from bench.engines.worker import WorkerSettings, sweep, work
 from bench.kinds.optimizers.trial import TRIALS
-from bench.ledger.store import MAX_ATTEMPTS, Ledger, OptunaValues
+from bench.ledger.store import MAX_DEATHS, Ledger, OptunaValues
 from bench.optimizers import OPTIMIZERS, OptimizerEntry
 from bench.optimizers.space import Log
 from bench.records.writer import Tracker
@@ -30,7 +30,8 @@ from bench.trials.status import Status
 from bench.trials.training import run_trial
 from posemodel.data.layout import fingerprint
 from posemodel.errors import DataError
-from tests.bench.ledger_process import Unreadable, die, tell_start_methods
+from tests.bench.ledger_process import Unreadable, die, hold, tell_start_methods
+from tests.support.deadly_trials import DEADLY, run_unless_deadly
 from tests.support.forking_process import forked_starts
 from tests.support.plans import confirm_trials, first_trials
 from tests.support.stores import empty_store
@@ -314,7 +315,7 @@ def test_data_that_is_gone_stops_the_worker_and_costs_no_trial(make_bench, make_
     shutil.copytree(tiny, data)
     bench = make_bench(make_spec(data=data, digest=fingerprint(data), tunings=1))
     shutil.rmtree(data)
-    for _ in range(MAX_ATTEMPTS + 1):
+    for _ in range(MAX_DEATHS + 1):
         with pytest.raises(DataError, match=f"{data}: no such folder"):
             bench.work()
         assert bench.ledger.counts() == {"waiting": 2}
@@ -367,18 +368,46 @@ def test_a_record_whose_worker_died_before_closing_the_trial_counts(make_bench, 
     assert bench.ledger.counts() == {"complete": 2}
 
 
-def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, valley_spec, die_holding_a_trial):
+def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, valley_spec, ledger_process):
     bench = make_bench(valley_spec())
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+    for attempt in range(1, MAX_DEATHS + 1):
         assert bench.ledger.counts() == {"waiting": 2}, f"attempt {attempt}"
-        die_holding_a_trial(bench.spec)
-        sweep(bench.settings, bench.ledger, bench.tracker)
+        worker = ledger_process(hold, bench.spec)
+        worker.said()
+        started = psutil.Process(worker.process.pid).create_time()
+        worker.end()
+        bench.ledger.charge_death(worker.process.pid, started)
     bench.work()
     assert bench.ledger.counts() == {"failed": 1, "complete": 1}
     assert bench.run_states() == {"FAILED": 1, "FINISHED": 1}
     record = bench.tracker.recorded(bench.plan[0].id)
     assert record.status == Status.FAILED
-    assert f"died {MAX_ATTEMPTS} times" in record.error
+    assert f"died {MAX_DEATHS} times" in record.error
+
+
+def test_a_trial_whose_workers_are_killed_with_their_driver_is_neither_failed_nor_charged(
+    make_bench, valley_spec, die_holding_a_trial
+):
+    """Ten times: nobody who lives saw its worker die."""
+    bench = make_bench(valley_spec())
+    for _ in range(10):
+        die_holding_a_trial(bench.spec)
+        sweep(bench.settings, bench.ledger, bench.tracker)
+    bench.work()
+    assert bench.statuses() == {"sgd": "complete", "adam": "complete"}
+    assert bench.run_states() == {"FINISHED": 2}
+
+
+def test_a_trial_that_ends_each_of_its_worker_processes_is_recorded_as_failed(make_bench, valley_spec):
+    """Its driver lives and counts: three deaths. The other worker's trial is complete."""
+    bench = make_bench(valley_spec())
+    bench.settings = replace(bench.settings, trials=TrialKind(run_unless_deadly))
+    with forked_starts(processes), crew(2, bench.on_event) as hands:
+        hands.work_off(bench.settings)
+    assert bench.statuses() == {DEADLY: "failed", "adam": "complete"}
+    assert f"died {MAX_DEATHS} times" in bench.tracker.recorded(bench.plan[0].id).error
+    assert sum(isinstance(event, WorkerDied) for event in bench.events) == MAX_DEATHS
+    assert bench.run_states() == {"KILLED": MAX_DEATHS, "FAILED": 1, "FINISHED": 1}
 
 
 @pytest.fixture(scope="module")

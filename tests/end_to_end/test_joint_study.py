@@ -51,14 +51,14 @@ NAME = "joint-smoke-people"
 COMMAND = ("study", "joint", "--preset", "smoke", "--study", "joint.toml", "--data", "people", "--json")
 CHOICES = ["optimizer", "hyperparameters", "batch_size", "num_workers", "pin_memory", "seed"]
 
-NEW_TRIAL = "optuna.storages:RDBStorage.create_new_trial"
-NEW_STATE = "optuna.storages:RDBStorage.set_trial_state_values"
 COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
-CLAIM, SETTLE, FINISH = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "store_choice", "finish"))
+CLAIM, ENQUEUE, SETTLE, FINISH = (
+    f"bench.ledger.store:Ledger.{name}" for name in ("claim", "enqueue", "store_choice", "finish")
+)
 MOMENTS = {
-    "while the places are enqueued": Moment(NEW_TRIAL, call=2),
+    "while the places are enqueued": Moment(COMMIT, within=ENQUEUE),
     # Trial 0.
-    "after the claim, before it has an owner": Moment(NEW_STATE, "after", within=CLAIM),
+    "after the claim": Moment(COMMIT, "after", within=CLAIM),
     "between two choices": Moment("optuna.storages:RDBStorage._set_trial_param", call=2),
     "before the choices are kept": Moment(SETTLE),
     "between MLflow's end and the ledger's": Moment(FINISH),
@@ -68,12 +68,12 @@ MOMENTS = {
     # Trial 2.
     "in an open transaction of the ledger": Moment(COMMIT, within=FINISH),
     # Trial 3, and after.
-    "before the picks are planned": Moment(NEW_TRIAL),
-    "while the picks are planned": Moment(NEW_TRIAL, call=2),
+    "before the picks are planned": Moment(ENQUEUE, call=2),
+    "while the picks are planned": Moment(COMMIT, call=2, within=ENQUEUE),
     "while a pick is scored on the other split": Moment("tests.support.valley:scored_again"),
     "before a figure": Moment(OPENED, match=f"reports/{NAME}/pareto.png"),
 }
-"""In the order in which one study meets them; at most two in one trial."""
+"""In the order in which one study meets them."""
 
 
 def prepare(place):

@@ -38,24 +38,23 @@ NAME = "optimizers-smoke-people"
 COMMAND = ("study", "optimizers", "--preset", "smoke", "--study", "killed.toml", "--data", "people", "--json")
 
 RENAMED = "os:replace"
-NEW_TRIAL = "optuna.storages:RDBStorage.create_new_trial"
-NEW_STATE = "optuna.storages:RDBStorage.set_trial_state_values"
 RUN_ENDS = "mlflow:MlflowClient.set_terminated"
 STATEMENT = "sqlalchemy.engine.default:DefaultDialect.do_execute"
 COMMIT = "sqlalchemy.engine.default:DefaultDialect.do_commit"
-CLAIM, FINISH, PUT_BACK = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "finish", "put_back"))
+CLAIM, ENQUEUE, FINISH = (f"bench.ledger.store:Ledger.{name}" for name in ("claim", "enqueue", "finish"))
+PUT_BACK = "bench.ledger.store:Ledger.put_back_stale"
 TRACKER = "bench.records.writer:Tracker"
 PLANNING = "bench.study.ledger_runner:Planner._plan"
 NEXT_ROUND, FINALIST = "bench.kinds.optimizers.search:_around_best", "bench.kinds.optimizers.plan:_confirm_trials"
 
 MOMENTS = {
     # Opening the stores.
-    "while the ledger's tables are made": Moment(STATEMENT, call=35, within="bench.ledger.store:open_storage"),
+    "while the ledger's tables are made": Moment(STATEMENT, call=35, within="bench.ledger.connection:open_storage"),
     "while MLflow's tables are made": Moment(STATEMENT, call=900, within="bench.records.files:_create_sqlite"),
     "after the study's run is made, before it is described": Moment("mlflow:MlflowClient.create_run", "after"),
     # Trial 0.
-    "while the tune trials are enqueued": Moment(NEW_TRIAL, call=2),
-    "after the claim, before it has an owner": Moment(NEW_STATE, "after", within=CLAIM),
+    "while the tune trials are enqueued": Moment(COMMIT, within=ENQUEUE),
+    "after the claim": Moment(COMMIT, "after", within=CLAIM),
     "after start_trial": Moment(f"{TRACKER}.start_trial", "after"),
     "after an evaluation that the pruner has seen": Moment("bench.ledger.store:Ledger.note_evaluation", "after"),
     "in an open transaction of the ledger": Moment(COMMIT, within=FINISH),
@@ -64,16 +63,16 @@ MOMENTS = {
     "in an open transaction of MLflow": Moment(COMMIT, call=2, within=f"{TRACKER}.record_trial"),
     # The first round's end.
     "after a tuning's first round, before its next is planned": Moment(NEXT_ROUND, within=PLANNING),
-    "while the next rounds are enqueued": Moment(NEW_TRIAL, call=3),
+    "while the next rounds are enqueued": Moment(COMMIT, within=ENQUEUE),
     # The next round.
     "between MLflow's end and the ledger's": Moment(FINISH),
-    "between a trial's status and its end": Moment(NEW_STATE, within=FINISH),
+    "between a trial's status and its end": Moment(STATEMENT, call=3, within=FINISH),
     # Its end, and confirm trials.
     "after a tuning's last round, before its finalist is planned": Moment(FINALIST, within=PLANNING),
-    "while the confirm trials are enqueued": Moment(NEW_TRIAL, call=2),
+    "while the confirm trials are enqueued": Moment(COMMIT, call=2, within=ENQUEUE),
     "while it trains": Moment("torch.optim:Optimizer.zero_grad", call=2),
     "while a dead worker's run is closed": Moment(RUN_ENDS, within=f"{TRACKER}.abandon"),
-    "while a dead worker's trial is given back": Moment(NEW_STATE, within=PUT_BACK),
+    "while a dead worker's trial is given back": Moment(COMMIT, within=PUT_BACK),
     "while a trial's samples are attached": Moment(OPENED, match="/artifacts/samples"),
     # The report.
     "before the report's first file": Moment(OPENED, match=f"reports/{NAME}/"),
@@ -84,7 +83,7 @@ MOMENTS = {
     "while the report is attached": Moment(OPENED, call=2, match="/artifacts/report/"),
     "before the study is closed": Moment(RUN_ENDS, within=f"{TRACKER}.close_study"),
 }
-"""In the order in which one study meets them. Three kills in one trial would make it a failed one: two at most."""
+"""In the order in which one study meets them."""
 PROVED = (
     "while the ledger's tables are made",
     "after the study's run is made, before it is described",

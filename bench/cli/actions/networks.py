@@ -11,7 +11,7 @@ from bench.cli.actions.stores import REPORTS_FOLDER, StoreChecks, study_paths
 from bench.cli.actions.study import run_study
 from bench.cli.output import print_json, print_line
 from bench.kinds import KIND_OF_VERB
-from bench.ledger.reader import read_studies
+from bench.ledger.reader import read_identities
 from posemodel.errors import SettingsError
 
 KIND = KIND_OF_VERB["networks"]
@@ -31,7 +31,7 @@ def compare_networks(typed: dict[str, Any], out: Path, *, as_json: bool) -> None
         raise SettingsError(
             f"--out {out}: holds a comparison of an earlier version, which is kept. Give another folder."
         )
-    if name not in read_studies(paths.storage_url) and out.is_dir() and any(out.iterdir()):
+    if read_identities(paths.storage_url).get(name) is None and out.is_dir() and any(out.iterdir()):
         raise SettingsError(f"--out {out}: is not empty, and holds no comparison to go on with. Give another folder.")
     # Speeds are compared, so trials run one at a time unless the command line, not the environment, says otherwise.
     workers = typed["workers"] or ("auto" if typed["gpus"] or typed["trials_per_gpu"] else 1)

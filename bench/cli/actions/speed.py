@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from bench.cli.output import log, print_json, print_line, print_table
+from bench.ledger import claim_speed
+from bench.measure.machine import fingerprint
+from bench.records.store_check import check_storage
 from bench.report.speed_page import write_speed_report
 from bench.speed.everything import Request, Speed, measure
 from bench.speed.report import cells, facts_line, heading
@@ -44,6 +47,20 @@ def measure_speed(
         log(f"{benchmark} failed: {error}")
     if results.failed:
         raise typer.Exit(1)
+
+
+def measure_ledger(storage: str | None, *, trials: int, clients: int, repeats: int | None, as_json: bool) -> None:
+    """Run the benchmark of claims on a database (None: a temporary SQLite file), and print the results."""
+    if storage is not None:
+        check_storage(storage, write=True)
+    log("measuring ledger ...")
+    how_often = {} if repeats is None else {"repeats": repeats}
+    rows = claim_speed.measure(storage, trials=trials, clients=clients, **how_often)
+    results = Speed("ledger", rows, {}, {}, fingerprint())
+    if as_json:
+        print_json(results.as_document())
+    else:
+        _show(results)
 
 
 def _show(results: Speed) -> None:

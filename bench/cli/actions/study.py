@@ -23,7 +23,7 @@ from bench.engines.events import Event, OnEvent
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import refuse_variables, study_kind
 from bench.ledger.foreign import refuse_foreign
-from bench.ledger.reader import foreign_studies, read_identities, read_studies
+from bench.ledger.reader import read_identities
 from bench.optimizers.spaces import parse_space
 from bench.records.reader import studies
 from bench.report.command_output import CommandOutput
@@ -235,7 +235,8 @@ def _log_estimate(kind: StudyKind[Any], request: StudyRequest) -> None:
     paths = study_paths()
     with suppress(DataError):  # the default set may be incomplete; errors of any other are raised when it is opened
         planned: Prepared[Any] = prepare(kind, request, None)
-        known, foreign = read_studies(paths.storage_url), foreign_studies(paths.storage_url)
+        known = read_identities(paths.storage_url)
+        foreign = [study for study, identity in known.items() if identity is None]
         for spec in planned.specs:
             refuse_foreign(foreign, paths.storage_url, spec.name)
         if planned.workers and all(spec.name not in known for spec in planned.specs):

@@ -74,7 +74,7 @@ class TrialPruner:
         self.pruner = make_pruner(name, evaluations, trials)
         self._scores: dict[int, float] = {}
         self._rungs: dict[str, Any] = {}
-        ledger.storage.set_trial_user_attr(key, RUNGS, {})
+        ledger.begin_evaluations(key)
 
     def __call__(self, score: float) -> bool:
         """Record the next score, negative if it is minimized, and return whether to end the trial."""
@@ -87,7 +87,7 @@ class TrialPruner:
             )
             self.ledger.note_evaluation(self.key, number, score, self._rungs)
         except (SQLAlchemyError, StorageInternalError):
-            return False  # a short database outage must not lose the trial
+            return False  # as of an SQLite file that stays locked: this must not lose the trial
         return hopeless
 
 
