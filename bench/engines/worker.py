@@ -121,7 +121,7 @@ def _may_begin(claim: Claim, settings: WorkerSettings, ledger: Ledger, mean_s: f
     with interruption.defer_interrupts():
         allowed = settings.stint.take(claim.spec.phase, mean_s)
         if not allowed:
-            ledger.put_back(claim.key, attempts=claim.attempts - 1)
+            ledger.put_back(claim.key)
     return allowed
 
 
