@@ -167,6 +167,8 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
     try:
+        if claim.deaths:
+            tracker.abandon(claim.spec.id)  # the run of the worker whose death was counted
         record = _existing_record(claim, tracker)
         spec = _resolved_spec(claim, settings, ledger, record)
         if record is not None:
