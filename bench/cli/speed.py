@@ -121,9 +121,9 @@ def ledger(
     repeats: Repeats = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time claiming a trial from the ledger against a bare transaction.
+    """Time claims of waiting trials against bare transactions.
 
-    Many processes claim at once, from thousands of waiting trials. No part of `speed all`.
+    Many processes claim trials at once from the ledger of a study with thousands of them. `speed all` leaves it out.
     """
     _actions().measure_ledger(storage, trials=trials, clients=clients, repeats=repeats, as_json=as_json)
 
