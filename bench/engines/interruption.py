@@ -38,7 +38,11 @@ class _State:
     signal_seen = False
     """True once the listener thread has received a signal other than a deadline's own."""
     deadline_signals = 0
-    """SIGTERMs that a `Deadline` of this process sent and the listener thread has not received yet."""
+    """SIGTERMs that a `Deadline` or `Grace` of this process sent and the listener thread has not received yet."""
+    graces = 0
+    """Number of `Grace` blocks that are open."""
+    overdue = False
+    """True if the next signal comes from such a block, whose time is over."""
     exit_actions: list[Callable[[], None]] = []  # noqa: RUF012 (one process, one list)
 
 
@@ -130,17 +134,60 @@ class Deadline:
             if not self._open:
                 return
             self.passed = True
-            if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
-                _State.deadline_signals += 1
-                os.kill(os.getpid(), signal.SIGTERM)  # ends blocking system calls
-            else:
-                _thread.interrupt_main()
+            _signal_this_process()
 
     def absorb_interrupt(self) -> bool:
         """Return True if a caught KeyboardInterrupt came from this deadline, and clear the stop request then."""
         if self.passed:
             _State.stop_requested = _State.interrupt_pending = False
         return self.passed
+
+
+class Grace:
+    """Context manager in which an interruption only sets `stop_requested`, so that a training can save its state.
+
+    An interruption that the block has not followed after some seconds is raised in it. Only for the main thread.
+    """
+
+    POLL_S = 0.2
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds``: time that the block has from the interruption to its end."""
+        self.seconds, self.overdue = seconds, False
+        self._lock, self._done = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> "Grace":
+        _State.graces += 1
+        threading.Thread(target=self._watch, daemon=True, name="grace").start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        _State.graces -= 1  # from here on the watching thread's signal raises nothing
+        self._done.set()
+        with self._lock:
+            _State.overdue = False
+
+    def _watch(self) -> None:
+        asked: float | None = None
+        while not self._done.wait(self.POLL_S):
+            if asked is None and _State.stop_requested:
+                asked = time.monotonic()
+            if asked is None or time.monotonic() - asked < self.seconds:
+                continue
+            with self._lock:
+                if not self._done.is_set():
+                    self.overdue = _State.overdue = True
+                    _signal_this_process()
+            return
+
+
+def _signal_this_process() -> None:
+    """Interrupt the main thread as a SIGTERM from outside would."""
+    if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
+        _State.deadline_signals += 1
+        os.kill(os.getpid(), signal.SIGTERM)  # ends blocking system calls
+    else:
+        _thread.interrupt_main()
 
 
 @contextmanager
@@ -153,12 +200,19 @@ def on_immediate_exit(action: Callable[[], None]) -> Iterator[None]:
         _State.exit_actions.remove(action)
 
 
-def _on_signal(_number: int, _frame: Any) -> None:
-    if os.getpid() != _State.pid:
-        raise KeyboardInterrupt  # in a data loader's process, forked from this one
+def _on_signal(number: int, _frame: Any) -> None:
+    if os.getpid() != _State.pid:  # in a data loader's process, forked from this one
+        if _State.graces and number == signal.SIGINT:
+            return  # a training that saves its state needs its data until then, and ends this process after that
+        raise KeyboardInterrupt
     if _State.stop_requested:
+        if _State.graces and _State.overdue:
+            _State.overdue = False
+            raise KeyboardInterrupt
         return
     _State.stop_requested = True
+    if _State.graces:
+        return
     if not _State.deferring:
         raise KeyboardInterrupt
     _State.interrupt_pending = True

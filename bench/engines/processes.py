@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 
 import psutil
 
-from bench.engines import interruption
+from bench.engines import checkpoints, interruption
 from bench.engines.events import Event, OnEvent, Stopping, TrialEnded, WorkerDied
 from bench.engines.interruption import INTERRUPTED
 from bench.engines.worker import WorkerSettings, load_libraries, sweep, work
@@ -145,7 +145,8 @@ class Crew:
     def dismiss(self) -> None:
         """End the worker processes, which give back the trials they are running."""
         with interruption.defer_interrupts():  # a second Ctrl-C still ends everything immediately
-            died = _stop(self._crew, self.on_event)
+            saves = self._settings is not None and self._settings.checkpoints is not None
+            died = _stop(self._crew, self.on_event, checkpoints.STOP_S if saves else STOP_S)
             if (died or self._uncharged) and self._settings is not None:
                 self._uncharged.clear()  # this process was stopped: their trials go back without a charge
                 settings = self._settings
@@ -293,9 +294,10 @@ def _next_message(worker: _Worker) -> Event | _Ready | _Idle | _Failure | None:
         return None
 
 
-def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
+def _stop(crew: list[_Worker], on_event: OnEvent, seconds: float) -> bool:
     """Stop the workers, which give their trials back to the ledger; return True if one died that may have had a trial.
 
+    ``seconds``: time that they have for it.
     If ``on_event`` raises, it is not called again and the workers are stopped all the same.
     """
     callback_failed = False
@@ -312,7 +314,7 @@ def _stop(crew: list[_Worker], on_event: OnEvent) -> bool:
         if not worker.ready and worker.messages is not None and not worker.messages.poll():
             worker.process.kill()  # still loading its libraries, it has no trial
         worker.lifeline.close()
-    deadline = time.monotonic() + STOP_S
+    deadline = time.monotonic() + seconds
     died = False
     while crew:
         wait([worker.process.sentinel for worker in crew], timeout=POLL_S)

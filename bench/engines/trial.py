@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.ledger.store import Claim, Ledger, OptunaValues
+from bench.trials.checkpoint import TrialCheckpoint
 from bench.trials.outcome import Outcome
 from bench.trials.record import Record
 from bench.trials.spec import TrialSpec
@@ -27,8 +28,12 @@ class RunTrial(Protocol):
         concurrent_trials: int = 1,
         on_step: Callable[[int, float], None] | None = None,
         should_prune: Callable[[float], bool] | None = None,
+        checkpoint: TrialCheckpoint | None = None,
     ) -> Outcome:
-        """Run a trial and return its record, curve and samples."""
+        """Run a trial and return its record, curve and samples.
+
+        ``checkpoint``: state from which it goes on, and in which it is kept if it is interrupted.
+        """
 
 
 def score_value(record: Record, study: Study) -> OptunaValues | None:

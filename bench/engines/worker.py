@@ -17,6 +17,7 @@ import torch
 from sqlalchemy.exc import SQLAlchemyError
 
 from bench.engines import interruption
+from bench.engines.checkpoints import forget_checkpoint, trial_checkpoint
 from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
 from bench.engines.stint import Stint
 from bench.engines.trial import TrialKind
@@ -144,6 +145,7 @@ def _existing_record(claim: Claim, tracker: Tracker) -> Record | None:
 
 def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) -> None:
     ledger.finish(key, record.status, settings.trials.optuna_values(record, settings.identity))
+    forget_checkpoint(settings.checkpoints, settings.study_name, record.trial_id)
 
 
 def _resolved_spec(claim: Claim, settings: WorkerSettings, ledger: Ledger, record: Record | None) -> TrialSpec:
@@ -163,7 +165,8 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
     began = time.time()
 
     def stepped(step: int, train_seconds: float) -> None:
-        interruption.check()
+        if settings.checkpoints is None:
+            interruption.check()  # otherwise the trial ends once its state is saved
         on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
     try:
@@ -182,12 +185,14 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
                 # Not when a death is counted, where two processes could record it; a claim has only one owner.
                 record, curve, samples = Outcome(_failed_by_deaths(spec, claim.deaths), curve=[])
             else:
-                record, curve, samples = settings.trials.run_trial(
-                    spec,
-                    concurrent_trials=settings.workers,
-                    on_step=stepped,
-                    should_prune=settings.trials.pruner(ledger, claim.key, spec, settings.identity),
-                )
+                with trial_checkpoint(settings.checkpoints, settings.study_name, spec) as checkpoint:
+                    record, curve, samples = settings.trials.run_trial(
+                        spec,
+                        concurrent_trials=settings.workers,
+                        on_step=stepped,
+                        should_prune=settings.trials.pruner(ledger, claim.key, spec, settings.identity),
+                        checkpoint=checkpoint,
+                    )
         if record.status in FAULTS:
             interruption.check()  # a library may turn an interruption into an error, which is no result
         if not ledger.is_owner(claim.key):

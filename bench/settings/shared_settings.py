@@ -12,6 +12,8 @@ from bench.settings.layers import DEFAULT, Setting
 from posemodel.config import Device
 
 STORAGE_VARIABLE = "POSEBENCH_STORAGE"
+CHECKPOINT_EVERY_VARIABLE = "POSEBENCH_CHECKPOINT_EVERY"
+"""Environment variable: time between two checkpoints of a trial that is not interrupted, as `90s`, `10m` or `2h`."""
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 DEFAULT_STORAGE = "sqlite:///optuna.db"
 DEFAULT_TRACKING = "sqlite:///mlflow.db"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.engines import interruption
+from bench.engines.checkpoints import check_checkpoints
 from bench.engines.events import OnEvent
 from bench.engines.processes import crew
 from bench.engines.stint import Stint
@@ -174,6 +175,7 @@ def join_study(
         began: Start of the command, in seconds since the epoch.
         data_s: Seconds of the command spent on making the data set.
     """
+    check_checkpoints(checkpoints)
     stored = read_identities(paths.storage_url)[spec.name]
     assert stored is not None, "a study that posebench did not make is refused before"
     spec = kind.with_stored_settings(spec, stored)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from bench.engines import interruption
+from bench.engines.checkpoints import check_checkpoints
 from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialEnded
 from bench.engines.following import Following
 from bench.engines.processes import Crew, crew
@@ -66,6 +67,7 @@ def run_study(
     began_ms = now_ms() if began is None else int(1000 * began)
     session = session_here(began_ms, workers, data_s) if workers else None
     check_stores(paths.storage_url, paths.tracking_uri)
+    check_checkpoints(checkpoints)
     known_studies = read_identities(paths.storage_url)  # read before the ledger is opened: opening changes the file
     refuse_foreign([name for name, identity in known_studies.items() if identity is None], paths.storage_url, spec.name)
     begun = known_studies.get(spec.name)

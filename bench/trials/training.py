@@ -4,6 +4,7 @@ import gc
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from bench.optimizers.check import driving_text
 from bench.optimizers.entry import WEIGHT_DECAY
 from bench.optimizers.implementation import implementation_of
 from bench.storage.printing import log
+from bench.trials.checkpoint import TrialCheckpoint
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM
 from bench.trials.record import CurvePoint, make_record, now_ms
@@ -34,6 +36,7 @@ def run_trial(
     concurrent_trials: int = 1,
     on_step: Callable[[int, float], None] | None = None,
     should_prune: Callable[[float], bool] | None = None,
+    checkpoint: TrialCheckpoint | None = None,
     on_trained: Callable[[Trained], dict[str, float]] | None = None,
 ) -> Outcome:
     """Run one trial and return its record, curve and samples.
@@ -47,6 +50,7 @@ def run_trial(
         on_step: Called with the step and the training seconds used, at each step that is measured.
         should_prune: Called with each score but the last; True ends the trial as `pruned`, with that score
             as `ap_when_pruned` (after the name of the score) and without a final one.
+        checkpoint: State from which an interrupted trial goes on, and in which it is kept; None: it begins anew.
         on_trained: Called with the result of a completed run; returns further metrics.
     """
     curve: list[CurvePoint] = []
@@ -73,7 +77,8 @@ def run_trial(
             make_optimizer = optimizer_entry(spec.builds).factory(
                 {WEIGHT_DECAY: spec.weight_decay, **spec.hyperparameters}  # a tuned weight decay overrides the first
             )
-            trained = task.train(run, make_optimizer.noting(note), on_metrics=on_metrics, should_prune=should_prune)
+            train = task.train if checkpoint is None else partial(checkpoint.train, task, curve=curve)
+            trained = train(run, make_optimizer.noting(note), on_metrics=on_metrics, should_prune=should_prune)
             _require_score(task, trained)
             if on_trained is not None and Status(trained.status) is Status.COMPLETE:
                 trained.metrics.update(on_trained(trained))

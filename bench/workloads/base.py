@@ -159,6 +159,8 @@ class WorkloadBase(ABC):
         on_metrics: OnMetrics | None = None,
         should_prune: Callable[[float], bool] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        should_save: Callable[[], bool] | None = None,
+        on_saved: Callable[[], object] | None = None,
         folder: Path | None = None,
     ) -> Trained:
         """Train once: `Workload.train`. `bench.workloads.train_steps` is a loop that does what it asks."""

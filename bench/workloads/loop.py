@@ -16,6 +16,7 @@ from bench.workloads.base import WorkloadRun
 from bench.workloads.protocol import MakeOptimizer, OnMetrics, Samples, Split, Trained
 from bench.workloads.score import Score
 from bench.workloads.statistics_of_norms import own_statistics, recompute_statistics
+from posemodel.atomic_write import atomic_path
 from posemodel.device import synchronize
 from posemodel.errors import SettingsError
 from posemodel.training.driving import Driver, Training, make_driven
@@ -44,6 +45,8 @@ def train_steps(
     on_metrics: OnMetrics | None = None,
     should_prune: Callable[[float], bool] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    should_save: Callable[[], bool] | None = None,
+    on_saved: Callable[[], object] | None = None,
     folder: Path | None = None,
 ) -> Trained:
     """Train a network for the run's budget, with its schedule, evaluations, limits and pruning.
@@ -62,11 +65,11 @@ def train_steps(
             an optimizer that evaluates the loss several times in a step gets that of the same batch.
         score_on: Computes the score on a split.
         samples: Computes results on a few samples for people to look at; by default there are none.
-        on_metrics, should_prune, should_stop, folder: As in `Workload.train`.
+        on_metrics, should_prune, should_stop, should_save, on_saved, folder: As in `Workload.train`.
 
     Raises KeyboardInterrupt if ``should_stop`` returned True.
     """
-    loop = _Loop(run, network, make_optimizer, score, loss, score_on, on_metrics, folder)
+    loop = _Loop(run, network, make_optimizer, score, loss, score_on, on_metrics, folder, should_save, on_saved)
     status = loop.go(should_prune, should_stop)
     return Trained(status, loop.step, loop.metrics | loop.totals(), loop.scored, samples)
 
@@ -82,9 +85,11 @@ class _Loop:
         score_on: Callable[[Split], float],
         on_metrics: OnMetrics | None,
         folder: Path | None,
+        should_save: Callable[[], bool] | None,
+        on_saved: Callable[[], object] | None,
     ) -> None:
         self.run, self.network, self.score, self.loss, self.score_on = run, network, score, loss, score_on
-        self.on_metrics = on_metrics
+        self.on_metrics, self.should_save, self.on_saved = on_metrics, should_save, on_saved
         self.device = next(network.parameters()).device
         self.optimizer, driving = make_driven(
             make_optimizer, Training(list(network.parameters()), network, steps=run.steps, samples=None)
@@ -183,6 +188,10 @@ class _Loop:
                     return "diverged"
                 if should_prune is not None and share < 1 and should_prune(score):
                     return "pruned"
+            if self.state is not None and self.should_save is not None and share < 1 and self.should_save():
+                self._save()
+                if self.on_saved is not None:
+                    self.on_saved()
             if should_stop is not None and should_stop() and share < 1:
                 self._save()
                 raise KeyboardInterrupt
@@ -260,7 +269,6 @@ class _Loop:
     def _save(self) -> None:
         if self.state is None:
             return
-        self.state.parent.mkdir(parents=True, exist_ok=True)
         document = {
             "network": self.network.state_dict(),
             "optimizer": plain_state(self.optimizer),
@@ -270,7 +278,8 @@ class _Loop:
             "metrics": self.metrics,
             "random": random_state(self.device),
         }
-        torch.save(document, self.state)
+        with atomic_path(self.state) as temporary:
+            torch.save(document, temporary)
 
     def _load(self, path: Path) -> None:
         document = torch.load(path, weights_only=True)

@@ -119,6 +119,8 @@ class Pose:
         on_metrics: OnMetrics | None = None,
         should_prune: Callable[[float], bool] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        should_save: Callable[[], bool] | None = None,
+        on_saved: Callable[[], object] | None = None,
         folder: Path | None = None,
     ) -> Trained:
         """Train with `posemodel.training.loop`; ``folder`` holds its state, `resume.pt`."""
@@ -128,6 +130,8 @@ class Pose:
             on_metrics=on_metrics,
             should_prune=should_prune,
             should_stop=should_stop,
+            should_save=should_save,
+            on_saved=on_saved,
             folder=folder,
         )
 

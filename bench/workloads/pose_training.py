@@ -16,6 +16,7 @@ from posemodel.network.own import is_own
 from posemodel.scoring.samples import as_jpeg, draw_samples, predict_samples
 from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loop import train
+from posemodel.training.run import BEST_FILE, LAST_FILE
 from posemodel.training.validation import Validation, validate
 
 NETWORK = "network_"
@@ -29,20 +30,34 @@ def train_pose(
     on_metrics: OnMetrics | None,
     should_prune: Callable[[float], bool] | None,
     should_stop: Callable[[], bool] | None,
+    should_save: Callable[[], bool] | None,
+    on_saved: Callable[[], object] | None,
     folder: Path | None,
 ) -> Trained:
     """Train once, see `Workload.train`; an existing ``folder`` is resumed."""
     opened: list[PackedSplit] = []
-    result = train(
-        run,
-        make_optimizer,
-        out=folder,
-        resume=folder is not None and folder.is_dir(),
-        on_metrics=on_metrics,
-        on_open=lambda _trained_on, scored_on: opened.append(scored_on),
-        should_stop=should_stop,
-        should_prune=should_prune,
-    )
+
+    def saved() -> None:
+        _leave_weights_out(folder)
+        if on_saved is not None:
+            on_saved()
+
+    try:
+        result = train(
+            run,
+            make_optimizer,
+            out=folder,
+            resume=folder is not None and folder.is_dir(),
+            on_metrics=on_metrics,
+            on_open=lambda _trained_on, scored_on: opened.append(scored_on),
+            should_stop=should_stop,
+            should_prune=should_prune,
+            should_save=should_save,
+            on_saved=saved,
+        )
+    except KeyboardInterrupt:
+        _leave_weights_out(folder)
+        raise
 
     @cache  # AP and losses of a split come from one pass over it
     def validation_on(split: Split) -> Validation:
@@ -56,6 +71,13 @@ def train_pose(
         losses_on=lambda split: _losses(validation_on(split)),
         samples=lambda: _samples(run, result.network, opened[0]),
     )
+
+
+def _leave_weights_out(folder: Path | None) -> None:
+    """Remove the weights beside a trial's state, which has them: what is copied to go on elsewhere is half as large."""
+    if folder is not None:
+        for name in (LAST_FILE, BEST_FILE):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _cost(run: TrainSettings, network: PoseNetwork) -> dict[str, float]:

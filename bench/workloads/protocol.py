@@ -247,6 +247,8 @@ class Workload(Protocol):
         on_metrics: OnMetrics | None = None,
         should_prune: Callable[[float], bool] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        should_save: Callable[[], bool] | None = None,
+        on_saved: Callable[[], object] | None = None,
         folder: Path | None = None,
     ) -> Trained:
         """Train once; a loss that is not finite ends the run as `diverged`.
@@ -257,7 +259,11 @@ class Workload(Protocol):
             on_metrics: gets the step and its metrics: `loss`, `lr`, `images_per_s` at every window, the score when it
                 is due, `train_seconds` with each.
             should_prune: called with each score but the last; True ends the run as `pruned`.
-            should_stop: called after each step; True raises KeyboardInterrupt.
+            should_stop: called after each step; True saves the state, if there is a ``folder``, and raises
+                KeyboardInterrupt.
+            should_save: called after each step if there is a ``folder``; True saves the state. A workload may lack this
+                argument and the next; its interrupted runs are then kept, but not those that are killed.
+            on_saved: called when the state that ``should_save`` has asked for is saved; its time is not training's.
             folder: keeps the run's state: a stopped run continues from there, with the same final weights and score.
         """
 

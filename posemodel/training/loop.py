@@ -33,6 +33,8 @@ def train(
     run_record: Mapping[str, Any] | None = None,
     should_stop: Callable[[], bool] | None = None,
     should_prune: Callable[[float], bool] | None = None,
+    should_save: Callable[[], bool] | None = None,
+    on_saved: Callable[[], object] | None = None,
 ) -> TrainResult:
     """Train one network; in the processes that `torchrun` starts, train it together (`posemodel.training.processes`).
 
@@ -53,6 +55,8 @@ def train(
             run must have the same.
         should_stop: Called after each update; True saves the state and raises KeyboardInterrupt.
         should_prune: Called with each AP except the last; True ends the run as `pruned`.
+        should_save: Called after each update if there is an ``out``; True saves the state, also between validations.
+        on_saved: Called when the state that ``should_save`` has asked for is saved; its time is not measured.
 
     Returns:
         The status, the number of steps, the last value of every metric, and the network. A loss that is NaN or infinite
@@ -80,7 +84,7 @@ def train(
         result = train(settings, lambda parameters: torch.optim.Adam(parameters, lr=1e-3), out=Path("runs/first"))
         result.metrics["ap"]
     """
-    callbacks = Callbacks(on_metrics, on_open, should_stop, should_prune)
+    callbacks = Callbacks(on_metrics, on_open, should_stop, should_prune, should_save, on_saved)
     with joined(settings.device) as team:
         run = Run(team, settings, make_optimizer, callbacks, out=out, resume=resume, run_record=run_record)
         return run.result(_loop(run))
@@ -97,10 +101,9 @@ def _loop(run: Run) -> RunStatus:
             if not due:
                 continue
 
-            loss = run.log()
-            last = run.ended(due)
-            if not math.isfinite(loss):
+            if due.log and not math.isfinite(run.log()):
                 return "diverged"
+            last = run.ended(due)
             if run.out_of_time():
                 return "timed_out"
             if due.validation or last:
@@ -111,6 +114,8 @@ def _loop(run: Run) -> RunStatus:
                     return "pruned"
             if due.checkpoint or last:
                 run.save()
+            if due.tell:
+                run.tell_saved()
             if last:
                 return "complete"
             if due.stop:

@@ -27,6 +27,7 @@ from posemodel.training.data import TrainingData, open_training_data, open_train
 from posemodel.training.driving import Driving, Training, make_driven
 from posemodel.training.initial_network import initial_network, origin_of
 from posemodel.training.judged import JudgedNetwork
+from posemodel.training.mean_loss import MeanLoss
 from posemodel.training.optimizer_state import optimizer_state_bytes
 from posemodel.training.parameter_groups import Parameters, has_rates, multiply_rates, parameter_groups
 from posemodel.training.processes import Team
@@ -66,6 +67,8 @@ class Callbacks:
     on_open: OnOpen | None = None
     should_stop: Callable[[], bool] | None = None
     should_prune: Callable[[float], bool] | None = None
+    should_save: Callable[[], bool] | None = None
+    on_saved: Callable[[], object] | None = None
 
 
 @dataclass
@@ -73,12 +76,15 @@ class Due:
     """Work to do after a step, before training continues."""
 
     log: bool
-    """Close the measured window and report it."""
+    """Close the measured window and report it. A state that is saved only because the caller asks for it changes no
+    report: its window is reported by whoever goes on."""
     loss: bool
     """Compute the validation loss."""
     ap: bool
     """Score the validation split; this gives its loss too."""
     checkpoint: bool
+    tell: bool
+    """Tell the caller, who has asked for it, that the state is saved."""
     stop: bool
     """The caller asked for an interruption."""
     maybe_last: bool
@@ -128,7 +134,7 @@ class Run:
             callbacks.on_open(self.data.train_split, self.data.val_split)
         self.network.trained_size = self.geometry.size
 
-        totals, plateau = Totals(), Plateau()
+        totals, plateau, losses = Totals(), Plateau(), MeanLoss(team.device)
         self.meter = ThroughputMeter(team.device, totals)
         self.plateau = plateau
         self._per_epoch = len(self.data.loader) // settings.accumulate
@@ -155,7 +161,11 @@ class Run:
         record = {**(run_record or {}), **_record_of(settings, self.network, self.geometry, self.data, note)}
         identity = identity_of(settings, record, team.size) if out is not None else {}
         self.state = TrainingState(
-            self.network, self.optimizer, scheduler, identity, totals=totals, plateau=plateau, average=self.average
+            *(self.network, self.optimizer, scheduler, identity),
+            totals=totals,
+            plateau=plateau,
+            average=self.average,
+            losses=losses,
         )
         self.progress, self.metrics = self.state.progress, self.state.metrics
         interrupted = resumable(out) if resume else None
@@ -179,6 +189,7 @@ class Run:
             accumulate=settings.accumulate,
             processes=team.size,
             average=self.average,
+            losses=losses,
         )
         self._before = self.progress.step
         """Steps taken before the last update."""
@@ -250,11 +261,15 @@ class Run:
         step, before, settings = self.progress.step, self._before, self.settings
         maybe_last = self.budget.nearly_over(step)
         loss, ap = self.budget.due(step, before)
-        stop = self.team.any(self.callbacks.should_stop is not None and self.callbacks.should_stop())
+        callbacks, kept = self.callbacks, self.out is not None
+        stop = self.team.any(callbacks.should_stop is not None and callbacks.should_stop())
+        ask = callbacks.should_save
+        save = ask is not None and kept and self.team.any(self.team.first and ask())
         every = settings.checkpoint_every
-        checkpoint = self.out is not None and (stop or (loss if every is None else crossed(step, before, every)))
-        log = before == 0 or crossed(step, before, settings.log_every)
-        return Due(log, loss, ap, checkpoint, stop, maybe_last)
+        checkpoint = kept and (loss if every is None else crossed(step, before, every))
+        log = before == 0 or crossed(step, before, settings.log_every) or loss or ap or checkpoint or maybe_last
+        log = log or (stop and not kept)
+        return Due(log, loss, ap, checkpoint or (kept and stop) or save, save, stop, maybe_last)
 
     def log(self) -> float:
         """Close the measured window of steps, report its metrics, and return its mean loss over all processes."""
@@ -304,6 +319,11 @@ class Run:
         if self.out is not None and self.team.first:
             save_weights(self.out / LAST_FILE, self.trained_network(), self._info)
             self.state.save(self.out / RESUME_FILE)
+
+    def tell_saved(self) -> None:
+        """Tell the caller that the state for which it asked is saved; call it after `save`."""
+        if self.callbacks.on_saved is not None and self.team.first:
+            self.callbacks.on_saved()
 
     def go_on(self) -> None:
         """Resume measuring, after work that is not training."""

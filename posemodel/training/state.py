@@ -16,6 +16,7 @@ from posemodel.data.layout import DataSet, fingerprint
 from posemodel.errors import CheckpointError
 from posemodel.network import PoseNetwork
 from posemodel.training.averages import WeightAverage
+from posemodel.training.mean_loss import MeanLoss
 from posemodel.training.optimizer_state import plain_state, restore_state
 from posemodel.training.random_state import random_state, restore_random_state
 from posemodel.training.schedule import Plateau
@@ -66,6 +67,8 @@ class TrainingState:
     totals: Totals = field(default_factory=Totals)
     plateau: Plateau = field(default_factory=Plateau)
     average: WeightAverage | None = None
+    losses: MeanLoss | None = None
+    """Losses that the next report is the mean of."""
     metrics: dict[str, float] = field(default_factory=dict)
     """Last value of every metric, so that a run killed after its last step still has its AP."""
 
@@ -80,6 +83,7 @@ class TrainingState:
             "totals": asdict(self.totals),
             "plateau": asdict(self.plateau),
             "average": None if self.average is None else self.average.state_dict(),
+            "losses": None if self.losses is None else self.losses.state_dict(),
             "metrics": {name: float(value) for name, value in self.metrics.items()},
             "random": random_state(next(self.network.parameters()).device),
         }
@@ -109,6 +113,8 @@ class TrainingState:
             self.scheduler.load_state_dict(state["scheduler"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.losses is not None and state.get("losses") is not None:  # earlier versions reported before they saved
+            self.losses.load_state_dict(state["losses"])
         restore_random_state(device, state["random"])
         state["progress"].setdefault("updates", state["progress"]["step"])  # earlier versions did not count them
         for own, name in ((self.progress, "progress"), (self.totals, "totals"), (self.plateau, "plateau")):

@@ -21,6 +21,7 @@ from posemodel.skeleton import Skeleton
 from posemodel.training.averages import WeightAverage
 from posemodel.training.driving import ORDINARY, Driver, Driving
 from posemodel.training.loss import pose_loss
+from posemodel.training.mean_loss import MeanLoss
 from posemodel.training.processes import mean_over_processes
 from posemodel.training.throughput import ThroughputMeter
 
@@ -56,6 +57,7 @@ class TrainingStep:
         accumulate: int = 1,
         processes: int = 1,
         average: WeightAverage | None = None,
+        losses: MeanLoss | None = None,
     ) -> None:
         """Make the step of a training run.
 
@@ -72,6 +74,7 @@ class TrainingStep:
             accumulate: Number of batches in a step.
             processes: Number of processes that train together; the images of all are counted.
             average: Average of the weights that is updated after each step.
+            losses: Sums up the losses for `mean_loss`; None: a new one.
 
         Raises SettingsError if several processes cannot drive the optimizer.
         """
@@ -101,8 +104,7 @@ class TrainingStep:
         """Numbers of images and batches so far in the current step."""
         self._kept: list[Batch] = []
         """Batches of the current step, on the device, if the optimizer may evaluate gradients on them again."""
-        self._loss_sum = torch.zeros((), device=meter.device)
-        self._losses = 0
+        self.losses = MeanLoss(meter.device) if losses is None else losses
 
     def __call__(self, batch: Batch, remaining: int | None = None) -> int:
         """Train on a batch and return the number of gradient evaluations of the step.
@@ -126,8 +128,7 @@ class TrainingStep:
             if self._batches == 1:
                 self.optimizer.zero_grad(set_to_none=True)
             self._reduced(loss, terms).backward()
-        self._loss_sum += loss.detach()
-        self._losses += 1
+        self.losses.add(loss)
         if not complete:
             return 0
         self._read_rate()
@@ -139,7 +140,7 @@ class TrainingStep:
         """Let the driver take a step on the batches that were kept."""
         batches, self._kept = self._kept, []
         self._read_rate()
-        evaluate = partial(self._evaluate, batches, self._losses)
+        evaluate = partial(self._evaluate, batches, self.losses.batches)
         return self._finished(self.driver.step(evaluate, remaining=remaining))
 
     def _evaluate(self, batches: Sequence[Batch], losses_before: int) -> torch.Tensor:
@@ -148,7 +149,7 @@ class TrainingStep:
         The first evaluation of a step, with ``losses_before`` losses before it, counts for `mean_loss`. The loss that a
         closure returns is the mean over all processes, so that all decide alike.
         """
-        first = self._losses == losses_before
+        first = self.losses.batches == losses_before
         self.network.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.meter.device)
         for number, moved in enumerate(batches, 1):
@@ -158,8 +159,7 @@ class TrainingStep:
                 reduced.backward(create_graph=self.driver.driving.graph)
             total += reduced.detach()
             if first:
-                self._loss_sum += loss.detach()
-                self._losses += 1
+                self.losses.add(loss)
         return mean_over_processes(total, self.processes)
 
     def _read_rate(self) -> None:
@@ -193,7 +193,4 @@ class TrainingStep:
 
     def mean_loss(self) -> float:
         """Return the mean loss of the batches since the last call; waits for the device."""
-        mean = (self._loss_sum / self._losses).item()
-        self._loss_sum.zero_()
-        self._losses = 0
-        return mean
+        return self.losses.take()

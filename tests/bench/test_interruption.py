@@ -206,6 +206,102 @@ def test_a_deadline_interrupts_its_block_once_and_is_forgotten(tmp_path):
     assert (code, " ".join(said)) == (130, "over True False late False asked False True interrupted")
 
 
+def test_a_training_may_save_itself_first(tmp_path):
+    """It sees that it is to stop; whoever has caught its end goes on, and the next block is interrupted as ever."""
+    code, said, _ = run(
+        """
+        try:
+            with interruption.Grace(60) as grace:
+                press(signal.SIGTERM)
+                print("saving", interruption.stop_requested())
+                press(signal.SIGTERM)
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            print("saved", grace.overdue)
+        with interruption.defer_interrupts():
+            print("held")
+        interruption.check()
+        print("not reached")
+        """,
+        tmp_path,
+    )
+    assert (code, " ".join(said)) == (130, "saving True saved False held interrupted")
+
+
+def test_a_training_that_does_not_save_itself_in_time_is_interrupted(tmp_path):
+    code, said, _ = run(
+        """
+        try:
+            with interruption.Grace(0.3) as grace:
+                press(signal.SIGTERM)
+                time.sleep(60)
+                print("not reached")
+        except KeyboardInterrupt:
+            print("overdue", grace.overdue)
+        time.sleep(0.5)
+        raise KeyboardInterrupt
+        """,
+        tmp_path,
+    )
+    assert (code, " ".join(said)) == (130, "overdue True interrupted")
+
+
+def test_a_second_ctrl_c_ends_a_training_that_saves_itself(tmp_path):
+    code, said, errors = run(
+        """
+        with interruption.Grace(60):
+            press()
+            press()
+            time.sleep(60)
+        """,
+        tmp_path,
+    )
+    assert (code, said) == (130, [])
+    assert "ended at once" in errors
+
+
+def test_a_deadline_lets_a_training_save_itself(tmp_path):
+    code, said, _ = run(
+        """
+        deadline = interruption.Deadline(time.time() + 0.3)
+        try:
+            with deadline, interruption.Grace(60):
+                while not interruption.stop_requested():
+                    time.sleep(0.01)
+                print("saved")
+                interruption.check()
+        except KeyboardInterrupt:
+            print(deadline.absorb_interrupt())
+        interruption.check()
+        print("goes on")
+        """,
+        tmp_path,
+    )
+    assert (code, " ".join(said)) == (0, "saved True goes on")
+
+
+def test_a_loader_lives_on_while_its_training_saves_itself(tmp_path):
+    """A terminal's Ctrl-C reaches the loader's processes too; without their data the training could not end its step.
+
+    SIGTERM ends them, as from their training.
+    """
+    code, said, _ = run(
+        """
+        with interruption.Grace(60):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if os.fork() == 0:
+                    try:
+                        press(number)
+                        os._exit(5)
+                    except KeyboardInterrupt:
+                        os._exit(7)
+                print(os.waitstatus_to_exitcode(os.wait()[1]))
+        """,
+        tmp_path,
+    )
+    assert (code, said) == (0, ["5", "7"])
+
+
 def test_without_a_moment_nothing_is_interrupted():
     with interruption.Deadline(None) as deadline:
         pass

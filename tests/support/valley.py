@@ -134,10 +134,13 @@ class Valley:
         on_metrics: OnMetrics | None = None,
         should_prune: Callable[[float], bool] | None = None,
         should_stop: Callable[[], bool] | None = None,
+        should_save: Callable[[], bool] | None = None,
+        on_saved: Callable[[], object] | None = None,
         folder: Path | None = None,
     ) -> Trained:
         """Descend."""
         descent = _Descent(run, make_optimizer, folder)
+        descent.should_save, descent.on_saved = should_save, on_saved
         status = descent.go(on_metrics or (lambda _step, _metrics: None), should_prune, should_stop)
         return Trained(
             status,
@@ -191,6 +194,7 @@ class _Descent:
         self.first_loss = self.loss().item()
         self.step, self.train_s, self.metrics = 0, 0.0, {}
         self.best = (-1.0, 0)
+        self.should_save = self.on_saved = None
         if folder is not None and (folder / STATE_FILE).is_file():
             state = torch.load(folder / STATE_FILE, weights_only=True)
             self.x.data = state["x"]
@@ -259,6 +263,9 @@ class _Descent:
                 self._say(on_metrics, {"val_loss": loss, "ap": score})
                 if should_prune is not None and not over and should_prune(score):
                     return "pruned"
+            if self.folder is not None and self.should_save is not None and not over and self.should_save():
+                self._save()
+                self.on_saved()
             if should_stop is not None and should_stop() and not over:
                 self._save()
                 raise KeyboardInterrupt

@@ -28,6 +28,7 @@ from bench.optimizers.spaces import parse_space
 from bench.records.reader import studies
 from bench.report.command_output import CommandOutput
 from bench.report.findings_result import FindingsResult
+from bench.storage.masking import masked
 from bench.study.budget import TimeBudget, choose_for_budget
 from bench.study.idle_share import IdleShare
 from bench.study.kind import StudyKind
@@ -202,8 +203,9 @@ def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
         recorded = [*studies(paths.tracking_uri)]
     if prepared.is_series or paths.own_report is not None or name not in recorded:
         return f"The same command goes on:\n  {shlex.join(['posebench', *sys.argv[1:]])}"
-    workers = "" if prepared.workers else " --workers 0"
-    return f"Go on with it:\n  posebench study resume {name}{workers}"
+    workers = () if prepared.workers else ("--workers", "0")
+    kept = () if prepared.checkpoints is None else ("--checkpoints", prepared.checkpoints)
+    return f"Go on with it:\n  {masked(shlex.join(['posebench', 'study', 'resume', name, *workers, *kept]))}"
 
 
 def _fit_to_budget(

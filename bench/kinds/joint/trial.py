@@ -20,6 +20,7 @@ from bench.measure.loader.workload import Workload
 from bench.optimizers.space import as_value
 from bench.storage.printing import log
 from bench.trials import training
+from bench.trials.checkpoint import TrialCheckpoint
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, SEARCH
 from bench.trials.record import Record, make_record
@@ -46,6 +47,7 @@ def run_trial(
     concurrent_trials: int = 1,
     on_step: Callable[[int, float], None] | None = None,
     should_prune: Callable[[float], bool] | None = None,
+    checkpoint: TrialCheckpoint | None = None,
 ) -> Outcome:
     """Run one trial; a search trial that would need more memory or /dev/shm than there is becomes `skipped`.
 
@@ -69,6 +71,7 @@ def run_trial(
         concurrent_trials=concurrent_trials,
         on_step=on_step,
         should_prune=should_prune,
+        checkpoint=checkpoint,
         on_trained=on_trained,
     )
 

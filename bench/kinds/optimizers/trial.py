@@ -7,6 +7,7 @@ from bench.kinds.optimizers.pruning import TrialPruner
 from bench.kinds.optimizers.search import rounds_of
 from bench.ledger.store import Ledger
 from bench.trials import training
+from bench.trials.checkpoint import TrialCheckpoint
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.scores import SELECT_SUFFIX
@@ -21,6 +22,7 @@ def run_trial(
     concurrent_trials: int = 1,
     on_step: Callable[[int, float], None] | None = None,
     should_prune: Callable[[float], bool] | None = None,
+    checkpoint: TrialCheckpoint | None = None,
 ) -> Outcome:
     """Run one trial.
 
@@ -41,6 +43,7 @@ def run_trial(
         concurrent_trials=concurrent_trials,
         on_step=on_step,
         should_prune=should_prune,
+        checkpoint=checkpoint,
         on_trained=on_trained,
     )
 

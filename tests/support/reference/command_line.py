@@ -16,7 +16,13 @@ from bench.kinds import KIND_OF_VERB, KINDS, study_spec
 from bench.kinds.template import SCHEMAS, allowed_values
 from bench.settings.declarations import Declaration, alternatives
 from bench.settings.layers import ENVIRONMENT_PREFIX
-from bench.settings.shared_settings import DEFAULT_STORAGE, DEFAULT_TRACKING, STORAGE_VARIABLE, TRACKING_VARIABLE
+from bench.settings.shared_settings import (
+    CHECKPOINT_EVERY_VARIABLE,
+    DEFAULT_STORAGE,
+    DEFAULT_TRACKING,
+    STORAGE_VARIABLE,
+    TRACKING_VARIABLE,
+)
 from posemodel.config import CACHE_VARIABLE
 from tests.support.reference.markdown import anchor, code, page, prose, table
 from tests.support.reference.study_files import in_every_preset, setting_default, setting_values
@@ -112,6 +118,11 @@ def command_line() -> str:
                 "Where MLflow keeps the results: a database or a server.",
             ],
             [code(STORAGE_VARIABLE), code(DEFAULT_STORAGE), "Where Optuna keeps the state of the plan: a database."],
+            [
+                code(CHECKPOINT_EVERY_VARIABLE),
+                code("5m"),
+                "Time between two checkpoints of a trial that is not interrupted, for `--checkpoints`.",
+            ],
             [code(CACHE_VARIABLE), code("~/.cache/posebench"), "Folder of the index of large annotation files."],
         ],
     )
