@@ -87,6 +87,8 @@ def stop_requested() -> bool:
 def check() -> None:
     """Raise KeyboardInterrupt if this process was requested to stop."""
     if _State.stop_requested:
+        if not _State.deferring:
+            _State.interrupt_pending = False  # it is raised here: a block that deferred it was ended by an error
         raise KeyboardInterrupt
 
 

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,14 +19,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from bench.engines import interruption
 from bench.engines.checkpoints import forget_checkpoint, trial_checkpoint
 from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
+from bench.engines.recording import send_record
 from bench.engines.stint import Stint
 from bench.engines.trial import TrialKind
 from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_DEATHS, Claim, Ledger
+from bench.records.waiting import WaitingRecord, waiting_record
 from bench.records.writer import Tracker
+from bench.storage.patience import outages_ignored
 from bench.trials.outcome import Outcome
 from bench.trials.progress import RunningTrial
-from bench.trials.record import Record, make_record
+from bench.trials.record import Record, make_record, now_ms
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import FAULTS, Status
 
@@ -143,6 +146,16 @@ def _existing_record(claim: Claim, tracker: Tracker) -> Record | None:
     return next((record for each in (claim.spec.id, *earlier) if (record := tracker.recorded(each)) is not None), None)
 
 
+def _waiting_record(claim: Claim, settings: WorkerSettings, record: Record | None) -> WaitingRecord | None:
+    """Return the record of a claimed trial that an earlier session could not send; remove one that has come late."""
+    waiting = waiting_record(
+        settings.study_name, claim.spec.id, settings.parent_run, settings.identity.get("data_digest")
+    )
+    if waiting is not None and record is not None:
+        waiting.remove()
+    return waiting
+
+
 def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) -> None:
     ledger.finish(key, record.status, settings.trials.optuna_values(record, settings.identity))
     forget_checkpoint(settings.checkpoints, settings.study_name, record.trial_id)
@@ -169,16 +182,37 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
             interruption.check()  # otherwise the trial ends once its state is saved
         on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
+    def finish(record: Record, waited_s: float) -> None:
+        _finish(claim.key, record, settings, ledger)
+        counts = ledger.counts()
+        ended_trials = counts.total() - counts["waiting"] - counts["running"]
+        on_event(TrialEnded(record, time.time() - began - waited_s, ended_trials))
+
+    def send(ended: WaitingRecord, *, on_disk: bool = False) -> None:
+        with _heartbeat(ledger, claim.key):
+            sent = send_record(ended, claim.key, ledger, tracker, finish, on_disk=on_disk)
+        if not sent:  # this worker was taken for dead and the trial given to another one
+            tracker.abandon(claim.spec.id)
+            on_event(TrialReturned(claim.spec.id))
+
     try:
         if claim.deaths:
             tracker.abandon(claim.spec.id)  # the run of the worker whose death was counted
         record = _existing_record(claim, tracker)
-        spec = _resolved_spec(claim, settings, ledger, record)
+        waiting = _waiting_record(claim, settings, record)
+        known = waiting.outcome.record if record is None and waiting is not None else record
+        spec = _resolved_spec(claim, settings, ledger, known)
         if record is not None:
             # Recorded by a worker that died before closing the trial, or with a ledger that was deleted.
             _finish(claim.key, record, settings, ledger)
             return
         on_event(TrialBegan(_running_trial(spec, began)))
+        if waiting is not None:
+            if not tracker.has_run(waiting.run_id):  # somebody has deleted it meanwhile
+                new_run = tracker.start_trial(spec, settings.parent_run, began_ms=waiting.ended_ms)
+                waiting = replace(waiting, run_id=new_run)
+            send(waiting, on_disk=True)
+            return
         run_id = tracker.start_trial(spec, settings.parent_run)
         with _heartbeat(ledger, claim.key):
             if claim.deaths >= MAX_DEATHS:
@@ -195,19 +229,12 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
                     )
         if record.status in FAULTS:
             interruption.check()  # a library may turn an interruption into an error, which is no result
-        if not ledger.is_owner(claim.key):
-            tracker.abandon(spec.id)  # this worker was taken for dead and the trial given to another one
-            on_event(TrialReturned(spec.id))
-            return
-        with interruption.defer_interrupts():
-            tracker.record_trial(run_id, record, curve, samples)
-            _finish(claim.key, record, settings, ledger)
-            counts = ledger.counts()
-            ended = counts.total() - counts["waiting"] - counts["running"]
-            on_event(TrialEnded(record, time.time() - began, ended))
+        outcome = Outcome(record, curve, samples)
+        send(WaitingRecord(settings.study_name, settings.parent_run, run_id, now_ms(), outcome))
     except BaseException:
         # Once the trial is recorded, both calls do nothing: its run is closed and the trial has ended.
-        tracker.abandon(claim.spec.id)
+        with outages_ignored():  # the run of a server that is away is closed when the study ends
+            tracker.at_once.abandon(claim.spec.id)
         ledger.put_back(claim.key)
         on_event(TrialReturned(claim.spec.id))
         raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bench.settings.layers import ENVIRONMENT_PREFIX, refuse_unknown_variables
 from bench.settings.shared_settings import CHECKPOINT_EVERY_VARIABLE, STORAGE_VARIABLE
+from bench.storage.patience_setting import PATIENCE_VARIABLE
 from posemodel.config import CACHE_VARIABLE
 from posemodel.errors import SettingsError, did_you_mean
 
@@ -86,4 +87,5 @@ def refuse_variables(environ: Mapping[str, str]) -> None:
     """Raise SettingsError for an environment variable with our prefix that is a setting of no kind."""
     names = dict.fromkeys(name for kind in KINDS for name in study_spec(kind).declarations())
     ours = [ENVIRONMENT_PREFIX + name.upper() for name in names]
-    refuse_unknown_variables([*ours, STORAGE_VARIABLE, CHECKPOINT_EVERY_VARIABLE, CACHE_VARIABLE], environ)
+    ours += [STORAGE_VARIABLE, CHECKPOINT_EVERY_VARIABLE, PATIENCE_VARIABLE, CACHE_VARIABLE]
+    refuse_unknown_variables(ours, environ)

@@ -9,13 +9,12 @@ import math
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from bench.storage import mlflow_environment  # noqa: F401 (MLflow reads it)
-from bench.trials.columns import rows_of
 
 # isort: split
 import mlflow
@@ -26,6 +25,7 @@ from mlflow.entities import ViewType
 from mlflow.environment_variables import MLFLOW_SQLALCHEMYSTORE_POOLCLASS
 from mlflow.exceptions import MlflowException
 
+from bench.records.histories import histories
 from bench.records.store_check import check_tracking
 from bench.storage.addresses import RECORDS, check_form
 from bench.storage.masking import masked
@@ -102,28 +102,39 @@ class StudyRuns:
 
     def recorded(self, trial_id: str) -> Record | None:
         """Return the record of a trial; None if there is none."""
-        runs = self._search(f"tags.`{RECORDED_TAG}` = 'true' and tags.`{TRIAL_TAG}` = '{trial_id}'")
-        closed = [run for run in runs if run.info.status in ("FINISHED", "FAILED")]
+        closed = [run for run in self._search(f"tags.`{TRIAL_TAG}` = '{trial_id}'") if _is_record(run)]
         return _as_record(min(closed, key=_age)) if closed else None
 
     def records(self) -> pd.DataFrame:
         """Return all records of the study in the plan's order: one row per trial, with the columns `RUN_COLUMNS`."""
-        rows: dict[str, dict[str, Any]] = {}
-        for run in self.closed_runs():
-            record = _as_record(run)
-            run_values = (run.info.run_id, run.info.start_time, run.info.end_time)
-            rows.setdefault(record.trial_id, record.as_row() | dict(zip(RUN_COLUMNS, run_values, strict=True)))
+        rows = self.record_rows()
         expected = [*TEXT_FIELDS, *EXPECTED_METRICS, *RUN_COLUMNS]
         if not rows:
             return pd.DataFrame(columns=expected)  # object columns: a column of NaN could not be merged with ids
-        frame = pd.DataFrame(list(rows.values()))
+        frame = pd.DataFrame(rows)
         missing = [name for name in expected if name not in frame]
         return frame.assign(**dict.fromkeys(missing, float("nan"))).sort_values("index", ignore_index=True)
 
+    def record_rows(self, ended_after_ms: int | None = None) -> list[dict[str, Any]]:
+        """Return a row for each recorded trial, with the columns `RUN_COLUMNS`, oldest first.
+
+        ``ended_after_ms``: return only those whose run ended later, by the clock of the machine that recorded it.
+        """
+        later = "" if ended_after_ms is None else f" and attributes.end_time > {ended_after_ms}"
+        oldest: dict[str, tuple[tuple[int, str], dict[str, Any]]] = {}
+        for run in self._search_pages(f"tags.`{RECORDED_TAG}` = 'true'{later}"):
+            if not _is_record(run):
+                continue
+            record, age = _as_record(run), _age(run)
+            run_values = (run.info.run_id, run.info.start_time, run.info.end_time)
+            if record.trial_id not in oldest or age < oldest[record.trial_id][0]:
+                row = record.as_row() | dict(zip(RUN_COLUMNS, run_values, strict=True))
+                oldest[record.trial_id] = (age, row)
+        return [row for _, row in sorted(oldest.values(), key=lambda each: each[0])]
+
     def closed_runs(self) -> list[Any]:
         """Return the runs that count as records, oldest first."""
-        runs = sorted(self._search(f"tags.`{RECORDED_TAG}` = 'true'"), key=_age)
-        return [run for run in runs if run.info.status in ("FINISHED", "FAILED")]
+        return sorted(filter(_is_record, self._search_pages(f"tags.`{RECORDED_TAG}` = 'true'")), key=_age)
 
     def child_runs(self) -> list[Any]:
         """Return all runs of the study's trials or measurements, in any state, oldest first."""
@@ -137,20 +148,23 @@ class StudyRuns:
     def curves(self, records: pd.DataFrame, names: Sequence[str] = CURVE_METRICS) -> pd.DataFrame:
         """Return the trials' curves: a row for each step at which one of the metrics ``names`` was measured.
 
-        Columns: trial_id, step, train_seconds and ``names`` (NaN if not measured at that step). MLflow needs a request
-        for each run and metric (5 ms on SQLite); `EVALUATION_METRICS` keeps that short.
+        Columns: trial_id, step, train_seconds and ``names`` (NaN if not measured at that step).
         """
         columns = ["trial_id", "step", "train_seconds", *names]
-        points: list[pd.DataFrame] = []
-        for row in rows_of(records):
-            trial_id, run_id = row["trial_id"], row["run_id"]
-            history = {
-                name: pd.Series({m.step: _measured(m.value) for m in self.client.get_metric_history(run_id, name)})
-                for name in (*names, "train_seconds")
+        if not len(records):
+            return pd.DataFrame(columns=columns)
+        trials = dict(zip(records["run_id"], records["trial_id"], strict=True))
+        order = {run_id: position for position, run_id in enumerate(trials)}
+        values: dict[str, pd.Series] = {}
+        for name in (*names, "train_seconds"):
+            by_step = {
+                (order[run_id], step): _measured(value)
+                for run_id, step, value in histories(self.client, list(trials), name)
             }
-            frame = pd.DataFrame(history).rename_axis("step").reset_index().dropna(subset=list(names), how="all")
-            points.append(frame.assign(trial_id=trial_id))
-        return pd.concat(points, ignore_index=True)[columns] if points else pd.DataFrame(columns=columns)
+            index = pd.MultiIndex.from_tuples(by_step, names=["run", "step"])
+            values[name] = pd.Series(list(by_step.values()), index, dtype=float)
+        frame = pd.DataFrame(values).sort_index().dropna(subset=list(names), how="all").reset_index()
+        return frame.assign(trial_id=frame["run"].map(dict(enumerate(trials.values()))))[columns]
 
     def samples(self, run_id: str) -> Samples | None:
         """Return the samples of a recorded trial; None if it has none, or they are unreachable or damaged."""
@@ -183,16 +197,19 @@ class StudyRuns:
 
     def _search(self, condition: str) -> list[Any]:
         """Return all runs of the study that match a condition in MLflow's filter language."""
-        runs: list[Any] = []
+        return list(self._search_pages(condition))
+
+    def _search_pages(self, condition: str) -> Iterator[Any]:
+        """Yield these runs while only a page of them is in memory; a run begun meanwhile may make one come twice."""
         token = None
         while True:
             page = self.client.search_runs(
                 [self.experiment_id], condition, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
             )
-            runs.extend(page)
+            yield from page
             token = page.token
             if not token:
-                return runs
+                return
 
     def _artifact(self, run_id: str, name: str) -> bytes | None:
         with tempfile.TemporaryDirectory() as folder:
@@ -292,6 +309,10 @@ def read_only_client(uri: str, make_uri: MakeUri | None = None) -> mlflow.Mlflow
 def first_line_of(error: BaseException) -> str:
     """Return the first line of a library's error message about a store."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def _is_record(run: Any) -> bool:
+    return run.data.tags.get(RECORDED_TAG) == "true" and run.info.status in ("FINISHED", "FAILED")
 
 
 def _age(run: Any) -> tuple[int, str]:

@@ -5,6 +5,7 @@ import time
 from bench.records.server import check_server
 from bench.storage.addresses import LEDGER, RECORDS, check_form, is_database, is_server, refuse_shared_database
 from bench.storage.database_check import check_database
+from bench.storage.patience_setting import patience_s
 from bench.storage.sqlite_files import sqlite_file
 from posemodel.errors import SettingsError
 
@@ -22,8 +23,9 @@ def check_forms(storage: str, tracking: str) -> None:
 
 def check_stores(storage: str, tracking: str) -> None:
     """Raise SettingsError, which says how to fix it, if a study cannot store its ledger or records at these
-    addresses."""
+    addresses, or is told to wait for them for no duration."""
     check_forms(storage, tracking)
+    patience_s()
     check_tracking(tracking, write=True)
     check_storage(storage, write=True)
 

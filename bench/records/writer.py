@@ -4,6 +4,7 @@ A study is an experiment with a parent run; each trial is a child run. A child c
 and tagged as recorded, so that a run cut off by a kill is never taken for a result.
 """
 
+import copy
 import json
 import math
 import re
@@ -11,10 +12,11 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from bench.storage import mlflow_environment  # noqa: F401 (MLflow reads it)
 
@@ -26,9 +28,11 @@ import sqlalchemy
 from alembic.util.exc import CommandError
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 
 from bench.records.files import prepare_sqlite
 from bench.records.mlflow_views import SavedView, artifact_page, outdated_views, saved_views, study_tags
+from bench.records.patient_client import impatient, patient
 from bench.records.reader import (
     ERROR_TAG,
     HEADLINE_TAG,
@@ -89,21 +93,31 @@ SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
 
 
 class Tracker(StudyRuns):
-    """Writes the MLflow runs of one study, and reads them as `StudyRuns` does."""
+    """Writes the MLflow runs of one study, and reads them as `StudyRuns` does.
+
+    Calls wait for a server that is away (`bench.storage.patience`), and raise ServerAwayError if it stays away.
+    """
 
     def __init__(self, uri: str, study_name: str, *, create: bool = True) -> None:
         """Open the store and the study's experiment; SettingsError if they are unreachable.
 
-        ``create``: create them if needed. Otherwise a missing study is an error, no file is created, and an SQLite
-        file is opened read-only.
+        ``create``: create them if needed. Otherwise a missing study is an error, no file is created, an SQLite file is
+        opened read-only, and no call waits for a server.
         """
         check_form(RECORDS, uri)
         prepare_sqlite(uri, create=create)
         try:
-            client = mlflow.MlflowClient(tracking_uri=uri) if create else read_only_client(uri)
+            client = patient(uri, lambda: mlflow.MlflowClient(tracking_uri=uri)) if create else read_only_client(uri)
             super().__init__(client, _open_experiment(client, uri, study_name, create=create), uri, study_name)
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
             RECORDS.refuse(uri, f"cannot be used ({first_line_of(error)}).", cause=error)
+
+    @property
+    def at_once(self) -> Self:
+        """The same tracker, whose calls raise the error of a server that is away instead of waiting for it."""
+        other = copy.copy(self)
+        other.client = impatient(self.client)
+        return other
 
     def open_study(
         self,
@@ -265,8 +279,14 @@ class Tracker(StudyRuns):
         for first in range(0, len(numbers), METRICS_PER_BATCH):
             self.client.log_batch(parent, metrics=numbers[first : first + METRICS_PER_BATCH])
 
-    def start_trial(self, spec: TrialSpec, parent: str) -> str:
-        """Begin the child run of a trial and return its id; ``parent``: id of the study's run."""
+    def start_trial(self, spec: TrialSpec, parent: str, *, began_ms: int | None = None) -> str:
+        """Begin the child run of a trial and return its id.
+
+        Args:
+            spec: The trial.
+            parent: Id of the study's run.
+            began_ms: When it began, in milliseconds since the epoch; None: now.
+        """
         name = f"{spec.phase}-{spec.optimizer}-{spec.index}"
         tags = {
             **SOURCE_TAGS,
@@ -276,37 +296,72 @@ class Tracker(StudyRuns):
             "phase": spec.phase,
             HOST_TAG: socket.gethostname(),
         }
-        run_id: str = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+        run_id: str = self.client.create_run(self.experiment_id, began_ms, tags=tags, run_name=name).info.run_id
         self._log_data(run_id, spec.run.data, spec.data_digest, spec.run.val_split)
         return run_id
 
     def record_trial(
-        self, run_id: str, record: Record, curve: list[CurvePoint], samples: Samples | None = None
+        self,
+        run_id: str,
+        record: Record,
+        curve: list[CurvePoint],
+        samples: Samples | None = None,
+        *,
+        ended_ms: int | None = None,
+        waited: bool = False,
+        written: set[str] | None = None,
     ) -> None:
-        """Write samples, curve and record, then close the run; only a closed run counts as a record."""
-        if samples is not None:
-            self._log_samples(run_id, samples, record.steps_done)
+        """Write samples, curve and record, then close the run; only a closed run counts as a record.
+
+        Can be repeated after an error that cut it off, with the same ``ended_ms``.
+
+        Args:
+            run_id: Id of the trial's run.
+            record: The trial's result.
+            curve: Its curve.
+            samples: Its samples.
+            ended_ms: Time at which the trial ended, in milliseconds since the epoch; None: now.
+            waited: The record has waited for the server since then: part of it may be in the run, which ended then.
+            written: Names of the parts that are in the run already, to which each part that is written is added: a
+                connection that breaks again and again then delays a record instead of preventing it.
+        """
+        written = set() if written is None else written
+
+        def write(part: str, act: Callable[[], object]) -> None:
+            if part not in written:
+                act()
+                written.add(part)
+
+        if samples is not None and not (waited and self._has_samples(run_id)):
+            write("samples", partial(self._log_samples, run_id, samples, record.steps_done))
         metrics = [
             Metric(key, float(value), point.time_ms, point.step)
             for point in curve
             for key, value in point.metrics.items()
         ]
-        now = now_ms()
+        now = now_ms() if ended_ms is None else ended_ms
         metrics += [
             Metric(f"final.{key}", float(value), now, record.steps_done)
             for key, value in record.metrics.items()
             if value is not None
         ]
         for first in range(0, len(metrics), METRICS_PER_BATCH):
-            self.client.log_batch(run_id, metrics=metrics[first : first + METRICS_PER_BATCH])
+            some = metrics[first : first + METRICS_PER_BATCH]
+            write(f"metrics from {first}", partial(self.client.log_batch, run_id, metrics=some))
         fields = {name: getattr(record, name) for name in TEXT_FIELDS if name not in ("status", "error")}
         fields |= {name: value for name in OPTIONAL_FIELDS if (value := getattr(record, name)) is not None}
         fields |= {f"hp.{name}": _visible_value(value) for name, value in json.loads(record.hyperparameters).items()}
-        self._log_parameters(run_id, fields)
+        write("parameters", partial(self._log_parameters, run_id, fields))
         tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}
         tags |= {} if record.gpu is None else {GPU_TAG: record.gpu}
-        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        self.client.set_terminated(run_id, "FAILED" if record.status in FAULTS else "FINISHED")
+        run_tags = [RunTag(key, value) for key, value in tags.items()]
+        write("tags", partial(self.client.log_batch, run_id, tags=run_tags))
+        status = "FAILED" if record.status in FAULTS else "FINISHED"
+        self.client.set_terminated(run_id, status, ended_ms if waited else None)
+
+    def has_run(self, run_id: str) -> bool:
+        """Return True if a run is in the study's experiment, and not deleted."""
+        return bool(self._search(f"attributes.run_id = '{run_id}'"))
 
     def abandon(self, trial_id: str | None = None) -> None:
         """Close runs that dead workers left open, as KILLED: those of one trial, or of all the study's trials."""
@@ -325,6 +380,10 @@ class Tracker(StudyRuns):
             image = cv2.imdecode(np.frombuffer(samples.sheet, np.uint8), SHEET_IN_CHARTS)
             assert image is not None, "the sheet is a JPEG of our own"
             self.client.log_image(run_id, cv2.cvtColor(image, cv2.COLOR_BGR2RGB), key="samples", step=step)
+
+    def _has_samples(self, run_id: str) -> bool:
+        """Return True if `_log_samples` has been completed: MLflow marks a run with images last."""
+        return MLFLOW_LOGGED_IMAGES in self.client.get_run(run_id).data.tags
 
     def _log_parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
         parameters = [Param(key, _text(value)) for key, value in values.items()]

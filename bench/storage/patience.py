@@ -3,11 +3,13 @@
 A server that restarts, or a network that is down for some minutes, must not end a study whose trials run for hours.
 """
 
-import os
+import errno
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,22 +17,38 @@ import sqlalchemy
 
 from bench.storage.addresses import Store
 from bench.storage.masking import masked
+from bench.storage.patience_setting import PATIENCE_VARIABLE, patience_s
 from bench.storage.printing import log
-from posemodel.errors import PosemodelError, SettingsError
+from posemodel.errors import PosemodelError
 
-PATIENCE_VARIABLE = "POSEBENCH_SERVER_PATIENCE"
-"""Environment variable: how long a study waits for a server that is away, as `90s`, `10m` or `2h`."""
-DEFAULT_PATIENCE_S = 600.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 """Pauses between two attempts, which double from the first to the longest."""
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 _AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
 """Beginnings of PostgreSQL's codes for a lost connection, a server that stops, starts or has no connection left."""
-_PASSING = ("starting up", "shutting down", "recovery", "too many clients", "connection slots")
-"""Words of PostgreSQL's refusals of a new connection, which have no code, that pass by themselves."""
 _MYSQL_AWAY = (1040, 1053, 2002, 2003, 2006, 2013)
 """MySQL's codes for the same: too many connections, shutting down, not reached, gone, lost."""
+_AWAY_TEXT = re.compile(
+    r"connection refused|connection reset|connection timed out|could not connect|couldn't connect|can't connect"
+    r"|server closed the connection|connection is closed|connection already closed|terminating connection"
+    r"|the database system is (starting up|shutting down|in recovery mode|not yet accepting connections)"
+    r"|too many (clients|connections)|remaining connection slots|network is unreachable|no route to host"
+    r"|failed to resolve host|name resolution|could not translate host name|connection timeout|timeout expired"
+    r"|server has gone away|lost connection|consuming input failed|on socket .* no such file or directory",
+    re.IGNORECASE,
+)
+"""Drivers' messages for the same: one that could not connect gives no code."""
+_AWAY_ERRNO = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, getattr(errno, "EHOSTDOWN", errno.ENETDOWN))
+_AWAY_STATUS = (408, 429, 500, 502, 503, 504)
+"""HTTP statuses of a server, or of a proxy before it, that cannot answer now; MLflow's client repeats the same. A
+tracking server whose own database is away answers 503 or 500."""
+_CLIENT_TEXT = re.compile(
+    rf"too many ({'|'.join(map(str, _AWAY_STATUS))}) error responses|connection aborted|connection broken",
+    re.IGNORECASE,
+)
+"""urllib3's messages after such a status, and when an answer is cut off, whose cause it gives in words alone."""
+
+_CLIENTS = ("mlflow", "requests", "urllib3")
+"""Packages of the clients of a tracking server."""
 
 _Result = TypeVar("_Result")
 
@@ -74,7 +92,7 @@ class Patience:
                     outage = Outage(self.store, time.time())
                     self._begin(outage)
                 if time.time() - outage.since + pause > patience_s():
-                    raise ServerAwayError(self._gave_up(outage)) from error
+                    raise ServerAwayError(self._gave_up(outage, error)) from error
                 time.sleep(pause)
             else:
                 if outage is not None:
@@ -95,28 +113,32 @@ class Patience:
             log(f"posebench: the server of {self.store.title} answers again, after {time.time() - outage.since:.0f} s")
         self.on_outage(None)
 
-    def _gave_up(self, outage: Outage) -> str:
+    def _gave_up(self, outage: Outage, error: Exception) -> str:
+        *_, first_cause = _chain(error)
+        reason = str(first_cause).strip().partition("\n")[0]
         return (
             f"{self.store.title} {masked(self.address, self.address)}: the server has not answered for "
-            f"{time.time() - outage.since:.0f} s. Start it again, then go on with the study; {PATIENCE_VARIABLE}=1h "
-            "waits longer."
+            f"{time.time() - outage.since:.0f} s ({masked(reason, self.address)}). Start it again, then go on with the "
+            f"study; {PATIENCE_VARIABLE}=1h waits longer."
         )
 
 
-def patience_s() -> float:
-    """Return the seconds that a study waits for a server; SettingsError if the variable holds no duration."""
-    text = os.environ.get(PATIENCE_VARIABLE)
-    if not text:
-        return DEFAULT_PATIENCE_S
-    duration = _DURATION.fullmatch(text.strip())
-    if duration is None:
-        raise SettingsError(f"environment {PATIENCE_VARIABLE}: {text!r} is not a duration such as 90s, 10m or 2h.")
-    return float(duration[1]) * _UNITS[duration[2]]
-
-
 def is_outage(error: BaseException) -> bool:
-    """Return True if an error says that a server is away: no connection, or a server that stops or starts."""
-    return any(_says_away(each) for each in _chain(error))
+    """Return True if an error says that a server is away: no connection, or a server that stops or starts.
+
+    A `ServerAwayError`, which ends the waiting, and a mistake that a person must correct are not outages.
+    """
+    return not isinstance(error, PosemodelError) and any(map(_says_away, _chain(error)))
+
+
+@contextmanager
+def outages_ignored() -> Iterator[None]:
+    """Suppress an error of the block that says that a server is away: for cleaning up, which must not wait."""
+    try:
+        yield
+    except Exception as error:
+        if not (is_outage(error) or isinstance(error, ServerAwayError)):
+            raise
 
 
 def _says_away(error: BaseException) -> bool:
@@ -125,24 +147,33 @@ def _says_away(error: BaseException) -> bool:
         if state is not None:
             return error.connection_invalidated or state.startswith(_AWAY_STATES)
         return error.connection_invalidated or _is_not_connected(error)
-    return isinstance(error, ConnectionError)
+    if isinstance(error, OSError):
+        status = getattr(getattr(error, "response", None), "status_code", None)  # `requests` keeps a server's answer
+        known = isinstance(error, (ConnectionError, TimeoutError, socket.gaierror))
+        return known or error.errno in _AWAY_ERRNO or status in _AWAY_STATUS or bool(_CLIENT_TEXT.search(str(error)))
+    return False
 
 
 def _is_not_connected(error: sqlalchemy.exc.DBAPIError) -> bool:
     """Return True if no connection to a database server could be made, for a reason that may pass."""
     driver, text = type(error.orig).__module__.partition(".")[0], str(error.orig)
-    if not isinstance(error, sqlalchemy.exc.OperationalError) or driver == "sqlite3":
+    if not isinstance(error, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)) or driver == "sqlite3":
         return False
-    if driver.startswith("psycopg"):
-        return "FATAL:" not in text or any(words in text for words in _PASSING)
-    return error.orig is not None and bool(error.orig.args) and error.orig.args[0] in _MYSQL_AWAY
+    if driver.startswith("psycopg") and "FATAL:" not in text:
+        return True  # the server has not answered
+    code = next(iter(getattr(error.orig, "args", ())), None)
+    return code in _MYSQL_AWAY or _AWAY_TEXT.search(text) is not None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and those that caused it."""
+    """Yield an error and those that caused it.
+
+    MLflow's client raises its error in the handler of that of `requests`, without naming it as the cause.
+    """
     while error is not None:
         yield error
-        error = error.__cause__
+        is_client_error = type(error).__module__.partition(".")[0] in _CLIENTS
+        error = error.__cause__ or (error.__context__ if is_client_error else None)
 
 
 def _pauses() -> Iterator[float]:

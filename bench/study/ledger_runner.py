@@ -6,12 +6,13 @@ Safe to interrupt: the same command continues the study; a finished study is sho
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
@@ -26,11 +27,14 @@ from bench.ledger.reader import read_identities, read_study
 from bench.ledger.store import Ledger
 from bench.measure.gpus import Gpu
 from bench.measure.machine import fingerprint
+from bench.records.growing import GrowingRecords
 from bench.records.store_check import check_stores
+from bench.records.waiting import remove_recorded
 from bench.records.writer import Tracker
 from bench.report.findings_result import FindingsResult
 from bench.storage.locks import path_lock
 from bench.storage.masking import masked
+from bench.storage.patience import outages_ignored
 from bench.study.longest_first import Pace, by_phase
 from bench.study.progress import mean_seconds
 from bench.study.store_paths import StorePaths
@@ -45,6 +49,10 @@ if TYPE_CHECKING:
     from bench.study.ledger_kind import LedgerKind
 
 S = TypeVar("S", bound=StudyBase)
+PLANNING_SHARE = 0.05
+"""Share of a process's time that planning while others run takes at most, as long as enough trials wait."""
+ENOUGH_WAITING = 100
+"""Number of waiting trials with which planning can be put off."""
 OnRecord = Callable[[Record], None]
 """Receives each new record of this process's trials."""
 
@@ -98,8 +106,9 @@ def run_study(
             planner = Planner(kind, spec, ledger, tracker, paths, on_event, workers=workers)
             with deadline:
                 work_off(planner, workforce, settings, on_record, session)
-        _settled_records(ledger, tracker, paths)
+        records = _settled_records(ledger, tracker, paths)
         tracker.abandon()
+        remove_recorded(spec.name, parent, set(records["trial_id"]))
         folder = paths.report_of(spec.name)
         with path_lock(folder):  # processes that work on the same study finish at the same time
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))
@@ -195,32 +204,52 @@ class Planner:
         self.ledger, self.tracker, self.paths = ledger, tracker, paths
         self.on_event = on_event
         self._known: set[str] = set()
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._records = GrowingRecords(tracker)
+        self._plan_at = 0.0
+        """Time (``time.monotonic``) before which the next planning can be put off."""
 
     def look(self) -> tuple[pd.DataFrame, list[Planned], list[Planned]]:
         """Read all records; return them, the trials planned from them, and the newly planned among these."""
         records = _settled_records(self.ledger, self.tracker, self.paths)
-        self._rows = {row["trial_id"]: row for row in rows_of(records)}
+        self._records.replace(rows_of(records))
         return records, *self._plan(records)
 
     def plan_from(self, record: Record) -> None:
-        """Enqueue the trials that a new record makes possible, while other trials run."""
-        if self.ledger.has_other_processes():  # other processes' records are only in MLflow
-            _, plan, new = self.look()
-        else:
-            self._rows[record.trial_id] = record.as_row()
-            plan, new = self._plan(pd.DataFrame(list(self._rows.values())))
+        """Enqueue the trials that a new record makes possible, while other trials run.
+
+        Planning a study of 10,000 trials takes more than a second: it is put off while enough trials wait, so that its
+        share of the time stays small.
+        """
+        self._records.add(record.as_row())
+        if time.monotonic() < self._plan_at and self.ledger.counts()["waiting"] >= ENOUGH_WAITING:
+            return
+        began = time.monotonic()
+        others = self.ledger.has_other_processes()  # their records are only in MLflow
+        plan, new = self._look_at_new() if others else self._plan_from_rows()
         if new:
             self.ledger.enqueue(self.in_order(new))
         for phase in dict.fromkeys(trial.phase for trial in new):
             self.on_event(MorePlanned(phase, sum(trial.phase == phase for trial in plan)))
+        ended = time.monotonic()
+        self._plan_at = ended + (ended - began) / PLANNING_SHARE
 
     def in_order(self, trials: Sequence[Planned]) -> list[Planned]:
         """Return new trials in the order in which they are enqueued: with one worker alone as planned, else within
         each phase the longest first."""
         if len(trials) < 2 or (self.workers == 1 and not self.ledger.has_other_processes()):
             return list(trials)
-        return by_phase(trials, Pace(self._rows.values()).seconds_of)
+        return by_phase(trials, Pace(self._records.rows.values()).seconds_of)
+
+    def _look_at_new(self) -> tuple[list[Planned], list[Planned]]:
+        """Do what `look` does, at the cost of the records that came since."""
+        closed = _closed(self.ledger)  # before the records, see `_settled_records`
+        self._records.read_new()
+        if len(self._records.rows) < closed:
+            return self.look()[1:]
+        return self._plan_from_rows()
+
+    def _plan_from_rows(self) -> tuple[list[Planned], list[Planned]]:
+        return self._plan(pd.DataFrame(list(self._records.rows.values())))
 
     def _plan(self, records: pd.DataFrame) -> tuple[list[Planned], list[Planned]]:
         plan = list(self.kind.next_trials(self.spec, records))
@@ -246,7 +275,7 @@ def work_off(
         on_record: Gets what is to be called with each new record.
         session: This process's time on the study, whose end is kept up to date; None: it is not recorded.
     """
-    note_session = partial(_note, planner.tracker, session)
+    note_session = partial(_note_at_once, planner.tracker, session)
     on_record.append(lambda _record: note_session())
     if planner.kind.plans_ahead and planner.workers:  # who records a trial plans from it
         on_record.append(planner.plan_from)
@@ -285,6 +314,12 @@ def _note(tracker: Tracker, session: Session | None) -> None:
         tracker.update_session(replace(session, heard_ms=now_ms()))
 
 
+def _note_at_once(tracker: Tracker, session: Session | None) -> None:
+    """Do so unless the server is away: the next record, or the end, does it again."""
+    with outages_ignored():
+        _note(tracker.at_once, session)
+
+
 def _close(
     tracker: Tracker,
     session: Session | None,
@@ -292,20 +327,33 @@ def _close(
     *_error: BaseException | object,
     shown_again: bool,
 ) -> None:
-    """Close the study's MLflow run when the command ends; ``shown_again``: it had finished before, and stays so."""
-    if kind is not None:
-        _note(tracker, session)
-    tracker.close_study("FINISHED" if kind is None or shown_again else "KILLED")
+    """Close the study's MLflow run when the command ends; ``shown_again``: it had finished before, and stays so.
+
+    A command that an error or an interruption ends does not wait for a server that is away: the study's run then stays
+    open, as after a kill, until the study goes on.
+    """
+    if kind is None:
+        tracker.close_study("FINISHED")
+        return
+    with outages_ignored():
+        _note(tracker.at_once, session)
+        tracker.at_once.close_study("FINISHED" if shown_again else "KILLED")
 
 
 def _settled_records(ledger: Ledger, tracker: Tracker, paths: StorePaths) -> pd.DataFrame:
     """Return all records; SettingsError if the ledger has closed more trials, as when the MLflow store was replaced."""
-    counts = ledger.counts()  # before the records: another process may add a record meanwhile, but never removes one
+    closed = _closed(ledger)  # before the records: another process may add a record meanwhile, but never removes one
     records = tracker.records()
-    if len(records) < counts.total() - counts["waiting"] - counts["running"]:
+    if len(records) < closed:
         raise SettingsError(
             f"MLFLOW_TRACKING_URI {masked(paths.tracking_uri)}: holds {len(records)} records of this study, but the "
             f"ledger at {masked(paths.storage_url)} has closed more trials. Restore the MLflow store, or start "
             "a new study with another --name."
         )
     return records
+
+
+def _closed(ledger: Ledger) -> int:
+    """Return the number of trials that have ended."""
+    counts = ledger.counts()
+    return counts.total() - counts["waiting"] - counts["running"]

@@ -24,6 +24,7 @@ import bench
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.spec import StudySpec
+from bench.records import histories
 from bench.records.mlflow_views import outdated_views, saved_views
 from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS, study_runs
 from bench.records.writer import METRICS_PER_BATCH, Tracker
@@ -227,6 +228,28 @@ def test_curves_have_one_row_a_step(tracker, record_one, spec):
     assert list(curves["ap"].isna()) == [True, False]
     assert curves["val_loss"].iloc[1] == math.inf
     assert curves["images_per_s"].isna().all()
+
+
+def test_curves_are_the_same_where_each_run_is_asked_for_its_own(tracker, record_one, spec, monkeypatch):
+    """As in stores and versions of MLflow that do not give those of many runs at once, or cut a long answer off."""
+    for number, trial in enumerate(first_trials(spec)[:3]):
+        curve = [
+            CurvePoint(
+                step,
+                {"loss": step / (number + 3), "train_seconds": step / 7} | ({"ap": 0.5} if step == 2 else {}),
+                1000,
+            )
+            for step in (1, 2, 3)
+        ]
+        record_one(trial, curve=curve if number != 1 else (), ap=0.5)
+    records = tracker.records()
+    at_once = tracker.curves(records)
+    monkeypatch.setattr(histories, "RUNS_AT_ONCE", 2)
+    pd.testing.assert_frame_equal(tracker.curves(records), at_once)
+    monkeypatch.setattr(histories, "_POINTS_AT_ONCE", 3)  # reached: what comes may not be all
+    pd.testing.assert_frame_equal(tracker.curves(records), at_once)
+    assert list(at_once["step"]) == [1, 2, 3, 1, 2, 3]
+    assert list(at_once["trial_id"].unique()) == [records["trial_id"][0], records["trial_id"][2]]
 
 
 def test_there_are_curves_without_records(tracker, parent):

@@ -23,6 +23,7 @@ from bench.settings.shared_settings import (
     STORAGE_VARIABLE,
     TRACKING_VARIABLE,
 )
+from bench.storage.patience_setting import DEFAULT_PATIENCE_S, PATIENCE_VARIABLE
 from posemodel.config import CACHE_VARIABLE
 from tests.support.reference.markdown import anchor, code, page, prose, table
 from tests.support.reference.study_files import in_every_preset, setting_default, setting_values
@@ -122,6 +123,11 @@ def command_line() -> str:
                 code(CHECKPOINT_EVERY_VARIABLE),
                 code("5m"),
                 "Time between two checkpoints of a trial that is not interrupted, for `--checkpoints`.",
+            ],
+            [
+                code(PATIENCE_VARIABLE),
+                code(f"{DEFAULT_PATIENCE_S / 60:.0f}m"),
+                "How long a study waits for a database or an MLflow server that is away.",
             ],
             [code(CACHE_VARIABLE), code("~/.cache/posebench"), "Folder of the index of large annotation files."],
         ],

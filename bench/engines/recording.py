@@ -1,0 +1,103 @@
+"""Send the record of an ended trial to MLflow; while the server is away it waits on disk, as a file of its own."""
+
+import time
+from collections.abc import Callable
+
+from bench.engines import interruption
+from bench.ledger.store import Ledger
+from bench.records.waiting import WaitingRecord
+from bench.records.writer import Tracker
+from bench.storage.addresses import RECORDS
+from bench.storage.patience import Outage, Patience, ServerAwayError
+from bench.storage.printing import log
+from bench.trials.record import Record
+
+Finish = Callable[[Record, float], None]
+"""Closes a trial in the ledger; gets the record that counts, and the seconds that it waited for the server."""
+
+
+def send_record(
+    ended: WaitingRecord, key: int, ledger: Ledger, tracker: Tracker, finish: Finish, *, on_disk: bool = False
+) -> bool:
+    """Record a trial in MLflow, then call ``finish``; return False if another process has taken over the trial.
+
+    While the server is away the record waits on disk, and the ledger says so (`Ledger.note_waiting_record`). An
+    interruption is deferred during each attempt, and ends the waiting between two; the file then stays.
+
+    Args:
+        ended: The trial's result.
+        key: The trial's key in the ledger.
+        ledger: The study's ledger.
+        tracker: The study's records.
+        finish: Called in the attempt that has recorded the trial, or has found it recorded.
+        on_disk: The record was read from its file.
+
+    Raises ServerAwayError, which names the file, if the server stays away.
+    """
+    sending = _Sending(ended, key, ledger, tracker, finish, on_disk=on_disk)
+    try:
+        return Patience(RECORDS, tracker.uri, sending.on_outage)(sending.attempt)
+    except ServerAwayError as error:
+        if not sending.on_disk:
+            raise
+        raise ServerAwayError(
+            f"{error} The record of trial {ended.trial_id} waits in {ended.file}: "
+            f"`posebench study resume {ended.study}` in this folder sends it."
+        ) from error
+
+
+class _Sending:
+    """One record on its way."""
+
+    def __init__(
+        self, ended: WaitingRecord, key: int, ledger: Ledger, tracker: Tracker, finish: Finish, *, on_disk: bool
+    ) -> None:
+        self.ended, self.key, self.ledger, self.finish = ended, key, ledger, finish
+        self.tracker = tracker.at_once
+        self.on_disk = on_disk
+        self.written: set[str] = set()
+        """Parts of the record that earlier attempts have written."""
+        self.failed_at: float | None = None
+        """Time of the first failed attempt, in seconds since the epoch."""
+
+    def on_outage(self, outage: Outage | None) -> None:
+        """Write the record to the disk when the server is found to be away."""
+        if outage is None:
+            return
+        self.failed_at = outage.since
+        if not self.on_disk:
+            try:
+                self.ended.write()
+                self.on_disk = True
+            except OSError as error:
+                log(f"posebench: the record cannot be kept in {self.ended.file} ({error}); it waits in memory alone")
+        self.ledger.note_waiting_record(self.key, outage.since)
+
+    def attempt(self) -> bool:
+        """Record the trial once; False if this process is no longer its owner."""
+        repeated = self.failed_at is not None or self.on_disk
+        if repeated:
+            interruption.check()
+        if not self.ledger.is_owner(self.key):
+            if repeated:
+                self.ledger.note_waiting_record(self.key, None)
+            return False
+        waited_s = 0.0 if self.failed_at is None else time.time() - self.failed_at
+        with interruption.defer_interrupts():
+            # An attempt whose answer was lost may have recorded it, or another machine in a long outage.
+            record = self.tracker.recorded(self.ended.trial_id) if repeated else None
+            if record is None:
+                record = self.ended.outcome.record
+                self.tracker.record_trial(
+                    self.ended.run_id,
+                    *self.ended.outcome,
+                    ended_ms=self.ended.ended_ms,
+                    waited=repeated,
+                    written=self.written,
+                )
+            if repeated:
+                self.ledger.note_waiting_record(self.key, None)
+            self.finish(record, waited_s)
+            if self.on_disk:
+                self.ended.remove()
+        return True

@@ -1,0 +1,110 @@
+"""A study of 10,000 trials: its records are read, its curves too, and its report is written, in a minute and a GiB.
+
+The short sibling is `tests/bench/test_growing_records.py`.
+"""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench.kinds.optimizers.kind import KIND
+from bench.records.growing import GrowingRecords
+from bench.records.writer import Tracker
+from bench.trials.columns import rows_of
+from tests.bench.conftest import make_spec, valley_spec  # noqa: F401 (fixtures)
+from tests.support.many_records import fill, simulated_study
+from tests.support.place import Place
+from tests.support.postgres import USER, postgres_server
+from tests.support.restarted_servers import mlflow_server
+
+SHARD = "real"
+COVERS = (
+    "bench/records/reader.py", "bench/records/histories.py", "bench/records/growing.py",
+    "bench/kinds/optimizers/results.py", "bench/kinds/optimizers/plan.py", "bench/kinds/optimizers/analysis/*.py",
+    "bench/kinds/optimizers/report/*.py", "bench/report/findings_write.py", "tests/support/many_records.py",
+)  # fmt: skip
+NAME = "many"
+TUNINGS, TRIALS, SEEDS = 4, 1200, 50
+ALL = 2 * TUNINGS * (TRIALS + SEEDS)
+REPORT_S = 60
+FLAT_BYTES = 2**30
+"""What the report's process may need beside what one of a hundred trials does."""
+
+
+@pytest.fixture(params=["a file", "a server with its own PostgreSQL"])
+def stores(request, tmp_path):
+    """Address of MLflow, and of the database behind it."""
+    if request.param == "a file":
+        yield f"sqlite:///{tmp_path}/mlflow.db", f"sqlite:///{tmp_path}/mlflow.db"
+        return
+    with postgres_server(("records",)) as address:
+        url = f"postgresql+psycopg://{USER}@{address}/records"
+        with mlflow_server(url, tmp_path) as server:
+            yield server.address, url
+
+
+def seconds(call):
+    began = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - began
+
+
+def test_a_study_of_ten_thousand_trials_is_read_and_reported(stores, valley_spec, tmp_path, figures):  # noqa: F811
+    uri, url = stores
+    place = Place(tmp_path / "here", used=False)
+    spec = valley_spec(
+        name=NAME, data=place.folder / "people", tunings=TUNINGS, trials=TRIALS, seeds=SEEDS, tune_steps=20, steps=20
+    )
+    tracker = Tracker(uri, NAME)
+    parent = tracker.open_study(spec, {})
+    ended = simulated_study(spec)
+    assert len(ended) == ALL
+    fill(tracker, url, parent, ended)
+
+    records, read_s = seconds(tracker.records)
+    assert len(records) == ALL
+    curves, curves_s = seconds(lambda: tracker.curves(records, ("ap", "val_loss")))
+    assert len(curves) == 2 * ALL
+    record, one_s = seconds(lambda: tracker.recorded(ended[ALL // 2][0].trial_id))
+    assert record == ended[ALL // 2][0]
+    plan, plan_s = seconds(lambda: KIND.next_trials(spec, records))
+    assert len(plan) == ALL
+    growing = GrowingRecords(tracker)
+    growing.replace(rows_of(records))
+    _, new_s = seconds(growing.read_new)
+    report_s, peak_bytes = report(place, uri)
+    kind = "file" if uri.startswith("sqlite") else "server"
+    figures |= {
+        f"seconds to read {ALL} records ({kind})": round(read_s, 1),
+        f"seconds to read their curves ({kind})": round(curves_s, 1),
+        f"seconds to find one record ({kind})": round(one_s, 3),
+        f"seconds to read what is new ({kind})": round(new_s, 3),
+        "seconds to plan": round(plan_s, 2),
+        f"seconds of `posebench report` ({kind})": round(report_s, 1),
+        f"MiB at its peak ({kind})": round(peak_bytes / 2**20),
+    }
+    assert report_s <= REPORT_S
+    assert peak_bytes <= FLAT_BYTES
+
+
+def report(place, uri):
+    """Seconds and peak memory of the installed command, its start included."""
+    began = time.perf_counter()
+    with (place.folder / "output.txt").open("w") as said:
+        process = subprocess.run(
+            [sys.executable, "-c", MEASURED, *place.command("report", NAME, "--json")],
+            cwd=place.folder, env=place.environment | {"MLFLOW_TRACKING_URI": uri}, stdout=subprocess.PIPE, stderr=said,
+            text=True, check=False,
+        )  # fmt: skip
+    assert process.returncode == 0, (place.folder / "output.txt").read_text()[-3000:]
+    return time.perf_counter() - began, int(process.stdout.splitlines()[-1]) * 1024
+
+
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
