@@ -192,8 +192,12 @@ class StudyRuns:
 
     def _parent(self) -> str | None:
         """Return the id of the study's own run; None before the study was begun."""
-        runs = self._search(f"tags.`{STUDY_TAG}` LIKE '%'")
-        return min(runs, key=_age).info.run_id if runs else None
+        runs = self._study_runs()
+        return runs[0].info.run_id if runs else None
+
+    def _study_runs(self) -> list[Any]:
+        """Return the study's own run, and any that was created at the same moment, oldest first."""
+        return sorted(self._search(f"tags.`{STUDY_TAG}` LIKE '%'"), key=_age)
 
     def _search(self, condition: str) -> list[Any]:
         """Return all runs of the study that match a condition in MLflow's filter language."""

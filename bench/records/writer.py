@@ -231,9 +231,12 @@ class Tracker(StudyRuns):
 
     def close_study(self, status: str) -> None:
         """End the parent run with the status FINISHED, or KILLED if the study was interrupted."""
-        parent = self._parent()
+        parent, *others = [run.info.run_id for run in self._study_runs()] or [None]
         if parent is not None:
             self.client.set_terminated(parent, status)
+        for other in others:  # left by a creation whose answer was lost
+            self.client.set_terminated(other, "KILLED")
+            self.client.delete_run(other)
 
     def update_session(self, session: Session) -> None:
         """Store a session; a later call with the same session key replaces it."""
