@@ -28,6 +28,7 @@ from bench.study.ledger_runner import (
     OnRecord,
     Planner,
     ignore_interrupt_of,
+    note_at_once,
     session_here,
     with_records,
     work_off,
@@ -36,7 +37,6 @@ from bench.study.ledger_runner import (
 from bench.study.machine_settings import device_here
 from bench.study.status import KindOf
 from bench.study.store_paths import StorePaths
-from bench.trials.record import now_ms
 from bench.trials.study_base import StudyBase, differences, refuse_difference
 from bench.workloads.protocol import MakeData, OnOpen
 from posemodel.errors import DataError, SettingsError, did_you_mean
@@ -196,8 +196,7 @@ def join_study(
             session = None if tracker.finished() else session_here(int(1000 * began), workers, data_s)
             with deadline:
                 work_off(planner, workforce, replace(settings, stint=stint), on_record, session)
-        if session is not None:
-            tracker.update_session(replace(session, heard_ms=now_ms()))
+        note_at_once(tracker, session)
         if deadline.passed or (stint.is_over() and not stint.has_taken_all()):
             return Ending.TIME
         return Ending.TRIALS if stint.is_over() else Ending.COMPLETE

@@ -275,7 +275,7 @@ def work_off(
         on_record: Gets what is to be called with each new record.
         session: This process's time on the study, whose end is kept up to date; None: it is not recorded.
     """
-    note_session = partial(_note_at_once, planner.tracker, session)
+    note_session = partial(note_at_once, planner.tracker, session)
     on_record.append(lambda _record: note_session())
     if planner.kind.plans_ahead and planner.workers:  # who records a trial plans from it
         on_record.append(planner.plan_from)
@@ -314,7 +314,7 @@ def _note(tracker: Tracker, session: Session | None) -> None:
         tracker.update_session(replace(session, heard_ms=now_ms()))
 
 
-def _note_at_once(tracker: Tracker, session: Session | None) -> None:
+def note_at_once(tracker: Tracker, session: Session | None) -> None:
     """Do so unless the server is away: the next record, or the end, does it again."""
     with outages_ignored():
         _note(tracker.at_once, session)
