@@ -5,8 +5,8 @@ import time
 from bench.engines import interruption
 from bench.engines.events import OnEvent, TrialEnded
 from bench.engines.worker import WorkerSettings, sweep
+from bench.records.growing import GrowingRecords
 from bench.records.writer import Tracker
-from bench.trials.columns import rows_of
 from bench.trials.progress import recorded
 
 POLL_S = 1.0
@@ -19,7 +19,7 @@ class Following:
     def __init__(self, on_event: OnEvent) -> None:
         """``on_event``: called with an event for each new record."""
         self.on_event = on_event
-        self._seen: set[str] | None = None
+        self._records: GrowingRecords | None = None
 
     def start(self) -> None:
         """Do nothing: other commands start the workers."""
@@ -42,9 +42,16 @@ class Following:
 
     def _tell(self, tracker: Tracker, ended: int) -> None:
         """Send an event for each record that is new since the last call; those of the first call are known already."""
-        done = recorded(rows_of(tracker.records()))
-        seen, self._seen = self._seen, {*done}
-        for trial_id in sorted({*done} - seen) if seen is not None else ():
+        if self._records is None:
+            self._records = GrowingRecords(tracker)
+            self._records.read_new()
+            return
+        seen = {*self._records.rows}
+        self._records.read_new()
+        if len(self._records.rows) < ended:  # a clock is behind, or a record waited for MLflow's server
+            self._records.replace(tracker.record_rows())
+        done = recorded(row for trial_id, row in self._records.rows.items() if trial_id not in seen)
+        for trial_id in sorted(done):
             record = tracker.recorded(trial_id)
             if record is not None:
                 self.on_event(TrialEnded(record, done[trial_id].seconds or 0.0, ended))

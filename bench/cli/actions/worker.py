@@ -1,5 +1,6 @@
 """Action of `posebench worker`: join a begun study, run trials of it, and say why this worker leaves."""
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from bench.measure.machine import fingerprint
 from bench.records.writer import Tracker
 from bench.report.wording import counted
 from bench.settings.layers import DEFAULT, Setting
+from bench.storage.masking import masked
 from bench.study.budget import parse_duration
 from bench.study.idle_share import IdleShare
 from bench.study.join import (
@@ -94,7 +96,7 @@ def join(
         except KeyboardInterrupt:
             display.say(
                 f"posebench: interrupted; {counted(statuses.total(), 'trial')} of {name} recorded here, and those that "
-                f"ran are given back. To go on: posebench worker {name}"
+                f"ran are given back. To go on: {_again(name, on_machine['checkpoints'].value)}"
             )
             if as_json:
                 print_json(_document(name, study.kind.name, "interrupted", statuses, idle))
@@ -105,6 +107,12 @@ def join(
     log_text(_why_it_leaves(ending, name, finished=Tracker(paths.tracking_uri, name, create=False).finished()))
     if as_json:
         print_json(_document(name, study.kind.name, ending, statuses, idle))
+
+
+def _again(name: str, checkpoints: str | None) -> str:
+    """Return the command with which a worker joins again."""
+    kept = () if checkpoints is None else ("--checkpoints", checkpoints)
+    return masked(shlex.join(["posebench", "worker", name, *kept]))
 
 
 def _why_it_leaves(ending: Ending, name: str, *, finished: bool) -> str:
