@@ -26,8 +26,12 @@ COVERS = (
     "bench/kinds/optimizers/report/*.py", "bench/report/findings_write.py", "tests/support/many_records.py",
 )  # fmt: skip
 NAME = "many"
-TUNINGS, TRIALS, SEEDS = 4, 1200, 50
-ALL = 2 * TUNINGS * (TRIALS + SEEDS)
+OPTIMIZERS = (
+    "sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound",
+    "torch.optim.AdamW", "torch.optim.NAdam", "torch.optim.RAdam", "torch.optim.Adamax",
+)  # fmt: skip
+TUNINGS, TRIALS, SEEDS = 10, 98, 2
+ALL = len(OPTIMIZERS) * TUNINGS * (TRIALS + SEEDS)
 REPORT_S = 60
 FLAT_BYTES = 2**30
 """What the report's process may need beside what one of a hundred trials does."""
@@ -55,7 +59,14 @@ def test_a_study_of_ten_thousand_trials_is_read_and_reported(stores, valley_spec
     uri, url = stores
     place = Place(tmp_path / "here", used=False)
     spec = valley_spec(
-        name=NAME, data=place.folder / "people", tunings=TUNINGS, trials=TRIALS, seeds=SEEDS, tune_steps=20, steps=20
+        name=NAME,
+        data=place.folder / "people",
+        optimizers=[*OPTIMIZERS],
+        tunings=TUNINGS,
+        trials=TRIALS,
+        seeds=SEEDS,
+        tune_steps=20,
+        steps=20,
     )
     tracker = Tracker(uri, NAME)
     parent = tracker.open_study(spec, {})
