@@ -12,7 +12,9 @@ from mlflow.store.tracking.dbmodels import models
 
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.spec import StudySpec
+from bench.records.reader import SAMPLES_FILE
 from bench.records.writer import Tracker
+from bench.trials.phases import CONFIRM
 from bench.trials.record import OPTIONAL_FIELDS, TEXT_FIELDS, CurvePoint, Record, make_record
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
@@ -34,24 +36,33 @@ def simulated_study(spec: StudySpec) -> list[tuple[Record, list[CurvePoint]]]:
 
 
 def _outcome(trial: TrialSpec, number: int) -> tuple[Record, list[CurvePoint]]:
-    off = math.log10(trial.hyperparameters["lr"]) + 1 + 0.1 * len(trial.optimizer)
+    rate = next((value for name, value in sorted(trial.hyperparameters.items()) if "lr" in name), 0.1)
+    off = math.log10(rate) + 1 + 0.1 * len(trial.optimizer)
     ap = math.exp(-(off**2)) * 0.9 + 0.01 * math.sin(trial.seed + number)
     metrics = {"ap": ap, "ap_best": ap, "ap_best_step": 20.0, "val_loss": 2 - ap} | dict.fromkeys(MEASURED, 1.0)
-    metrics |= {"ap_select": ap} if trial.phase == "confirm" else {}
+    metrics |= {"ap_select": ap} if trial.phase == CONFIRM else {}
     ended_ms = BEGAN_MS + number * SECOND_MS
     curve = [
-        CurvePoint(step, {"loss": 2 - ap * step / 20, "lr": 0.1, "train_seconds": step / 20}, ended_ms - 20 + step)
+        CurvePoint(step, {"loss": 2 - ap * step / 20, "lr": 0.1, "train_seconds": step / 20}, ended_ms - 40 + step)
         for step in (1, 10, 20)
     ]
     curve += [
-        CurvePoint(step, {"val_loss": 2 - ap * step / 20, "ap": ap * step / 20, "train_seconds": step / 20}, ended_ms)
+        CurvePoint(
+            step,
+            {"val_loss": 2 - ap * step / 20, "ap": ap * step / 20, "train_seconds": step / 20},
+            ended_ms - 10 + step,
+        )
         for step in (10, 20)
     ]
     return make_record(trial, Status.COMPLETE, steps_done=20, metrics=metrics), curve
 
 
 def fill(tracker: Tracker, url: str, parent: str, ended: Sequence[tuple[Record, list[CurvePoint]]]) -> None:
-    """Record trials as `Tracker.record_trial` does. ``url``: of MLflow's database; ``parent``: the study's run."""
+    """Record trials as `Tracker.record_trial` does; all confirm trials have the same samples.
+
+    ``url``: of MLflow's database; ``parent``: the study's run.
+    """
+    tracker.client.log_dict(parent, {"images": [], "annotations": [], "predictions": []}, SAMPLES_FILE)
     engine = sqlalchemy.create_engine(url)
     with engine.begin() as connection:
         runs = models.SqlRun.__table__
@@ -90,7 +101,8 @@ def _rows_of(
         "start_time": ended_ms - SECOND_MS,
         "end_time": ended_ms,
     }
-    add(models.SqlRun, **{**study, **own, "artifact_uri": study["artifact_uri"].replace(parent, run_id)})
+    files = study["artifact_uri"] if record.phase == CONFIRM else study["artifact_uri"].replace(parent, run_id)
+    add(models.SqlRun, **{**study, **own, "artifact_uri": files})
     for name, value in fields.items():
         add(models.SqlParam, run_uuid=run_id, key=name, value=value if isinstance(value, str) else json.dumps(value))
     for name, value in tags.items():
