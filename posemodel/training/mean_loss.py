@@ -1,6 +1,6 @@
 """Mean loss of the batches since the last report; its sum is part of a run's state, so that no report starts anew."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,6 +27,16 @@ class MeanLoss:
         self._sum.zero_()
         self.batches = 0
         return mean
+
+    def share(self, mean: Callable[[float], float]) -> None:
+        """Replace the sum by its mean over several processes, so that the state of each can be restored in all of them.
+
+        The mean over the processes of what they `take` later stays the same. Waits for the device.
+
+        Args:
+            mean: Returns the mean of a number over the processes; all of them call it.
+        """
+        self._sum.fill_(mean(self._sum.item()))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sum and the number of losses, for a run that is resumed."""

@@ -316,6 +316,8 @@ class Run:
     def save(self) -> None:
         """Write the last weights and the state that a resumed run needs."""
         self.meter.pause()
+        if self.state.losses is not None and self.team.size > 1:
+            self.state.losses.share(self.team.mean)
         if self.out is not None and self.team.first:
             save_weights(self.out / LAST_FILE, self.trained_network(), self._info)
             self.state.save(self.out / RESUME_FILE)

@@ -161,6 +161,23 @@ def test_a_stop_that_one_process_hears_of_stops_both_and_the_run_goes_on(
     assert "batch_size: 4 -> 2" in other[0].status
 
 
+def test_a_resumed_window_has_the_losses_of_both_processes(settings: Any, together: Runs, tmp_path: Path) -> None:
+    """Stopped in the second of five steps, without a report; the first after it is about all five."""
+    whole, stopped = str(tmp_path / "whole"), str(tmp_path / "stopped")
+    how = settings(loader={"batch_size": 2}, log_every=5)
+    told, codes = together(
+        Job(how, out=whole),
+        Job(how, out=stopped, fault="stop", fault_step=2),
+        Job(how, out=stopped, resume=True),
+    )
+    assert codes == [0, 0]
+    one, two, three = told[0]
+    assert [two.status, three.status] == ["interrupted", "complete"]
+    assert list(two.losses) == ["1"]
+    assert list(three.losses) == ["5", "6"]
+    close({**two.losses, **three.losses}, one.losses)
+
+
 @pytest.mark.parametrize("fault", ["raise", "die"])
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_fails_does_not_keep_the_other_waiting(
