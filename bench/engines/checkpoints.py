@@ -41,7 +41,7 @@ STOP_S = 90.0
 FORMAT = 1
 """Version of the files; another one is refused."""
 MANIFEST = "checkpoint.json"
-"""First member of a tar file: study, trial, and size and CRC-32 of each other member."""
+"""First member of a tar file: study, trial, digest of the trial's settings, and size and CRC-32 of each other member."""
 OBJECT_STORES = frozenset(("abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "oss", "s3", "s3a"))
 """Schemes whose objects appear whole or not at all, and cannot be renamed without copying them."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -101,10 +101,11 @@ class CheckpointStore:
         if not kept:
             raise SettingsError(f"checkpoints {self.name}: a file that was written there is not found again.")
 
-    def fetch(self, study: str, trial_id: str, folder: Path) -> bool:
+    def fetch(self, study: str, trial_id: str, folder: Path, *, content: str = "") -> bool:
         """Copy a trial's checkpoint into ``folder``, which is new or empty; False if there is none.
 
-        Raises CheckpointError if it is damaged or is another trial's; ``folder`` is then empty.
+        Raises CheckpointError if it is damaged, another trial's, or was saved with another ``content`` (digest of the
+        trial's settings, which the id of a search's slot does not tell); ``folder`` is then empty.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as passing:
@@ -112,18 +113,21 @@ class CheckpointStore:
             if not self._place.read(_path(study, trial_id), file):
                 return False
             try:
-                _unpack(file, folder, {"format": FORMAT, "study": study, "trial": trial_id})
+                _unpack(file, folder, _about(study, trial_id, content))
             except (CheckpointError, tarfile.TarError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
                 shutil.rmtree(folder)
                 folder.mkdir()
                 raise CheckpointError(f"{self.name}: {_path(study, trial_id)}: {_said(error)}") from error
         return True
 
-    def save(self, study: str, trial_id: str, folder: Path) -> None:
-        """Replace a trial's checkpoint by the files in ``folder``; the errors are those of the place."""
+    def save(self, study: str, trial_id: str, folder: Path, *, content: str = "") -> None:
+        """Replace a trial's checkpoint by the files in ``folder``; the errors are those of the place.
+
+        ``content``: see `fetch`.
+        """
         with tempfile.TemporaryDirectory(dir=folder.parent) as passing:
             file = Path(passing, "checkpoint.tar")
-            _pack(folder, file, {"format": FORMAT, "study": study, "trial": trial_id})
+            _pack(folder, file, _about(study, trial_id, content))
             self._place.write(_path(study, trial_id), file)
 
     def remove(self, study: str, trial_id: str) -> None:
@@ -157,8 +161,8 @@ def trial_checkpoint(url_or_dir: str | None, study: str, trial: TrialSpec) -> It
         yield TrialCheckpoint(
             f"{trial.id} ({trial.phase}, {trial.optimizer})",
             folder / "trial",
-            fetch=partial(store.fetch, study, trial.id),
-            save=partial(store.save, study, trial.id),
+            fetch=partial(store.fetch, study, trial.id, content=trial.content_digest),
+            save=partial(store.save, study, trial.id, content=trial.content_digest),
             stop_requested=interruption.stop_requested,
             hold=partial(interruption.Grace, SAVE_WITHIN_S),
             every_s=checkpoint_every_s(),
@@ -267,6 +271,11 @@ def _open_url(url: str) -> _Remote:
 
 def _path(study: str, trial_id: str) -> str:
     return f"{study}/{trial_id}.tar"
+
+
+def _about(study: str, trial_id: str, content: str) -> dict[str, Any]:
+    """Return what a checkpoint's manifest says of its trial."""
+    return {"format": FORMAT, "study": study, "trial": trial_id, "content": content}
 
 
 def _pack(folder: Path, tar: Path, about: dict[str, Any]) -> None:

@@ -70,6 +70,11 @@ class TrialSpec(Settings):
         """Ids of the same trial in earlier versions of posebench."""
         return frozenset(self._digest(counted) for counted in EARLIER_ID_SETTINGS) - {self.id}
 
+    @property
+    def content_digest(self) -> str:
+        """Digest of what is trained: for a slot's trial, unlike its id, also of the settings chosen for it."""
+        return self._digest(())
+
     def _digest(self, counted: Collection[str]) -> str:
         content = identifying(self, exclude=("index", "at_border", "slot", "id_counts", "own_schedule", "train"))
         # Weights files count by digest, not by path; their fields stay as None, as ids of the first version had them.

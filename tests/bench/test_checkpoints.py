@@ -127,6 +127,24 @@ def test_another_trial_s_checkpoint_is_refused(state, tmp_path):
         store.fetch(STUDY, "beef", tmp_path / "fetched")
 
 
+def test_a_slot_s_checkpoint_of_other_settings_is_refused(state, tmp_path, valley_spec):
+    """The ledger was lost, and the search has chosen another learning rate for the same slot."""
+    (trial,) = confirm_trials(valley_spec(optimizers=["sgd"], tunings=1))
+    first = trial.model_copy(update={"slot": TRIAL, "hyperparameters": {"lr": 1e-3}})
+    other = first.model_copy(update={"hyperparameters": {"lr": 1e-1}})
+    elsewhere = first.with_data(tmp_path).model_copy(update={"index": first.index + 1})
+    assert first.id == other.id == TRIAL
+    with trial_checkpoint(str(tmp_path / "shared"), STUDY, first) as saving:
+        saving._save(state)
+    with trial_checkpoint(str(tmp_path / "shared"), STUDY, elsewhere) as moved:
+        assert moved._fetch(tmp_path / "moved")
+    with (
+        trial_checkpoint(str(tmp_path / "shared"), STUDY, other) as chosen_anew,
+        pytest.raises(CheckpointError, match="is another one's \\(content "),
+    ):
+        chosen_anew._fetch(tmp_path / "fetched")
+
+
 @pytest.mark.parametrize("name", ["../outside", "/outside"])
 def test_nothing_is_written_outside_the_folder(state, tmp_path, name):
     store, file = CheckpointStore.at(tmp_path / "shared"), tmp_path / "shared" / STUDY / f"{TRIAL}.tar"
