@@ -69,7 +69,7 @@ class _Sending:
             try:
                 self.ended.write()
                 self.on_disk = True
-            except OSError as error:
+            except (OSError, TypeError, ValueError) as error:  # a workload's samples may hold what JSON cannot
                 log(f"posebench: the record cannot be kept in {self.ended.file} ({error}); it waits in memory alone")
         self.ledger.note_waiting_record(self.key, outage.since)
 

@@ -3,7 +3,7 @@
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -65,9 +65,10 @@ def run_trial(
         environment["gpu"] = None if gpu.device is None else gpu.device.text
 
         def on_metrics(step: int, metrics: dict[str, float]) -> None:
-            curve.append(CurvePoint(step, metrics | gpu.latest(), now_ms()))
+            plain = _plain(metrics)
+            curve.append(CurvePoint(int(step), plain | gpu.latest(), now_ms()))
             if on_step is not None:
-                on_step(step, metrics["train_seconds"])
+                on_step(int(step), plain["train_seconds"])
 
         def note(optimizer: Optimizer) -> None:
             environment["implementation"] = implementation_of(optimizer)
@@ -82,6 +83,7 @@ def run_trial(
             _require_score(task, trained)
             if on_trained is not None and Status(trained.status) is Status.COMPLETE:
                 trained.metrics.update(on_trained(trained))
+            measured, steps_done = _plain(trained.metrics), int(trained.step)
         except PosemodelError:
             raise
         except Exception as error:
@@ -94,9 +96,9 @@ def run_trial(
             torch.cuda.empty_cache()
         steps = curve[-1].step if curve else 0
         return Outcome(make_record(spec, fault, steps_done=steps, metrics={}, error=message, **environment), curve)
-    if "updates" in trained.metrics:
-        environment["gradient_evaluations_per_update"] = trained.step / trained.metrics["updates"]
-    metrics = {k: v for k, v in (trained.metrics | gpu.summary()).items() if math.isfinite(v)}
+    if "updates" in measured:
+        environment["gradient_evaluations_per_update"] = steps_done / measured["updates"]
+    metrics = {k: v for k, v in (measured | gpu.summary()).items() if math.isfinite(v)}
     status, samples = Status(trained.status), None
     if status == Status.PRUNED:
         # Its last score was measured before the end of training: no analysis may take it for a final one.
@@ -112,7 +114,12 @@ def run_trial(
         except Exception as error:  # the images are only for viewing: do not lose a trained trial for them
             log(f"posebench: no sample images of trial {spec.id} ({type(error).__name__}: {error})")
         metrics["samples_seconds"] = time.perf_counter() - began
-    return Outcome(make_record(spec, status, steps_done=trained.step, metrics=metrics, **environment), curve, samples)
+    return Outcome(make_record(spec, status, steps_done=steps_done, metrics=metrics, **environment), curve, samples)
+
+
+def _plain(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics as plain numbers, which JSON can hold: a workload may measure NumPy's, or tensors of one value."""
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _require_score(task: Workload, trained: Trained) -> None:

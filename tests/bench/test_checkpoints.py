@@ -4,9 +4,11 @@ import json
 import os
 import sys
 import tarfile
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from bench.engines.checkpoints import CheckpointStore, check_checkpoints, forget
 from bench.engines.worker import WorkerSettings, work
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.store import Ledger
+from bench.records.waiting import WaitingRecord, waiting_record
 from bench.records.writer import Tracker
 from bench.trials.checkpoint import PROGRESS, STATE, TrialCheckpoint
 from bench.trials.training import run_trial
@@ -458,6 +461,37 @@ class Deaf(Valley):
     def train(self, run, make_optimizer, *, on_metrics=None, **_calls):
         """Descend."""
         return super().train(run, make_optimizer, on_metrics=on_metrics)
+
+
+class Numeric(Valley):
+    """A valley that measures in NumPy's numbers, and a tensor of one value."""
+
+    name = f"{__name__}:Numeric"
+
+    def train(self, run, make_optimizer, *, on_metrics=None, **calls):
+        """Descend."""
+
+        def measured(step, metrics):
+            on_metrics(np.int64(step), {name: np.float32(value) for name, value in metrics.items()})
+
+        trained = super().train(run, make_optimizer, on_metrics=measured, **calls)
+        metrics = {name: torch.tensor(value) for name, value in trained.metrics.items()}
+        return replace(trained, step=np.int64(trained.step), metrics=metrics)
+
+
+def test_a_workload_may_measure_in_numbers_of_any_kind(valley_spec, interruption, monkeypatch, hermetic, capfd):
+    """Its checkpoint and its record can be kept on the disk all the same."""
+    (trial,) = confirm_trials(valley_spec(optimizers=["sgd"], tunings=1))
+    monkeypatch.setattr("bench.trials.training.workload", lambda _name: Numeric())
+    interrupted = interruption(trial)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run(2)
+    outcome = interrupted.run()
+    assert str(outcome.record.status) == "complete"
+    WaitingRecord(STUDY, "f" * 32, "e" * 32, 1, outcome).write()
+    waiting = waiting_record(STUDY, trial.id, "f" * 32, None)
+    assert waiting.outcome == outcome
+    assert "could not be saved" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [Forgetful, Deaf])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench.engines.events import TrialBegan, TrialEnded, TrialStepped
+from bench.engines.recording import _Sending
 from bench.records.waiting import (
     WAITING,
     WaitingRecord,
@@ -17,6 +19,8 @@ from bench.records.waiting import (
     waiting_record,
     waiting_trials,
 )
+from bench.storage.addresses import RECORDS
+from bench.storage.patience import Outage
 from bench.trials.outcome import Outcome
 from bench.trials.record import CurvePoint, make_record
 from bench.trials.status import Status
@@ -155,6 +159,18 @@ def test_a_folder_that_takes_no_file_is_an_error(waiting, hermetic):
 
 
 # A later session.
+
+
+def test_one_that_no_file_can_hold_waits_in_memory(bench, trial, hermetic, capsys):
+    samples = Samples({"images": [np.float32(1)]}, None)
+    record = make_record(trial, Status.COMPLETE, steps_done=2, metrics=NUMBERS)
+    ended = WaitingRecord(bench.spec.name, bench.parent, RUN, ENDED_MS, Outcome(record, CURVE, samples))
+    claim = bench.ledger.claim()
+    sending = _Sending(ended, claim.key, bench.ledger, bench.tracker, lambda *_: None, on_disk=False)
+    sending.on_outage(Outage(RECORDS, time.time()))
+    assert f"the record cannot be kept in {ended.file} (Object of type float32" in capsys.readouterr().err
+    assert not sending.on_disk
+    assert waiting_trials(bench.spec.name) == []
 
 
 @pytest.fixture
