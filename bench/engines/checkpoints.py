@@ -41,7 +41,7 @@ STOP_S = 90.0
 FORMAT = 1
 """Version of the files; another one is refused."""
 MANIFEST = "checkpoint.json"
-"""First member of a tar file: study, trial, digest of the trial's settings, and size and CRC-32 of each other member."""
+"""First member of a tar file: study, trial, digest of its settings, and size and CRC-32 of each other member."""
 OBJECT_STORES = frozenset(("abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "oss", "s3", "s3a"))
 """Schemes whose objects appear whole or not at all, and cannot be renamed without copying them."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -250,11 +250,15 @@ def _folder_of(text: str) -> Path:
     if _SCHEME.match(text):
         parts = urlsplit(text)
         if parts.netloc not in ("", "localhost"):
-            raise SettingsError(f"checkpoints {text}: a folder's URL has three slashes, file:///{parts.netloc}/...")
+            host = parts.netloc.rpartition("@")[2]
+            raise SettingsError(f"checkpoints {masked(text)}: a folder's URL has three slashes, file:///{host}/...")
         return Path(unquote(parts.path))
     half = _HALF_A_SCHEME.match(text)
     if half is not None and not Path(text).exists():
-        raise SettingsError(f"checkpoints {text}: did you mean {half[1]}://{text[half.end() :]}?")
+        url = f"{half[1]}://{text[half.end() :]}"
+        public = masked(url, url)
+        typed = text[: half.end()] + public.removeprefix(f"{half[1]}://")  # alone, nothing in it is like an address
+        raise SettingsError(f"checkpoints {typed}: did you mean {public}?")
     return Path(text).expanduser().absolute()
 
 
@@ -263,8 +267,8 @@ def _open_url(url: str) -> _Remote:
         files, root = url_to_fs(url)
     except Exception as error:  # an unknown scheme, a missing package, a server that refuses
         raise SettingsError(
-            f"checkpoints {masked(url, url)}: cannot be opened ({_said(error)}). Give a folder, or a URL whose package "
-            "is installed here and on the other workers' machines (s3fs for s3://, gcsfs for gs://)."
+            f"checkpoints {masked(url, url)}: cannot be opened ({_said(error, url)}). Give a folder, or a URL whose "
+            "package is installed here and on the other workers' machines (s3fs for s3://, gcsfs for gs://)."
         ) from error
     return _Remote(files, root)
 
@@ -361,6 +365,7 @@ def _this_process() -> str:
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
-def _said(error: BaseException) -> str:
-    """Return an error's message in one line without passwords, or its type if it has none."""
-    return masked(" ".join(str(error).split()) or type(error).__name__)
+def _said(error: BaseException, address: str = "") -> str:
+    """Return an error's message in one line without passwords, those of an address neither, or its type if it has
+    none."""
+    return masked(" ".join(str(error).split()) or type(error).__name__, address)

@@ -175,6 +175,11 @@ def test_nothing_is_written_outside_the_folder(state, tmp_path, name):
         ("file://host/x", "a folder's URL has three slashes, file:///host/..."),
         ("/dev/null/x", "checkpoints /dev/null/x: files cannot be kept there ("),
         ("nosuch://me:secretword@host/x", "checkpoints nosuch://me:***@host/x: cannot be opened"),
+        ("ftp:/me:secretword@host/x", "checkpoints ftp:/me:***@host/x: did you mean ftp://me:***@host/x?"),
+        (
+            "file://me:secretword@host/x",
+            "checkpoints file://me:***@host/x: a folder's URL has three slashes, file:///host/",
+        ),
     ],
 )
 def test_a_place_that_cannot_be_used_is_refused_in_words(place, words):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cli.actions.going_on import going_on
 from bench.storage.masking import MASK, MaskedStream, masked, masked_errors
 from bench.trials.record import make_record
 from bench.trials.status import Status
@@ -114,12 +115,24 @@ def test_without_a_secret_standard_error_is_left_alone(monkeypatch):
 def test_the_settings_are_shown_without_it(posebench, monkeypatch, as_json):
     monkeypatch.setenv("POSEBENCH_STORAGE", "postgresql://me:hunter22@db/base")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://a-long-token-of-mine@tracking")
+    monkeypatch.setenv("POSEBENCH_CHECKPOINTS", "ftp://me:hunter22@host/folder")
     code, out, err = posebench("config", "show", *as_json)
     assert code == 0
     assert "hunter22" not in out + err
     assert "a-long-token-of-mine" not in out + err
     assert "postgresql://me:***@db/base" in out
     assert "https://***@tracking" in out
+    assert "ftp://me:***@host/folder" in out
+
+
+def test_a_command_to_copy_has_no_masked_password():
+    """Copied, it would be refused as a wrong one."""
+    words = ["posebench", "worker", "my study"]
+    assert going_on(words, None) == ("posebench worker 'my study'", "")
+    assert going_on(words, "s3://bucket/a b") == ("posebench worker 'my study' --checkpoints 's3://bucket/a b'", "")
+    command, remark = going_on(words, "ftp://me:hunter22@host/folder")
+    assert command == "posebench worker 'my study'"
+    assert "with --checkpoints as before" in remark
 
 
 def test_a_record_s_error_holds_none(make_spec, monkeypatch):

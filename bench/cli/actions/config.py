@@ -1,8 +1,9 @@
 """Action of `posebench config show`: print the settings of a study with their origins."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.cli.output import print_json, print_table
 from bench.cli.setting_flags import parse_set_options
@@ -26,12 +27,23 @@ def show_settings(
     preset_name = preset_of(chosen_kind.spec, request)
     settings = {
         **chosen_kind.resolve_on_machine(resolve(chosen_kind.spec, request, preset_name), preset_name),
-        **{name: Setting(masked(setting.value), setting.origin) for name, setting in store_settings().items()},
+        **store_settings(),
         "kind": chosen,
         "preset": Setting(preset_name, f"{DEFAULT} (for this machine)" if preset is None else COMMAND_LINE),
     }
+    shown = {name: _public(setting.value) for name, setting in settings.items()}
     if as_json:
-        plain = {name: str(s.value) if isinstance(s.value, Path) else s.value for name, s in settings.items()}
-        print_json({name: {"value": plain[name], "origin": s.origin} for name, s in sorted(settings.items())})
+        print_json({name: {"value": shown[name], "origin": s.origin} for name, s in sorted(settings.items())})
     else:
-        print_table(("setting", "value", "origin"), [[n, str(s.value), s.origin] for n, s in sorted(settings.items())])
+        print_table(
+            ("setting", "value", "origin"), [[n, str(shown[n]), s.origin] for n, s in sorted(settings.items())]
+        )  # fmt: skip
+
+
+def _public(value: Any) -> Any:
+    """Return a setting's value without the passwords of addresses in it, as plain data."""
+    if isinstance(value, Mapping):
+        return {name: _public(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_public, value))
+    return masked(value) if isinstance(value, (str, Path)) else value

@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from bench.cli.actions.going_on import going_on
 from bench.cli.actions.stores import study_paths
 from bench.cli.data import make_default_data
 from bench.cli.exit_codes import DONE_WITH_FAULTS
@@ -202,10 +203,12 @@ def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
     with suppress(SettingsError):
         recorded = [*studies(paths.tracking_uri)]
     if prepared.is_series or paths.own_report is not None or name not in recorded:
-        return f"The same command goes on:\n  {shlex.join(['posebench', *sys.argv[1:]])}"
+        typed = shlex.join(["posebench", *sys.argv[1:]])
+        shown = masked(typed)
+        return f"The same command goes on{'' if shown == typed else ' (its password is not shown)'}:\n  {shown}"
     workers = () if prepared.workers else ("--workers", "0")
-    kept = () if prepared.checkpoints is None else ("--checkpoints", prepared.checkpoints)
-    return f"Go on with it:\n  {masked(shlex.join(['posebench', 'study', 'resume', name, *workers, *kept]))}"
+    command, remark = going_on(["posebench", "study", "resume", name, *workers], prepared.checkpoints)
+    return f"Go on with it{remark}:\n  {command}"
 
 
 def _fit_to_budget(

@@ -1,12 +1,12 @@
 """Action of `posebench worker`: join a begun study, run trials of it, and say why this worker leaves."""
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.cli.actions.going_on import GoingOn, going_on
 from bench.cli.actions.stores import study_paths
 from bench.cli.actions.study import both, data_logger
 from bench.cli.actions.study_continue import places_of
@@ -20,7 +20,6 @@ from bench.measure.machine import fingerprint
 from bench.records.writer import Tracker
 from bench.report.wording import counted
 from bench.settings.layers import DEFAULT, Setting
-from bench.storage.masking import masked
 from bench.study.budget import parse_duration
 from bench.study.idle_share import IdleShare
 from bench.study.join import (
@@ -73,6 +72,7 @@ def join(
             f"warning: study {name} was begun with other versions ({'; '.join(others)}); the last digits of scores "
             "and speeds may differ from those of its other trials."
         )
+    command, remark = again = going_on(["posebench", "worker", name], on_machine["checkpoints"].value)
     idle, statuses = IdleShare(workers), Counter[str]()
 
     def count(event: Event) -> None:
@@ -96,7 +96,7 @@ def join(
         except KeyboardInterrupt:
             display.say(
                 f"posebench: interrupted; {counted(statuses.total(), 'trial')} of {name} recorded here, and those that "
-                f"ran are given back. To go on: {_again(name, on_machine['checkpoints'].value)}"
+                f"ran are given back. To go on{remark}: {command}"
             )
             if as_json:
                 print_json(_document(name, study.kind.name, "interrupted", statuses, idle))
@@ -104,22 +104,18 @@ def join(
     log(f"posebench: {counted(statuses.total(), 'trial')} of {name} recorded here.")
     if idle.text():
         log(f"posebench: {idle.text()}")
-    log_text(_why_it_leaves(ending, name, finished=Tracker(paths.tracking_uri, name, create=False).finished()))
+    finished = Tracker(paths.tracking_uri, name, create=False).finished()
+    log_text(_why_it_leaves(ending, name, again, finished=finished))
     if as_json:
         print_json(_document(name, study.kind.name, ending, statuses, idle))
 
 
-def _again(name: str, checkpoints: str | None) -> str:
-    """Return the command with which a worker joins again."""
-    kept = () if checkpoints is None else ("--checkpoints", checkpoints)
-    return masked(shlex.join(["posebench", "worker", name, *kept]))
-
-
-def _why_it_leaves(ending: Ending, name: str, *, finished: bool) -> str:
+def _why_it_leaves(ending: Ending, name: str, again: GoingOn, *, finished: bool) -> str:
     if ending == Ending.TRIALS:
-        return f"This worker has run all trials that it was to run (--trials); more: posebench worker {name}"
+        return f"This worker has run all trials that it was to run (--trials); more{again.remark}: {again.command}"
     if ending == Ending.TIME:
-        return f"This worker's time (--time-limit) is over, or too short for another trial: posebench worker {name}"
+        why = "This worker's time (--time-limit) is over, or too short for another trial"
+        return f"{why}; more{again.remark}: {again.command}"
     if finished:
         return f"All trials of {name} have ended, and its report is written: posebench report {name} shows it."
     return (
