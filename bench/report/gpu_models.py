@@ -4,16 +4,19 @@ import pandas as pd
 
 from bench.report.text import literal
 from bench.report.wording import enumerate_items
+from bench.trials.record import SEVERAL_GPUS
 
 
 def several_models(records: pd.DataFrame) -> str:
     """Return that speeds cannot be compared; empty if all trials whose GPU is known ran on one model.
 
-    ``records``: a row for each trial; its column `gpu`, as `NVIDIA H200 (GPU-...)`, is absent without a GPU.
+    ``records``: a row for each trial; its column `gpu`, as `NVIDIA H200 (GPU-...)`, is absent without a GPU. A trial
+    that went on elsewhere has several.
     """
     if "gpu" not in records:
         return ""
-    models = sorted({str(text).rpartition(" (")[0] for text in records["gpu"].dropna()})
+    gpus = {gpu for text in records["gpu"].dropna() for gpu in str(text).split(SEVERAL_GPUS)}
+    models = sorted({gpu.rpartition(" (")[0] for gpu in gpus})
     if len(models) < 2:
         return ""
     named = enumerate_items([literal(model) for model in models])

@@ -69,6 +69,8 @@ class TrialCheckpoint:
         self._stop_requested, self._hold = stop_requested, hold
         self._every_s = every_s
         self._began = self._saved_at = time.monotonic()
+        self.gpus: list[str] = []
+        """GPUs on which the trial has trained so far, in that order, each once."""
         self._earlier_s = 0.0
         """Seconds that the trial has taken in earlier processes."""
         self._earlier_scores: list[float] = []
@@ -87,21 +89,34 @@ class TrialCheckpoint:
         make_optimizer: MakeOptimizer,
         *,
         curve: list[CurvePoint],
+        gpu: str | None,
         on_metrics: OnMetrics,
         should_prune: Callable[[float], bool] | None,
     ) -> Trained:
         """Train as `Workload.train` does, from the trial's checkpoint if there is one.
 
-        ``curve``: filled with the points of earlier processes; ``on_metrics`` appends to it. Raises KeyboardInterrupt
-        if this process is interrupted, once the state is saved.
+        Raises KeyboardInterrupt if this process is interrupted, once the state is saved.
+
+        Args:
+            task: The trial's workload.
+            run: Its run.
+            make_optimizer: Builds its optimizer.
+            curve: Filled with the points of earlier processes; ``on_metrics`` appends to it.
+            gpu: The GPU here; None without CUDA.
+            on_metrics: See `Workload.train`.
+            should_prune: See `Workload.train`.
         """
-        if self._restore(task, curve):
+        goes_on = self._restore(task, curve)
+        here = [] if gpu is None else [gpu]
+        self.gpus = list(dict.fromkeys([*self.gpus, *here]))
+        if goes_on:
             try:
                 return self._train(task, run, make_optimizer, curve, on_metrics, should_prune)
             except Exception as error:
                 if self._has_begun or self._stop_requested():
                     raise  # the checkpoint is not the cause
                 self._begin_anew(curve, error)
+                self.gpus = here
         return self._train(task, run, make_optimizer, curve, on_metrics, should_prune)
 
     def _train(
@@ -177,6 +192,7 @@ class TrialCheckpoint:
             progress = json.loads((self.folder / PROGRESS).read_text())
             curve[:] = [CurvePoint(step, metrics, time_ms) for step, time_ms, metrics in progress["curve"]]
             self._earlier_s = float(progress["seconds"])
+            self.gpus = list(map(str, progress["gpus"]))
         except Exception as error:  # whatever is wrong with the file or the place, the trial can be trained
             self._begin_anew(curve, error)
             return False
@@ -190,7 +206,7 @@ class TrialCheckpoint:
         reason = masked(" ".join(str(error).split()) or type(error).__name__)
         log(f"posebench: the checkpoint of trial {self.name} cannot be used; the trial begins anew ({reason})")
         curve.clear()
-        self._earlier_s, self._earlier_scores = 0.0, []
+        self._earlier_s, self._earlier_scores, self.gpus = 0.0, [], []
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _keep(self, curve: list[CurvePoint]) -> None:
@@ -198,6 +214,7 @@ class TrialCheckpoint:
         began = time.monotonic()
         progress = {
             "seconds": self._earlier_s + began - self._began,
+            "gpus": self.gpus,
             "curve": [(point.step, point.time_ms, point.metrics) for point in curve],
         }
         try:

@@ -54,7 +54,8 @@ class Record:
     schedule: str | None = None
     """Learning rate schedule, if the optimizer's method fixes another than the study's; None for the study's."""
     gpu: str | None = None
-    """Model and UUID of the GPU that it ran on; None without CUDA."""
+    """Model and UUID of the GPU that it ran on; of a trial that went on elsewhere those of all, with `SEVERAL_GPUS`
+    between them; None without CUDA."""
     metrics: dict[str, float] = field(default_factory=dict)
 
     def as_row(self) -> dict[str, Any]:
@@ -99,6 +100,8 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+SEVERAL_GPUS = " + "
+"""Stands between the GPUs of one trial."""
 TUNING_FIELDS = ("tuning", "round")
 """Fields that only trials of some kinds of study have."""
 OPTIONAL_FIELDS = (*TUNING_FIELDS, "driving", "gradient_evaluations_per_update", "schedule", "gpu")

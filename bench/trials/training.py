@@ -19,7 +19,7 @@ from bench.storage.printing import log
 from bench.trials.checkpoint import TrialCheckpoint
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM
-from bench.trials.record import CurvePoint, make_record, now_ms
+from bench.trials.record import SEVERAL_GPUS, CurvePoint, make_record, now_ms
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 from bench.workloads import workload
@@ -78,7 +78,9 @@ def run_trial(
             make_optimizer = optimizer_entry(spec.builds).factory(
                 {WEIGHT_DECAY: spec.weight_decay, **spec.hyperparameters}  # a tuned weight decay overrides the first
             )
-            train = task.train if checkpoint is None else partial(checkpoint.train, task, curve=curve)
+            train = task.train
+            if checkpoint is not None:
+                train = partial(checkpoint.train, task, curve=curve, gpu=environment["gpu"])
             trained = train(run, make_optimizer.noting(note), on_metrics=on_metrics, should_prune=should_prune)
             _require_score(task, trained)
             if on_trained is not None and Status(trained.status) is Status.COMPLETE:
@@ -89,6 +91,8 @@ def run_trial(
         except Exception as error:
             fault = Status.OUT_OF_MEMORY if _is_out_of_memory(error) else Status.FAILED
             message = (explain_loader_error(error) or one_line(error))[:ERROR_LENGTH]
+    if checkpoint is not None and checkpoint.gpus:
+        environment["gpu"] = SEVERAL_GPUS.join(checkpoint.gpus)
     if fault is not None:
         # Memory can be freed only here, outside the except block: the exception keeps its frames alive.
         gc.collect()

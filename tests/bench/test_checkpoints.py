@@ -17,6 +17,8 @@ from bench.engines.checkpoints import CheckpointStore, check_checkpoints, forget
 from bench.engines.worker import WorkerSettings, work
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.store import Ledger
+from bench.measure.gpu import GpuSampler
+from bench.measure.gpus import Gpu
 from bench.records.waiting import WaitingRecord, waiting_record
 from bench.records.writer import Tracker
 from bench.trials.checkpoint import PROGRESS, STATE, TrialCheckpoint
@@ -428,6 +430,26 @@ def test_an_interruption_that_comes_too_late_for_its_step_saves_nothing(valley_s
     with pytest.raises(KeyboardInterrupt):
         late.run(1, overdue=True)
     assert late.fetched() is None
+
+
+def test_the_record_names_the_gpus_of_all_parts(valley_spec, interruption, monkeypatch):
+    (trial,) = confirm_trials(valley_spec(steps=30, optimizers=["sgd"], tunings=1))
+    moved = interruption(trial)
+
+    def part(gpu, stop_after=None):
+        class Here(GpuSampler):
+            def __init__(self, device_type):
+                super().__init__(device_type)
+                self.device = gpu
+
+        monkeypatch.setattr("bench.trials.training.GpuSampler", Here)
+        return moved.run(stop_after)
+
+    h200, a100 = Gpu("GPU-1", "NVIDIA H200", 150), Gpu("GPU-2", "NVIDIA A100", 80)
+    for gpu in (h200, a100, h200, None):
+        with pytest.raises(KeyboardInterrupt):
+            part(gpu, 3)
+    assert part(a100).record.gpu == f"{h200.text} + {a100.text}"
 
 
 def test_a_time_limit_counts_over_all_parts(valley_spec, interruption):

@@ -23,6 +23,7 @@ from bench.measure.gpus import VISIBLE_VARIABLE, Gpu, visible_gpus
 from bench.measure.machine import fingerprint
 from bench.records.writer import Tracker
 from bench.report.gpu_models import several_models, trials_by_gpu
+from bench.report.text import literal
 from bench.settings.layers import COMMAND_LINE, Setting
 from bench.settings.shared_settings import PLACE_SETTINGS
 from bench.study.begun_study import BegunStudy
@@ -226,6 +227,11 @@ def test_gpus_of_several_models_cannot_be_compared():
     assert several_models(two) == (
         "Trials ran on GPUs of 2 models (NVIDIA A2 and NVIDIA H200): their times and images/s cannot be compared."
     )
+    moved = records.assign(gpu=[A.text, f"{OTHER.text} + {A.text}", A.text, f"{A.text} + {B.text}"])
+    assert several_models(moved) == several_models(two), "although all ended on one model"
+    both = [literal(f"{OTHER.text} + {A.text}"), literal(f"{A.text} + {B.text}")]
+    assert trials_by_gpu(moved) == [f"Trials by GPU: {both[0]} 1, {A.text} 2, {both[1]} 1."]
+    assert several_models(records.assign(gpu=f"{A.text} + {B.text}")) == ""
 
 
 class Trials:
