@@ -212,17 +212,18 @@ class Ledger:
         return None if row is None else _as_claim(row)
 
     def send_heartbeat(self, key: int) -> None:
-        """Write a heartbeat, unless the server is away: the worker of a running trial is alive."""
-        beat = {HEARTBEAT: time.time()}
-        self._try_once(lambda connection: queries.set_attributes(connection, key, beat))
+        """Write a heartbeat, unless the server is away: the worker of a running trial is alive.
+
+        Nothing happens if another process has the trial by now, whose own heartbeats count.
+        """
+        self._try_once(self._note(key, {HEARTBEAT: time.time()}))
 
     def note_waiting_record(self, key: int, since: float | None) -> None:
-        """Note that the record of a running trial waits for MLflow's server; None: no longer.
+        """Note that the record of a trial that this process runs waits for MLflow's server; None: no longer.
 
         ``since``: when the server was first found to be away, in seconds since the epoch.
         """
-        awaiting = {AWAITING: None if since is None else {"since": since}}
-        self._try_once(lambda connection: queries.set_attributes(connection, key, awaiting))
+        self._try_once(self._note(key, {AWAITING: None if since is None else {"since": since}}))
 
     def is_owner(self, key: int) -> bool:
         """Return True if this process still owns a trial; another process may have taken it for dead and taken over the
@@ -231,8 +232,8 @@ class Ledger:
         return _is_held_by(row, this_process())
 
     def store_choice(self, key: int, trial: TrialSpec) -> None:
-        """Store the trial that was chosen for a slot."""
-        self._do(lambda connection: queries.set_attributes(connection, key, {SPEC: trial.model_dump_json()}))
+        """Store the trial that was chosen for a slot that this process runs."""
+        self._do(self._note(key, {SPEC: trial.model_dump_json()}))
 
     def fix_parameters(self, key: int, choices: Mapping[str, Any]) -> None:
         """Fix parameters of a slot before Optuna's sampler chooses the rest."""
@@ -261,13 +262,14 @@ class Ledger:
         self._do(lambda connection: queries.delete_study(connection, self._study))
 
     def begin_evaluations(self, key: int) -> None:
-        """Note that a running trial starts over: its pruner has no state for it yet."""
-        self._do(lambda connection: queries.set_attributes(connection, key, {RUNGS: {}}))
+        """Note that a trial that this process runs starts over: its pruner has no state for it yet."""
+        self._do(self._note(key, {RUNGS: {}}))
 
     def note_evaluation(self, key: int, number: int, score: float, rungs: dict[str, Any]) -> None:
-        """Store a running trial's score at its ``number``-th evaluation, and its pruner's state ``rungs``."""
+        """Store the score of a trial that this process runs at its ``number``-th evaluation, and its pruner's state
+        ``rungs``."""
         self.patiently(lambda: self.storage.set_trial_intermediate_value(key, number, score))
-        self._do(lambda connection: queries.set_attributes(connection, key, {RUNGS: rungs}))
+        self._do(self._note(key, {RUNGS: rungs}))
 
     def trials_of_same_round(self, planned: TrialSpec) -> list[FrozenTrial]:
         """Return the tune trials of the same optimizer, tuning and round, in the plan's order, without copies."""
@@ -330,6 +332,16 @@ class Ledger:
     def is_unfinished(self) -> bool:
         """Return True if a trial waits or runs; takes a fraction of the time of `counts`."""
         return self._do(lambda connection: queries.is_unfinished(connection, self._study))
+
+    def _note(self, key: int, attributes: Mapping[str, Any]) -> Callable[[sqlalchemy.Connection], None]:
+        """Return the transaction that sets attributes of a trial, unless another process has it by now."""
+        me = this_process()
+
+        def note(connection: sqlalchemy.Connection) -> None:
+            if _is_held_by(queries.row(connection, key, lock=True), me):
+                queries.set_attributes(connection, key, attributes)
+
+        return note
 
     def _is_stale(self, row: Row) -> bool:
         return is_stale(row.attributes, row.started, judge_others=self.patiently.others_had_time)

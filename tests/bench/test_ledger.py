@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 
 from bench.ledger import store
 from bench.ledger.connection import open_storage
-from bench.ledger.format import CLAIMANT, GRACE_S, HEARTBEAT, OWNER, this_process
+from bench.ledger.format import AWAITING, CLAIMANT, GRACE_S, HEARTBEAT, OWNER, RUNGS, SPEC, this_process
 from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
@@ -268,7 +268,7 @@ def test_a_worker_elsewhere_is_stale_after_a_silence(make_spec, open_ledger):
     assert ledger.stale_trials() == []
     ledger.storage.set_trial_user_attr(key, "heartbeat", time.time() - GRACE_S - 1)
     assert [claim.key for claim in ledger.stale_trials()] == [key]
-    ledger.send_heartbeat(key)
+    ledger.storage.set_trial_user_attr(key, "heartbeat", time.time())
     assert ledger.stale_trials() == []
 
 
@@ -318,7 +318,7 @@ def test_the_trial_of_a_dead_worker_is_left_to_its_living_driver(make_spec, open
     assert ledger.stale_trials() == []
     ledger.storage.set_trial_user_attr(key, HEARTBEAT, time.time() - GRACE_S - 1)
     assert [claim.key for claim in ledger.stale_trials()] == [key]
-    ledger.send_heartbeat(key)
+    ledger.storage.set_trial_user_attr(key, HEARTBEAT, time.time())
     me = {name: this_process()[name] for name in ("pid", "started")}
     ledger.storage.set_trial_user_attr(key, OWNER, {**held[OWNER], "driver": me})
     assert [claim.key for claim in ledger.stale_trials()] == [key]
@@ -341,6 +341,33 @@ def test_a_trial_that_another_worker_has_taken_over_is_not_given_back(make_spec,
     key = ledger_process(hold, spec).said()
     ledger.put_back(key)
     assert ledger.counts() == {"running": 1}
+
+
+@pytest.mark.parametrize(("name", "attribute", "note"), [
+    ("heartbeat", HEARTBEAT, lambda ledger, claim: ledger.send_heartbeat(claim.key)),
+    ("waiting record", AWAITING, lambda ledger, claim: ledger.note_waiting_record(claim.key, 1.0)),
+    ("choice", SPEC, lambda ledger, claim: ledger.store_choice(claim.key, claim.spec.model_copy(update={"index": 99}))),
+    ("begun anew", RUNGS, lambda ledger, claim: ledger.begin_evaluations(claim.key)),
+    ("evaluation", RUNGS, lambda ledger, claim: ledger.note_evaluation(claim.key, 1, 0.5, {"1": 0.5})),
+])  # fmt: skip
+def test_a_trial_that_another_worker_has_taken_over_is_no_longer_written_to(
+    make_spec, open_ledger, name, attribute, note
+):
+    """The late heartbeats of one that was taken for dead would keep the trial alive if the new one died."""
+    ledger = open_ledger(spec := make_spec())
+    ledger.enqueue(first_trials(spec))
+    claim = ledger.claim()
+
+    def stored():
+        return ledger.storage.get_trial(claim.key).user_attrs
+
+    taken = {**stored(), OWNER: {**stored()[OWNER], "host": "elsewhere"}}
+    ledger.storage.set_trial_user_attr(claim.key, OWNER, taken[OWNER])
+    note(ledger, claim)
+    assert stored() == taken, f"{name} of somebody else"
+    ledger.storage.set_trial_user_attr(claim.key, OWNER, this_process())
+    note(ledger, claim)
+    assert stored()[attribute] != taken.get(attribute), name
 
 
 def test_the_deaths_of_a_trial_that_waits_since_an_earlier_version_count(make_spec, open_ledger):
