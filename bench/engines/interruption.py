@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,9 +37,9 @@ class _State:
     interrupt_pending = False
     """True if an interruption waits for the end of such a block."""
     signal_seen = False
-    """True once the listener thread has received a signal other than a deadline's own."""
-    deadline_signals = 0
-    """SIGTERMs that a `Deadline` or `Grace` of this process sent and the listener thread has not received yet."""
+    """True once the listener thread has received a signal other than this process's own."""
+    own_signals: Counter[int] = Counter()  # noqa: RUF012 (one process, one counter)
+    """Signals of `interrupt_main_thread` that the listener thread has not received yet, by number."""
     graces = 0
     """Number of `Grace` blocks that are open."""
     overdue = False
@@ -53,6 +54,7 @@ def handle_signals() -> Iterator[None]:
         yield
         return
     _State.pid, _State.stop_requested, _State.interrupt_pending, _State.signal_seen = os.getpid(), False, False, False
+    _State.own_signals.clear()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     handled_signals = [number for number, handler in before.items() if handler != signal.SIG_IGN]
     receiver, sender = socket.socketpair()
@@ -136,7 +138,7 @@ class Deadline:
             if not self._open:
                 return
             self.passed = True
-            _signal_this_process()
+            interrupt_main_thread()
 
     def absorb_interrupt(self) -> bool:
         """Return True if a caught KeyboardInterrupt came from this deadline, and clear the stop request then."""
@@ -179,17 +181,20 @@ class Grace:
             with self._lock:
                 if not self._done.is_set():
                     self.overdue = _State.overdue = True
-                    _signal_this_process()
+                    interrupt_main_thread()
             return
 
 
-def _signal_this_process() -> None:
-    """Interrupt the main thread as a SIGTERM from outside would."""
-    if signal.getsignal(signal.SIGTERM) is _on_signal and sys.platform != "win32":
-        _State.deadline_signals += 1
-        os.kill(os.getpid(), signal.SIGTERM)  # ends blocking system calls
+def interrupt_main_thread() -> None:
+    """Interrupt the main thread as a SIGTERM from outside would; with a Ctrl-C it does not make two of them."""
+    number = next((each for each in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(each) is _on_signal), None)
+    if number is not None:
+        _State.own_signals[number] += 1
+    if number == signal.SIGTERM and sys.platform != "win32":
+        # Unlike interrupt_main, a real signal also ends the main thread's blocking system calls.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     else:
-        _thread.interrupt_main()
+        _thread.interrupt_main(number or signal.SIGINT)
 
 
 @contextmanager
@@ -221,18 +226,18 @@ def _on_signal(number: int, _frame: Any) -> None:
 
 
 def _listen(receiver: socket.socket) -> None:
-    """End the process on a SIGINT that is not its first signal; further SIGTERMs do nothing."""
+    """End the process on a SIGINT that is not its first signal; further SIGTERMs and its own signals do nothing."""
     with receiver:
         while received := receiver.recv(1):
+            if _State.own_signals[received[0]] > 0:
+                _State.own_signals[received[0]] -= 1
+                continue
             if received[0] == signal.SIGINT and _State.signal_seen:
                 for action in reversed(_State.exit_actions):
                     action()
                 os.write(2, (SHOW_CURSOR if os.isatty(2) else b"") + STOPPED_AT_ONCE)
                 os._exit(INTERRUPTED)
-            if received[0] == signal.SIGTERM and _State.deadline_signals:
-                _State.deadline_signals -= 1
-            else:
-                _State.signal_seen |= received[0] in _SIGNALS
+            _State.signal_seen |= received[0] in _SIGNALS
 
 
 def _stop_forwarding_signals() -> None:

@@ -1,6 +1,5 @@
 """Run trials with one worker in this process, or with several local worker processes that serve all phases."""
 
-import _thread
 import math
 import multiprocessing
 import os
@@ -387,8 +386,4 @@ def _listen(lifeline: Connection, orders: "queue.SimpleQueue[bytes]") -> None:
         while True:
             orders.put(lifeline.recv_bytes())
     except (EOFError, OSError):
-        if hasattr(signal, "pthread_kill"):
-            # Unlike interrupt_main, a real signal also ends the main thread's blocking system calls.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-        else:
-            _thread.interrupt_main()
+        interruption.interrupt_main_thread()

@@ -246,6 +246,49 @@ def test_a_training_that_does_not_save_itself_in_time_is_interrupted(tmp_path):
     assert (code, " ".join(said)) == (130, "overdue True interrupted")
 
 
+@pytest.mark.parametrize("platform", ["linux", "win32"])
+def test_what_a_process_sends_itself_is_no_second_ctrl_c(tmp_path, platform):
+    """Windows has no SIGTERM to send: there an overdue training or a closed lifeline would end the process at once."""
+    code, said, errors = run(
+        f"""
+        sys.platform = {platform!r}
+        try:
+            with interruption.Grace(0.3) as grace:
+                press()
+                for _ in range(600):
+                    time.sleep(0.1)
+        except KeyboardInterrupt:
+            print("overdue", grace.overdue)
+        interruption.interrupt_main_thread()
+        time.sleep(0.2)
+        print("given back")
+        """,
+        tmp_path,
+    )
+    assert (code, " ".join(said), errors) == (0, "overdue True given back", "")
+
+
+@pytest.mark.parametrize("platform", ["linux", "win32"])
+def test_the_first_ctrl_c_after_one_s_own_signal_is_the_first(tmp_path, platform):
+    code, said, errors = run(
+        f"""
+        sys.platform = {platform!r}
+        for handled in (signal.SIGTERM, signal.SIGINT):
+            try:
+                interruption.interrupt_main_thread()
+                for _ in range(600):
+                    time.sleep(0.1)
+            except KeyboardInterrupt:
+                print("asked")
+            interruption._State.stop_requested = False
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        press()
+        """,
+        tmp_path,
+    )
+    assert (code, " ".join(said), errors) == (130, "asked asked interrupted", "")
+
+
 def test_a_second_ctrl_c_ends_a_training_that_saves_itself(tmp_path):
     code, said, errors = run(
         """
