@@ -6,6 +6,7 @@ Kept in a folder of the command, so that its worker processes share them and one
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 CLOSED = "closed"
@@ -19,7 +20,7 @@ class Stint:
     folder: Path
     """Folder of this command alone, which exists; it holds a file for each trial that was taken."""
     trials: int | None = None
-    """Number of trials that may be taken; None: any number."""
+    """Number of trials that may be taken and run; None: any number."""
     until: float | None = None
     """Time at which the command ends, in seconds since the epoch; None: when the study does."""
     can_go_on: bool = False
@@ -55,12 +56,24 @@ class Stint:
             self.close()
         if self.is_over():
             return False
-        number = self.taken()
-        while self.trials is None or number < self.trials:
+        taken = {each.name for each in self.folder.iterdir()}
+        for number in count() if self.trials is None else range(self.trials):
+            if str(number) in taken:
+                continue
             try:
                 (self.folder / str(number)).touch(exist_ok=False)
             except FileExistsError:
-                number += 1  # another worker process has just taken it
-            else:
-                return True
+                continue  # another worker process has just taken it
+            return True
         return False
+
+    def give_back(self) -> None:
+        """Let one of the taken trials no longer count: it did not have to be run."""
+        for file in self.folder.iterdir():
+            if file.name == CLOSED:
+                continue
+            try:
+                file.unlink()
+            except FileNotFoundError:
+                continue  # another worker process has just given it back
+            return

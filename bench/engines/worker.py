@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -21,7 +22,7 @@ from bench.engines.checkpoints import forget_checkpoint, trial_checkpoint
 from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
 from bench.engines.recording import send_record
 from bench.engines.stint import Stint
-from bench.engines.trial import TrialKind
+from bench.engines.trial import RunTrial, TrialKind
 from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_DEATHS, Claim, Ledger
 from bench.records.waiting import WaitingRecord, waiting_record
@@ -79,6 +80,8 @@ def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
     current trial back."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+    ran: list[float] = []
+    settings = replace(settings, trials=replace(settings.trials, run_trial=_timed(settings.trials.run_trial, ran)))
     ledger, tracker = settings.ledger(), settings.tracker()
     seconds: dict[str, list[float]] = defaultdict(list)
     while True:
@@ -88,11 +91,14 @@ def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
             return
         claim = _claim(ledger)
         if claim is not None:
-            phase, began = claim.spec.phase, time.monotonic()
+            phase = claim.spec.phase
             if not _may_begin(claim, settings, ledger, fmean(seconds[phase]) if seconds[phase] else None):
                 return
+            ran.clear()
             _run_claimed(claim, settings, ledger, tracker, on_event)
-            seconds[phase].append(time.monotonic() - began)
+            if settings.stint is not None and not ran:
+                settings.stint.give_back()  # it had a record, or was not to be run again
+            seconds[phase] += ran
         elif ledger.is_unfinished():
             time.sleep(POLL_S)
         else:
@@ -103,6 +109,20 @@ def load_libraries() -> None:
     """Import the modules that PyTorch imports for its first optimizer, so that no trial's time includes these
     seconds."""
     importlib.import_module("torch._dynamo")
+
+
+def _timed(run_trial: RunTrial, seconds: list[float]) -> RunTrial:
+    """Return the function so that it appends the seconds of each trial, without those of waiting for a server."""
+
+    @wraps(run_trial)
+    def run(*args: Any, **kwargs: Any) -> Outcome:
+        began = time.monotonic()
+        try:
+            return run_trial(*args, **kwargs)
+        finally:
+            seconds.append(time.monotonic() - began)
+
+    return run
 
 
 def _claim(ledger: Ledger) -> Claim | None:
@@ -122,10 +142,14 @@ def _may_begin(claim: Claim, settings: WorkerSettings, ledger: Ledger, mean_s: f
     """Return True if the command's stint allows a claimed trial; otherwise give the trial back."""
     if settings.stint is None:
         return True
-    with interruption.defer_interrupts():
-        allowed = settings.stint.take(claim.spec.phase, mean_s)
-        if not allowed:
-            ledger.put_back(claim.key)
+    try:
+        with interruption.defer_interrupts():
+            allowed = settings.stint.take(claim.spec.phase, mean_s)
+            if not allowed:
+                ledger.put_back(claim.key)
+    except BaseException:
+        ledger.put_back(claim.key)
+        raise
     return allowed
 
 

@@ -1,12 +1,13 @@
 """What a worker takes of a study, in which order trials are enqueued, and that the trials of two workers overlap."""
 
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.engines import processes
+from bench.engines import interruption, processes
 from bench.engines.events import TrialEnded, ignore_event
 from bench.engines.stint import Stint
 from bench.engines.worker import work
@@ -17,7 +18,10 @@ from bench.study import ledger_runner
 from bench.study.begun_study import read_begun_study
 from bench.study.join import DESCRIBED_S, read_study_to_join, version_differences
 from bench.study.store_paths import StorePaths
+from bench.trials.record import make_record
 from bench.trials.spec import TrialSpec
+from bench.trials.status import Status
+from bench.trials.training import run_trial
 from posemodel.errors import SettingsError
 from tests.bench.test_plans_ahead import WAIT_S, WithoutReport
 from tests.support.forking_process import forked_starts
@@ -62,6 +66,81 @@ def test_a_trial_that_would_end_too_late_waits_for_another_worker(begun, hermeti
     claim = ledger.claim()
     assert claim is not None
     assert claim.spec.id == first_trials(spec)[0].id, "in its place"
+
+
+def test_a_trial_that_has_its_record_is_closed_and_not_counted(begun, hermetic):
+    """Its worker died before it closed the trial, or the ledger was deleted."""
+    spec, settings, _, tracker = begun
+    known, *_ = first_trials(spec)
+    stint = Stint(hermetic / "stint", trials=1)
+    stint.folder.mkdir()
+    parent = tracker.own_run()
+    tracker.record_trial(
+        tracker.start_trial(known, parent), make_record(known, Status.COMPLETE, steps_done=2, metrics={}), []
+    )
+    work(replace(settings, stint=stint))
+    assert len(tracker.records()) == 2, "one was there, and one was run"
+    assert stint.has_taken_all()
+
+
+class Heard(Stint):
+    """Keeps the means that it hears from its worker process."""
+
+    def take(self, phase, mean_s=None):
+        (self.folder.parent / f"heard {time.monotonic_ns()}").write_text(str(mean_s))
+        return super().take(phase, mean_s)
+
+
+def test_the_mean_of_a_worker_is_that_of_trials_that_it_has_run(begun, hermetic):
+    """Not of one that had a record, nor of the time in which a record waits."""
+    spec, settings, _, tracker = begun
+    known, *_ = first_trials(spec)
+    record = make_record(known, Status.COMPLETE, steps_done=2, metrics={})
+    tracker.record_trial(tracker.start_trial(known, tracker.own_run()), record, [])
+    stint = Heard(hermetic / "stint")
+    stint.folder.mkdir()
+    settings = replace(settings, stint=stint, trials=replace(settings.trials, run_trial=run_for_a_while))
+    work(settings)
+    without, still_without, *means = [file.read_text() for file in sorted(hermetic.glob("heard *"))]
+    assert (without, still_without) == ("None", "None")
+    assert means
+    assert all(float(mean) >= LEAST_S for mean in means)
+    assert stint.taken() == len(first_trials(spec)) - 1
+
+
+LEAST_S = 0.2
+
+
+def run_for_a_while(spec: TrialSpec, **how):
+    """Run a trial that takes its time."""
+    time.sleep(LEAST_S)
+    return run_trial(spec, **how)
+
+
+class Asked(Stint):
+    """Limits of a command whose process is asked to stop while it takes a trial."""
+
+    def take(self, phase, mean_s=None):
+        signal.raise_signal(signal.SIGTERM)
+        return super().take(phase, mean_s)
+
+
+class Unreachable(Stint):
+    """Limits of a command whose folder is gone while it takes a trial."""
+
+    def take(self, phase, mean_s=None):
+        raise OSError("no such folder")
+
+
+@pytest.mark.parametrize(("limits", "error"), [(Asked, KeyboardInterrupt), (Unreachable, OSError)])
+def test_what_stops_a_worker_while_it_takes_a_trial_gives_it_back(begun, hermetic, limits, error):
+    spec, settings, ledger, tracker = begun
+    stint = limits(hermetic / "stint")
+    stint.folder.mkdir()
+    with interruption.handle_signals(), pytest.raises(error):
+        work(replace(settings, stint=stint))
+    assert dict(+ledger.counts()) == {"waiting": len(first_trials(spec))}
+    assert len(tracker.records()) == 0
 
 
 def planner(begun, paths, *, workers):

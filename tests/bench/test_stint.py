@@ -60,6 +60,26 @@ def test_a_trial_that_can_go_on_elsewhere_is_begun_all_the_same(hermetic):
     assert Stint(hermetic, until=time.time() + HOUR, can_go_on=True, mean_s={TUNE: 2 * HOUR}).take(TUNE)
 
 
+def test_what_did_not_have_to_be_run_does_not_count(hermetic):
+    """Whichever number is given back, by whom: the next taker gets it, and one alone."""
+    stint = Stint(hermetic, trials=3)
+    assert all(stint.take(TUNE) for _ in range(3))
+    for _ in range(2):
+        stint.give_back()
+        assert not stint.is_over()
+        assert stint.take(TUNE)
+        assert stint.is_over()
+    with ThreadPoolExecutor(8) as several:
+        [*several.map(lambda _: stint.give_back(), range(2))]
+        assert stint.taken() == 1
+        assert sum(several.map(lambda _: stint.take(TUNE), range(20))) == 2
+    stint.close()
+    for _ in range(4):
+        stint.give_back()
+    assert stint.taken() == 0
+    assert stint.is_over(), "its time, which nobody gives back"
+
+
 def test_a_closed_stint_is_closed_for_all(hermetic):
     Stint(hermetic, trials=5).close()
     assert Stint(hermetic, trials=5).is_over()
