@@ -3,7 +3,7 @@
 from bench.storage.durations import duration_in
 
 PATIENCE_VARIABLE = "POSEBENCH_SERVER_PATIENCE"
-"""Environment variable: how long a study waits for a server that is away, as `90s`, `10m` or `2h`."""
+"""Environment variable: how long a study waits for a server that is away, as `90s`, `10m` or `1h30m`."""
 DEFAULT_PATIENCE_S = 600.0
 
 

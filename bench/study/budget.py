@@ -5,7 +5,6 @@ settings.
 """
 
 import math
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 from bench.report.wording import duration_text
 from bench.settings.layers import DEFAULT
+from bench.storage.durations import parse_duration
 from bench.study.kind import StudyKind
 from bench.study.prepare import prepare
 from bench.study.probe import Measured
@@ -21,9 +21,6 @@ from bench.trials.study_base import StudyBase
 from posemodel.errors import SettingsError
 
 S = TypeVar("S", bound=StudyBase)
-UNITS = (3600, 60, 1)
-"""Seconds of `h`, `m` and `s`."""
-NUMBER = r"\d+(?:\.\d+)?"
 RECOMMENDED_MARGIN = 1.2
 """Factor on a recommended budget, so that it still suffices when the next measurement comes out slower."""
 
@@ -61,21 +58,6 @@ class TimeBudget:
     def remaining_s(self) -> float:
         """Return the seconds from now until the budget is used up; negative afterwards."""
         return self.began + self.seconds - time.time()
-
-
-def parse_duration(text: str, option: str) -> float:
-    """Return the seconds of `90s`, `10m`, `1h30m`; SettingsError, which names the option, for anything else, including
-    a number without a unit."""
-    typed = text.strip().lower().replace(" ", "")
-    if re.fullmatch(NUMBER, typed):
-        raise SettingsError(f"{option} {text}: has no unit: give {typed}m for minutes, {typed}h or {typed}s.")
-    amounts = re.fullmatch(rf"(?:({NUMBER})h)?(?:({NUMBER})m)?(?:({NUMBER})s)?", typed)
-    if amounts is None or not typed:
-        raise SettingsError(f"{option} {text}: must be a time, such as 90s, 10m, 2h or 1h30m.")
-    seconds = sum(float(amount or 0) * unit for amount, unit in zip(amounts.groups(), UNITS, strict=True))
-    if seconds <= 0:
-        raise SettingsError(f"{option} {text}: must be longer than 0.")
-    return seconds
 
 
 @dataclass(frozen=True)

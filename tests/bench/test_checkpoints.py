@@ -200,7 +200,7 @@ def test_a_missing_package_is_named(monkeypatch):
 def test_how_often_they_are_made_is_checked_first(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEBENCH_CHECKPOINT_EVERY", "often")
     check_checkpoints(None)
-    with pytest.raises(SettingsError, match="POSEBENCH_CHECKPOINT_EVERY: 'often' is not a duration such as 90s"):
+    with pytest.raises(SettingsError, match="POSEBENCH_CHECKPOINT_EVERY often: must be a time, such as 90s"):
         check_checkpoints(str(tmp_path / "shared"))
     assert not (tmp_path / "shared").exists()
 

@@ -14,6 +14,7 @@ from bench.records.patient_client import impatient, patient
 from bench.records.writer import Tracker
 from bench.storage import patience
 from bench.storage.addresses import LEDGER, RECORDS
+from bench.storage.durations import parse_duration
 from bench.storage.patience import Patience, ServerAwayError, is_outage, outages_ignored
 from bench.storage.patience_setting import PATIENCE_VARIABLE, patience_s
 from posemodel.errors import SettingsError
@@ -193,24 +194,49 @@ def test_cleaning_up_ignores_outages_alone():
         raise ValueError("a mistake")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("", 600)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("1.5h", 5400),
+        ("1h30m", 5400),
+        (" 1h 30m 5s", 5405),
+        ("2H", 7200),
+        ("0s", 0),
+        ("", 600),
+    ],
+)
 def test_how_long_is_a_duration(monkeypatch, text, seconds):
     monkeypatch.setenv(PATIENCE_VARIABLE, text)
     assert patience_s() == seconds
 
 
-@pytest.mark.parametrize("text", ["soon", "10", "-1s", "1d"])
-def test_anything_else_is_refused(monkeypatch, text):
+@pytest.mark.parametrize(("text", "said"), [
+    ("soon", "must be a time, such as 90s, 10m, 2h or 1h30m"),
+    ("10", "has no unit: give 10m for minutes, 10h or 10s"),
+    ("-1s", "must be a time"),
+    ("1d", "must be a time"),
+    ("30m1h", "must be a time"),
+    (" ", "must be a time"),
+])  # fmt: skip
+def test_anything_else_is_refused(monkeypatch, text, said):
     monkeypatch.setenv(PATIENCE_VARIABLE, text)
-    with pytest.raises(SettingsError, match=r"POSEBENCH_SERVER_PATIENCE: .* is not a duration such as 90s, 10m or 2h"):
+    with pytest.raises(SettingsError, match=f"environment POSEBENCH_SERVER_PATIENCE {text}: {said}"):
         patience_s()
+
+
+def test_an_option_has_the_same_words_but_some_time():
+    assert parse_duration("1h30m", "--time-limit") == 5400
+    with pytest.raises(SettingsError, match="--time-limit 0s: must be longer than 0"):
+        parse_duration("0s", "--time-limit")
 
 
 def test_a_study_is_told_before_it_begins(posebench, monkeypatch, valley_file):
     monkeypatch.setenv(PATIENCE_VARIABLE, "soon")
     code, _, err = posebench("study", "optimizers", "--preset", "smoke", "--study", valley_file())
     assert code == 2
-    assert "environment POSEBENCH_SERVER_PATIENCE: 'soon' is not a duration" in err
+    assert "environment POSEBENCH_SERVER_PATIENCE soon: must be a time" in err
 
 
 def test_a_client_is_patient_and_its_impatient_form_is_not():

@@ -20,7 +20,7 @@ from bench.measure.machine import fingerprint
 from bench.records.writer import Tracker
 from bench.report.wording import counted
 from bench.settings.layers import DEFAULT, Setting
-from bench.study.budget import parse_duration
+from bench.storage.durations import parse_duration
 from bench.study.idle_share import IdleShare
 from bench.study.join import (
     Ending,
