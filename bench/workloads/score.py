@@ -27,7 +27,7 @@ TAKEN_NAMES = frozenset(
         *("eval_seconds", "samples_seconds", "seconds", "optimizer_step_ms", "optimizer_state_bytes", "measured_ap"),
         *("memory", "shared_memory", "skipped_images", "skipped_annotations"),
         *("ap_best", "ap_best_step", "ap_select", "ap_when_pruned"),
-        *("driving", "gradient_evaluations_per_update", "updates", "schedule"),
+        *("driving", "gradient_evaluations_per_update", "updates", "schedule", "gpu"),
     )
 )
 """Names of the suite's own metrics and columns of records and curves, which no score may have; `gpu_...` neither."""

@@ -163,7 +163,7 @@ def test_a_workload_s_loop_has_no_warm_up_where_the_rate_is_fixed(valley_spec, m
         (trial, *_) = plan(valley_spec(steps=40, schedule=schedule), {})
         run = trial.train.model_copy(update={"steps": 40})
         weight = torch.nn.Linear(1, 1)
-        made = loop._Loop(run, weight, lambda each: torch.optim.SGD(each, lr=1.0), None, None, None, None, None)
+        made = loop._Loop(run, weight, lambda each: torch.optim.SGD(each, lr=1.0), *[None] * 7)
         factors[schedule] = []
         for step in range(40):
             made.step = step
