@@ -30,27 +30,34 @@ def histories(client: mlflow.MlflowClient, run_ids: Sequence[str], metric: str) 
 
     Waits for a server that is away as the client does.
     """
-    for first in range(0, len(run_ids), RUNS_AT_ONCE):
-        some = run_ids[first : first + RUNS_AT_ONCE]
+    first, size = 0, RUNS_AT_ONCE
+    while first < len(run_ids):
+        some = run_ids[first : first + size]
         points = patiently(client, partial(_at_once, run_ids=some, metric=metric))
-        if points is not None:
-            yield from points
+        is_cut_off = points is not None and len(points) >= _POINTS_AT_ONCE
+        if is_cut_off and len(some) > 1:
+            size = len(some) // 2
             continue
-        for run_id in some:
-            yield from ((run_id, each.step, each.value) for each in client.get_metric_history(run_id, metric))
+        if points is None or is_cut_off:
+            for run_id in some:
+                yield from ((run_id, each.step, each.value) for each in client.get_metric_history(run_id, metric))
+        else:
+            yield from points
+            if len(points) < _POINTS_AT_ONCE // 4:  # later runs may have fewer points
+                size = min(2 * size, RUNS_AT_ONCE)
+        first += len(some)
 
 
 def _at_once(client: mlflow.MlflowClient, run_ids: Sequence[str], metric: str) -> list[Point] | None:
-    """Return the values, or None if this version or kind of store cannot give them at once, or not all of them."""
+    """Return the values, cut off at `_POINTS_AT_ONCE`, or None if this version or kind of store cannot give them at
+    once."""
     store: Any = getattr(getattr(client, "_tracking_client", None), "store", None)
     if isinstance(store, RestStore):
-        points = _from_server(store, run_ids, metric)
-    elif hasattr(store, "get_metric_history_bulk"):
+        return _from_server(store, run_ids, metric)
+    if hasattr(store, "get_metric_history_bulk"):
         found = store.get_metric_history_bulk(list(run_ids), metric, _POINTS_AT_ONCE)
-        points = [(each.run_id, each.step, each.value) for each in found]
-    else:
-        return None
-    return points if points is not None and len(points) < _POINTS_AT_ONCE else None
+        return [(each.run_id, each.step, each.value) for each in found]
+    return None
 
 
 def _from_server(store: RestStore, run_ids: Sequence[str], metric: str) -> list[Point] | None:

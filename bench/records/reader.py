@@ -156,11 +156,15 @@ class StudyRuns:
         trials = dict(zip(records["run_id"], records["trial_id"], strict=True))
         order = {run_id: position for position, run_id in enumerate(trials)}
         values: dict[str, pd.Series] = {}
+        wanted: set[tuple[int, int]] = set()
         for name in (*names, "train_seconds"):
+            is_shown = name != "train_seconds"  # measured at each window and each evaluation: most may not be wanted
             by_step = {
                 (order[run_id], step): _measured(value)
                 for run_id, step, value in histories(self.client, list(trials), name)
+                if is_shown or (order[run_id], step) in wanted
             }
+            wanted.update(by_step)
             index = pd.MultiIndex.from_tuples(by_step, names=["run", "step"])
             values[name] = pd.Series(list(by_step.values()), index, dtype=float)
         frame = pd.DataFrame(values).sort_index().dropna(subset=list(names), how="all").reset_index()

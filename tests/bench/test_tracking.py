@@ -252,6 +252,43 @@ def test_curves_are_the_same_where_each_run_is_asked_for_its_own(tracker, record
     assert list(at_once["trial_id"].unique()) == [records["trial_id"][0], records["trial_id"][2]]
 
 
+@pytest.mark.parametrize(("limit", "asked"), [(100, [6]), (12, [6, 3, 3]), (7, [6, 3, 1, 1, 1, 1, 1, 1]), (3, [])])
+def test_runs_whose_answer_is_cut_off_are_asked_for_in_smaller_groups(
+    tracker, record_one, spec, monkeypatch, limit, asked
+):
+    """Only a run that reaches the limit by itself is read point by point."""
+    for trial in first_trials(spec)[:6]:
+        record_one(
+            trial, curve=[CurvePoint(step, {"loss": step / 7, "train_seconds": 1.0}, 1000) for step in (1, 2, 3)]
+        )
+    run_ids = list(tracker.records()["run_id"])
+    whole = list(histories.histories(tracker.client, run_ids, "loss"))
+    sizes, alone, at_once = [], [], histories._at_once
+
+    def note(client, run_ids, metric):
+        sizes.append(len(run_ids))
+        return at_once(client, run_ids, metric)
+
+    def read_alone(run_id, metric):
+        alone.append(run_id)
+        return type(tracker.client).get_metric_history(tracker.client, run_id, metric)
+
+    monkeypatch.setattr(histories, "_at_once", note)
+    monkeypatch.setattr(histories, "_POINTS_AT_ONCE", limit)
+    monkeypatch.setattr(tracker.client, "get_metric_history", read_alone)
+    assert sorted(histories.histories(tracker.client, run_ids, "loss")) == sorted(whole)
+    assert len(whole) == 18
+    if asked:
+        assert (sizes, alone) == (asked, [])
+    else:
+        assert (sizes, alone) == ([6, 3, 1, 1, 1, 1, 1, 1], run_ids)
+
+
+def test_a_metric_that_was_never_measured_has_no_curve(tracker, record_one, spec):
+    record_one(first_trials(spec)[0], curve=[CurvePoint(1, {"loss": 3.0, "train_seconds": 0.25}, 1000)])
+    assert tracker.curves(tracker.records(), ["ap"]).empty
+
+
 def test_there_are_curves_without_records(tracker, parent):
     curves = tracker.curves(tracker.records())
     assert curves.empty
