@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from io import BytesIO
@@ -42,6 +42,8 @@ FORMAT = 1
 """Version of the files; another one is refused."""
 MANIFEST = "checkpoint.json"
 """First member of a tar file: study, trial, digest of its settings, and size and CRC-32 of each other member."""
+_SUFFIX, _PART = ".tar", ".part"
+"""Ends of the names of a trial's file, and of an incomplete one."""
 OBJECT_STORES = frozenset(("abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "oss", "s3", "s3a"))
 """Schemes whose objects appear whole or not at all, and cannot be renamed without copying them."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -61,7 +63,10 @@ class _Place(Protocol):
         """Copy a local file, which replaces an existing one as a whole."""
 
     def remove(self, path: str) -> None:
-        """Remove a file, if there is one."""
+        """Remove a file, if there is one, and what broken-off copies of it have left."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files in a folder; none if there is no such folder."""
 
 
 class CheckpointStore:
@@ -134,6 +139,10 @@ class CheckpointStore:
         """Remove a trial's checkpoint, if there is one."""
         self._place.remove(_path(study, trial_id))
 
+    def trials(self, study: str) -> set[str]:
+        """Return the ids of a study's trials that have files here, complete or broken off."""
+        return {trial_id for name in self._place.names(study) if (trial_id := name.partition(_SUFFIX)[0]) != name}
+
 
 def check_checkpoints(url_or_dir: str | None) -> None:
     """Raise SettingsError if trials could not keep checkpoints in a place; None: they keep none."""
@@ -179,6 +188,21 @@ def forget_checkpoint(url_or_dir: str | None, study: str, trial_id: str) -> None
         log(f"posebench: the checkpoint of trial {trial_id} could not be removed ({_said(error)})")
 
 
+def forget_recorded(url_or_dir: str | None, study: str, recorded: Collection[str]) -> None:
+    """Remove the checkpoints of trials that processes have closed which were not told of the place.
+
+    ``recorded``: ids of the study's recorded trials. A place that does not answer is only reported.
+    """
+    if url_or_dir is None:
+        return
+    try:
+        store = CheckpointStore.at(url_or_dir)
+        for trial_id in sorted(store.trials(study).intersection(recorded)):
+            store.remove(study, trial_id)
+    except Exception as error:  # the study is complete: nothing is lost
+        log(f"posebench: checkpoints of study {study} could not be removed ({_said(error)})")
+
+
 class _Folder:
     """A folder that this process sees as one, such as on a shared file system."""
 
@@ -195,7 +219,7 @@ class _Folder:
     def write(self, path: str, file: Path) -> None:
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.{_this_process()}.part")
+        temporary = target.with_name(f"{target.name}.{_this_process()}{_PART}")
         try:
             shutil.copyfile(file, temporary)
             with temporary.open("rb+") as written:
@@ -208,8 +232,14 @@ class _Folder:
     def remove(self, path: str) -> None:
         target = self.root / path
         target.unlink(missing_ok=True)
-        for leftover in target.parent.glob(f"{target.name}.*.part"):  # of processes that were killed
+        for leftover in target.parent.glob(f"{target.name}.*{_PART}"):  # of processes that were killed
             leftover.unlink(missing_ok=True)
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return [path.name for path in (self.root / folder).iterdir()]
+        except FileNotFoundError:
+            return []
 
 
 class _Remote:
@@ -234,13 +264,34 @@ class _Remote:
             self.files.put_file(str(file), target)
             return
         self.files.makedirs(target.rpartition("/")[0], exist_ok=True)
-        temporary = f"{target}.{_this_process()}.part"
-        self.files.put_file(str(file), temporary)
-        self.files.mv(temporary, target)
+        temporary = f"{target}.{_this_process()}{_PART}"
+        try:
+            self.files.put_file(str(file), temporary)
+            self.files.mv(temporary, target)
+        except BaseException:
+            with suppress(Exception):  # the error that is raised says more
+                self.files.rm_file(temporary)
+            raise
 
     def remove(self, path: str) -> None:
+        target = f"{self.root}/{path}"
         with suppress(FileNotFoundError):
-            self.files.rm_file(f"{self.root}/{path}")
+            self.files.rm_file(target)
+        if self.is_object_store:
+            return
+        folder, _, name = path.rpartition("/")
+        with suppress(Exception):  # of processes that were killed: nobody misses these files
+            for leftover in self.names(folder):
+                if leftover.startswith(f"{name}.") and leftover.endswith(_PART):
+                    self.files.rm_file(f"{target}{leftover.removeprefix(name)}")
+
+    def names(self, folder: str) -> list[str]:
+        self.files.invalidate_cache()
+        try:
+            paths = self.files.ls(f"{self.root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        return [path.rstrip("/").rpartition("/")[2] for path in paths]
 
 
 def _folder_of(text: str) -> Path:
@@ -274,7 +325,7 @@ def _open_url(url: str) -> _Remote:
 
 
 def _path(study: str, trial_id: str) -> str:
-    return f"{study}/{trial_id}.tar"
+    return f"{study}/{trial_id}{_SUFFIX}"
 
 
 def _about(study: str, trial_id: str, content: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pandas as pd
 
 from bench.engines import interruption
-from bench.engines.checkpoints import check_checkpoints
+from bench.engines.checkpoints import check_checkpoints, forget_recorded
 from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialEnded
 from bench.engines.following import Following
 from bench.engines.processes import Crew, crew
@@ -109,6 +109,7 @@ def run_study(
         records = _settled_records(ledger, tracker, paths)
         tracker.abandon()
         remove_recorded(spec.name, parent, set(records["trial_id"]))
+        forget_recorded(checkpoints, spec.name, set(records["trial_id"]))
         folder = paths.report_of(spec.name)
         with path_lock(folder):  # processes that work on the same study finish at the same time
             result, report = kind.write_report(tracker, folder, partial(_note, tracker, session))

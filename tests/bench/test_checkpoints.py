@@ -13,7 +13,13 @@ import pytest
 import torch
 
 from bench.engines import checkpoints
-from bench.engines.checkpoints import CheckpointStore, check_checkpoints, forget_checkpoint, trial_checkpoint
+from bench.engines.checkpoints import (
+    CheckpointStore,
+    check_checkpoints,
+    forget_checkpoint,
+    forget_recorded,
+    trial_checkpoint,
+)
 from bench.engines.worker import WorkerSettings, work
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.store import Ledger
@@ -84,6 +90,52 @@ def test_nothing_is_left_beside_the_checkpoints(state, tmp_path):
     (shared / STUDY / f"{TRIAL}.tar.elsewhere-7.part").touch()
     store.remove(STUDY, TRIAL)
     assert files_in(shared) == {}
+
+
+def test_a_broken_off_copy_to_a_url_leaves_nothing(state, tmp_path, monkeypatch):
+    store, shared = CheckpointStore.at(f"local://{tmp_path / 'shared'}"), tmp_path / "shared"
+    store.save(STUDY, TRIAL, state)
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="away"):
+
+        def lose(_from, _to):
+            raise OSError("away")
+
+        broken.setattr(store._place.files, "mv", lose)
+        store.save(STUDY, TRIAL, state)
+    assert [*files_in(shared)] == [f"{STUDY}/{TRIAL}.tar"]
+    (shared / STUDY / f"{TRIAL}.tar.elsewhere-7.part").touch()  # of a process that was killed
+    store.remove(STUDY, TRIAL)
+    assert files_in(shared) == {}
+
+
+def test_checkpoints_of_recorded_trials_are_found_and_removed(place, state, tmp_path, capfd):
+    store = CheckpointStore.at(place)
+    forget_recorded(place, STUDY, {TRIAL})
+    for study, trial in ((STUDY, TRIAL), (STUDY, "beef"), ("other", TRIAL)):
+        store.save(study, trial, state)
+    assert store.trials(STUDY) == {TRIAL, "beef"}
+    forget_recorded(place, STUDY, {TRIAL, "never kept"})
+    forget_recorded(None, STUDY, {"beef"})
+    assert (store.trials(STUDY), store.trials("other")) == ({"beef"}, {TRIAL})
+    assert capfd.readouterr().err == ""
+    forget_recorded("nosuch://x", STUDY, {TRIAL})
+    assert f"checkpoints of study {STUDY} could not be removed (" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("made_up_costs")
+def test_a_study_that_ends_removes_what_others_have_left(posebench, valley_file, stores, state, tmp_path):
+    """As after a command to go on that was not told of the place."""
+    few = 'optimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 1\ntune_steps = 10\nsteps = 10\nevaluations = 2'
+    study = ("study", "optimizers", "--study", valley_file(above=few), "--preset", "smoke", "--name", "ours")
+    code, _, err = posebench(*study, "--device", "cpu")
+    assert code == 0, err
+    tracker = Tracker(stores, "ours", create=False)
+    store = CheckpointStore.at(tmp_path / "shared")
+    for trial in (tracker.records()["trial_id"][0], TRIAL):
+        store.save("ours", trial, state)
+    code, _, err = posebench("study", "resume", "ours", "--checkpoints", str(tmp_path / "shared"))
+    assert code == 0, err
+    assert store.trials("ours") == {TRIAL}
 
 
 def test_a_write_that_breaks_off_leaves_the_earlier_checkpoint(state, tmp_path, monkeypatch):
