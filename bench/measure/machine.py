@@ -34,6 +34,13 @@ def fingerprint(modules: Iterable[str] = (), gpus: Sequence[Gpu] = ()) -> dict[s
         "convolutions_in_tf32": ("allowed" if torch.backends.cudnn.allow_tf32 else "off") if cuda else "none",
         "torch_threads": str(torch.get_num_threads()),
         "os": f"{platform.system()} {platform.release()}",
+        **versions(modules),
+    }
+
+
+def versions(modules: Iterable[str] = ()) -> dict[str, str]:
+    """Return the part of a fingerprint that describes no hardware: the versions of Python and of packages."""
+    return {
         "python": sys.version.split()[0],
         **{package: _version(package) for package in (*PACKAGES, *distributions_of(modules))},
     }

@@ -189,6 +189,14 @@ class Tracker(StudyRuns):
             self.client.update_run(parent, status="RUNNING")
         return parent
 
+    def describe_machine(self, machine: Mapping[str, str]) -> None:
+        """Store this machine's fingerprint as the study's, unless it has one: a command without workers stores none."""
+        parent = self._parent()
+        if parent is not None and "machine.cpu" not in (tags := self.study_tags()):
+            for key, value in machine.items():
+                if f"machine.{key}" not in tags:
+                    _insert(self.client.set_tag, parent, f"machine.{key}", value)
+
     def was_extended(self, spec: StudyBase, earlier: Sequence[Mapping[str, Any]]) -> bool:
         """Return True if an extension of the study is not in MLflow yet; ``earlier``: see `open_study`."""
         if self._parent() is None or not earlier:

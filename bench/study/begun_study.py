@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import pandas as pd
+
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import read_identities
 from bench.measure.machine import PACKAGES, distributions_of
@@ -37,7 +39,7 @@ class BegunStudy(Generic[S]):
     finished_amounts: frozenset[int]
     """Amounts (of the setting by which it can be extended) with which it has finished, now or earlier."""
     workers: int
-    """Trials at once in its latest session."""
+    """Trials at once in the latest session of its own command; 0 if only other processes have joined it."""
 
 
 def read_begun_study(name: str, paths: StorePaths, kind_of: KindOf) -> BegunStudy[Any]:
@@ -53,11 +55,20 @@ def read_begun_study(name: str, paths: StorePaths, kind_of: KindOf) -> BegunStud
         paths_of_data = {field: document[field] for field in kind.spec.not_in_identity if field in document}
         finished = finished and identity == kind.spec.from_stored(document).identity()
         document = paths_of_data | identity
-    sessions = runs.sessions()
-    last = sessions.sort_values("began_ms")["workers"] if len(sessions) else [1]
-    return BegunStudy(
-        kind, kind.spec.from_stored(document), runs.machine(), finished, finished_amounts, int(list(last)[-1])
-    )
+    workers = _workers_before(runs.sessions())
+    return BegunStudy(kind, kind.spec.from_stored(document), runs.machine(), finished, finished_amounts, workers)
+
+
+def _workers_before(sessions: pd.DataFrame) -> int:
+    """Return the trials at once in the latest session of a study's own command, for `BegunStudy`.
+
+    A command with `--workers 0` has no session, so a study that others have joined was begun by one. Without any
+    session: 1.
+    """
+    own = sessions[~sessions["joined"].eq(True)].sort_values("began_ms")["workers"]  # earlier versions did not note it
+    if len(own):
+        return int(own.iloc[-1])
+    return 0 if len(sessions) else 1
 
 
 def with_data(

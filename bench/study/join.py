@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +22,7 @@ from bench.records.store_check import check_stores
 from bench.records.writer import Tracker
 from bench.settings.layers import Setting
 from bench.storage.masking import masked
+from bench.storage.patience import outages_ignored
 from bench.study.begun_study import VERSIONS, BegunStudy, read_begun_study, with_data
 from bench.study.ledger_kind import LedgerKind
 from bench.study.ledger_runner import (
@@ -113,8 +114,8 @@ def refuse_missing_device(study: BegunStudy[Any]) -> None:
             ) from error
 
 
-def located(study: BegunStudy[S], folder: Path | None, make_data: MakeData, on_open: OnOpen | None) -> S:
-    """Return the specification with its data on this machine.
+def located(study: BegunStudy[S], folder: Path | None, make_data: MakeData, on_open: OnOpen | None) -> tuple[S, float]:
+    """Return the specification with its data on this machine, and the seconds spent on making these.
 
     Args:
         study: The study.
@@ -126,8 +127,16 @@ def located(study: BegunStudy[S], folder: Path | None, make_data: MakeData, on_o
     Raises SettingsError if this machine lacks the data or another file of the study.
     """
     recorded = study.spec.data
+    data_s = 0.0
+
+    def timed(*arguments: Any) -> None:
+        nonlocal data_s
+        began = time.perf_counter()
+        make_data(*arguments)
+        data_s = time.perf_counter() - began
+
     try:
-        return with_data(study, folder, on_open, make_data)
+        return with_data(study, folder, on_open, timed), data_s
     except DataError as error:
         if folder is not None or recorded.exists():
             raise
@@ -139,10 +148,13 @@ def located(study: BegunStudy[S], folder: Path | None, make_data: MakeData, on_o
 def version_differences(study: BegunStudy[Any], here: dict[str, str]) -> list[str]:
     """Return the versions of libraries in which this machine differs from the one that began the study.
 
+    A machine without CUDA has no version of it that could differ.
+
     ``here``: the fingerprint of this machine.
     """
     names = (*VERSIONS, *distributions_of(study.spec.optimizer_modules))
-    then = {name: study.machine[name] for name in names if name in study.machine and name in here}
+    both = [name for name in names if name in study.machine and name in here]
+    then = {name: study.machine[name] for name in both if "none" not in (study.machine[name], here[name])}
     return differences(then, {name: here[name] for name in then})
 
 
@@ -155,9 +167,10 @@ def join_study(
     gpus: Sequence[Gpu] = (),
     checkpoints: str | None = None,
     limits: Limits,
+    machine: Mapping[str, str],
     on_event: OnEvent,
     began: float,
-    data_s: float = 0.0,
+    data_s: float,
 ) -> Ending:
     """Run trials of a begun study in worker processes until it has ended or the limits are reached.
 
@@ -171,10 +184,12 @@ def join_study(
         gpus: The GPU of each worker; empty: the device as it is.
         checkpoints: Shared folder or URL where interrupted trials keep their state; None: nowhere.
         limits: What is taken at most.
+        machine: Fingerprint of this machine, which becomes the study's if that was begun by a command without workers.
         on_event: Called with each event.
         began: Start of the command, in seconds since the epoch.
         data_s: Seconds of the command spent on making the data set.
     """
+    assert workers >= 1, "a worker runs trials"
     check_checkpoints(checkpoints)
     stored = read_identities(paths.storage_url)[spec.name]
     assert stored is not None, "a study that posebench did not make is refused before"
@@ -193,10 +208,27 @@ def join_study(
             tracker = Tracker(paths.tracking_uri, spec.name)
             settings = worker_settings(kind, spec, paths, tracker.own_run(), checkpoints)
             planner = Planner(kind, spec, ledger, tracker, paths, on_event, workers=workers)
-            session = None if tracker.finished() else session_here(int(1000 * began), workers, data_s)
+            session = None
+            if not tracker.finished():
+                session = session_here(int(1000 * began), workers, data_s, joined=True)
+                tracker.describe_machine(machine)
             with deadline:
                 work_off(planner, workforce, replace(settings, stint=stint), on_record, session)
         note_at_once(tracker, session)
-        if deadline.passed or (stint.is_over() and not stint.has_taken_all()):
-            return Ending.TIME
-        return Ending.TRIALS if stint.is_over() else Ending.COMPLETE
+        if not (deadline.passed or stint.is_over()) or _has_ended(planner):
+            return Ending.COMPLETE
+        return Ending.TIME if deadline.passed or not stint.has_taken_all() else Ending.TRIALS
+
+
+def _has_ended(planner: Planner) -> bool:
+    """Return True if all trials of a study have ended, which a worker that its limits end has not looked for.
+
+    False if MLflow's server is away, which is not waited for.
+    """
+    if planner.ledger.is_unfinished():
+        return False
+    with outages_ignored():
+        planner.tracker = planner.tracker.at_once
+        records, plan, _ = planner.look()
+        return {trial.id for trial in plan} <= {*records["trial_id"]}
+    return False

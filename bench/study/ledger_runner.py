@@ -26,7 +26,7 @@ from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import read_identities, read_study
 from bench.ledger.store import Ledger
 from bench.measure.gpus import Gpu
-from bench.measure.machine import fingerprint
+from bench.measure.machine import fingerprint, versions
 from bench.records.growing import GrowingRecords
 from bench.records.store_check import check_stores
 from bench.records.waiting import remove_recorded
@@ -97,11 +97,13 @@ def run_study(
             shown_again = tracker.finished() and not tracker.was_extended(spec, earlier)
             if shown_again:
                 session = None  # the study has already finished: this session's time is not counted
+            # With no workers, the first that joins describes its machine: this one runs no trial.
+            machine = fingerprint(spec.optimizer_modules, gpus) if workers else versions(spec.optimizer_modules)
             with interruption.defer_interrupts():  # an opened run must also get its closing callback
-                parent = tracker.open_study(
-                    spec, fingerprint(spec.optimizer_modules, gpus), kind.views_of(spec), earlier
-                )
+                parent = tracker.open_study(spec, machine, kind.views_of(spec), earlier)
                 closing.push(partial(_close, tracker, session, shown_again=shown_again))
+            if workers and not shown_again:
+                tracker.describe_machine(machine)
             settings = worker_settings(kind, spec, paths, parent, checkpoints)
             planner = Planner(kind, spec, ledger, tracker, paths, on_event, workers=workers)
             with deadline:
@@ -121,9 +123,9 @@ def run_study(
     return result, report
 
 
-def session_here(began_ms: int, workers: int, data_s: float) -> Session:
-    """Return the session of this process, which began at ``began_ms``; ``data_s``: seconds spent on making data."""
-    return Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid())
+def session_here(began_ms: int, workers: int, data_s: float, *, joined: bool = False) -> Session:
+    """Return the session of this process, which began at ``began_ms``; arguments as for `Session`."""
+    return Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid(), joined)
 
 
 def worker_settings(

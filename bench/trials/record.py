@@ -88,6 +88,8 @@ class Session:
     """Seconds spent on generating the data set before the first trial."""
     host: str
     pid: int
+    joined: bool = False
+    """True for `posebench worker`: not a session of the study's own command."""
 
     @property
     def key(self) -> str:

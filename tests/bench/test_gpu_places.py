@@ -20,7 +20,7 @@ from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.format import OWNER
 from bench.ledger.store import Ledger
 from bench.measure.gpus import VISIBLE_VARIABLE, Gpu, visible_gpus
-from bench.measure.machine import fingerprint
+from bench.measure.machine import fingerprint, versions
 from bench.records.writer import Tracker
 from bench.report.gpu_models import several_models, trials_by_gpu
 from bench.report.text import literal
@@ -153,6 +153,26 @@ def test_a_begun_study_goes_on_as_before_unless_told_otherwise(begun):
     assert places({}, shown=True) == (3, (), None)
 
 
+def test_the_environment_says_where_trials_run_unless_it_is_typed(begun):
+    def places(asked, environ, **more):
+        found = places_of(begun(), asked, environ=environ, **more)
+        return tuple(found[name].value for name in ("workers", "checkpoints"))
+
+    environ = {"POSEBENCH_WORKERS": "2", "POSEBENCH_CHECKPOINTS": "shared/states", "POSEBENCH_GPUS": ""}
+    assert places({}, environ) == (2, "shared/states")
+    assert places({"workers": "4", "checkpoints": None}, environ) == (4, "shared/states")
+    assert places({}, environ, workers=Setting("auto", "default")) == (2, "shared/states")
+    assert places({}, environ, shown=True) == (3, None)
+    with pytest.raises(SettingsError, match=r"workers: .*from: environment POSEBENCH_WORKERS"):
+        places({}, {"POSEBENCH_WORKERS": "many"})
+
+
+def test_a_study_that_only_others_run_goes_on_without_workers_where_its_device_is_missing(begun):
+    study = replace(begun(device="mps" if not torch.backends.mps.is_available() else "cuda"), workers=0)
+    assert places_of(study, {})["workers"].value == 0
+    assert places_of(study, {}, shown=True)["workers"].value == 1
+
+
 def test_a_finished_study_is_shown_where_its_device_is_missing(begun):
     study = begun(device="mps" if not torch.backends.mps.is_available() else "cuda")
     assert places_of(study, {}, shown=True)["workers"].value == 3
@@ -214,6 +234,12 @@ def test_trials_that_do_not_fit_on_their_gpu_are_refused():
 def test_a_machine_is_described_by_the_gpus_of_its_workers():
     assert fingerprint((), [A, B, A])["gpu"] == "NVIDIA H200"
     assert fingerprint((), [A, OTHER])["gpu"] == "NVIDIA H200, NVIDIA A2"
+
+
+def test_a_machine_that_runs_no_trial_is_described_by_its_versions_alone():
+    here = fingerprint(["pytest"])
+    assert here.items() > versions(["pytest"]).items()
+    assert not {"cpu", "cores", "gpu", "cuda"} & versions().keys()
 
 
 def test_gpus_of_several_models_cannot_be_compared():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.actions.going_on import going_on
+from bench.cli.actions.worker import is_finished, why_it_leaves
 from bench.engines import interruption, processes
 from bench.engines.events import TrialEnded, ignore_event
 from bench.engines.stint import Stint
@@ -16,16 +18,16 @@ from bench.ledger.store import Ledger
 from bench.records.writer import Tracker
 from bench.study import ledger_runner
 from bench.study.begun_study import read_begun_study
-from bench.study.join import DESCRIBED_S, read_study_to_join, version_differences
+from bench.study.join import DESCRIBED_S, Ending, Limits, join_study, read_study_to_join, version_differences
 from bench.study.store_paths import StorePaths
-from bench.trials.record import make_record
+from bench.trials.record import Session, make_record
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 from bench.trials.training import run_trial
 from posemodel.errors import SettingsError
 from tests.bench.test_plans_ahead import WAIT_S, WithoutReport
 from tests.support.forking_process import forked_starts
-from tests.support.plans import first_trials
+from tests.support.plans import first_trials, whole_plan
 
 KIND = WithoutReport()
 
@@ -225,3 +227,50 @@ def test_a_worker_names_the_versions_in_which_it_differs(begun, paths):
     study = read_begun_study(begun[0].name, paths, kind_of)
     assert version_differences(study, {"torch": "2.0", "cpu": "another"}) == []
     assert version_differences(study, {"torch": "3.0"}) == ["torch: '2.0' -> '3.0'"]
+    assert version_differences(replace(study, machine={"cuda": "none"}), {"cuda": "12.8"}) == []
+    assert version_differences(replace(study, machine={"cuda": "12.8"}), {"cuda": "none"}) == []
+
+
+def test_the_last_trials_of_a_study_are_its_end_and_the_worker_leaves_its_command_as_it_was(begun, paths):
+    spec, _, ledger, tracker = begun
+
+    def join(trials):
+        with forked_starts(processes):
+            return join_study(
+                KIND,
+                spec,
+                paths,
+                workers=1,
+                limits=Limits(trials),
+                machine={"cpu": "the worker's", "torch": "3.0"},
+                on_event=ignore_event,
+                began=time.time(),
+                data_s=1.5,
+            )
+
+    assert join(1) == Ending.TRIALS
+    assert join(len(whole_plan(spec)) - 1) == Ending.COMPLETE, "not only as many as it was to run"
+    assert not ledger.is_unfinished()
+    sessions = tracker.sessions()
+    assert (set(sessions["joined"]), set(sessions["data_s"])) == ({True}, {1.5})
+    study = read_begun_study(spec.name, paths, kind_of)
+    assert study.workers == 0, "a command with workers would have a session of its own"
+    assert study.machine == {"cpu": "the worker's", "torch": "2.0"}, "who began it described no hardware"
+    tracker.describe_machine({"cpu": "another", "gpu": "one"})
+    assert tracker.machine() == study.machine
+    tracker.update_session(Session(1000, 1500, 3, 0.25, "here", 7))
+    assert read_begun_study(spec.name, paths, kind_of).workers == 3, "whatever joined later"
+
+
+def test_a_worker_asks_whether_the_report_is_written_only_at_the_end_and_waits_for_no_server(begun, paths):
+    def asked():
+        raise AssertionError
+
+    again = going_on(["posebench", "worker", "mine"], None)
+    for ending in (Ending.TRIALS, Ending.TIME):
+        assert "posebench worker mine" in why_it_leaves(ending, "mine", again, asked)
+    assert "posebench study resume mine" in why_it_leaves(Ending.COMPLETE, "mine", again, lambda: False)
+    assert not is_finished("http://127.0.0.1:1", "mine")
+    assert not is_finished(paths.tracking_uri, begun[0].name)
+    begun[3].close_study("FINISHED")
+    assert is_finished(paths.tracking_uri, begun[0].name)

@@ -1,6 +1,6 @@
 """What docs/guide/clusters.md shows can be typed, and its Slurm script gives a trial back and asks for another job.
 
-The page's servers, its SSH loop and the whole run are in `tests/proofs/test_clusters_page.py`.
+The page's servers and the whole run are in `tests/proofs/test_clusters_page.py`.
 """
 
 import re
@@ -13,14 +13,14 @@ import yaml
 from mlflow import cli as mlflow_cli
 from typer.models import OptionInfo
 
-from tests.support.clusters_page import KUBERNETES, PAGE, SLURM, Machine, block
+from tests.support.clusters_page import KUBERNETES, PAGE, SLURM, Machine, block, replaced
 from tests.support.place import PLANNED, VALLEY_FILE
 from tests.support.reference.command_line import command_tree, flags, parameters
 from tests.support.running_study import DEADLINE_S, RUNNING, ended, entries, output, wait_for
 
 WAITING = "waiting"
 NAME = "optimizers-smoke-people"
-BLOCKS = ("database", "mlflow", "stores.sh", "begin", "ssh", "submit", "secret")
+BLOCKS = ("database", "mlflow", "stores.sh", "begin", "ssh", "stop", "submit", "secret")
 
 
 def flags_of(*path):
@@ -93,3 +93,22 @@ def test_the_slurm_script_gives_its_trial_back_and_asks_for_another_job(place, t
         assert driver.wait(DEADLINE_S) == 0, output(place)
     assert machine.called.read_text() == "requeue 17_3\n"
     assert len(place.recorded()) == len(set(place.recorded())) == PLANNED
+
+
+def test_the_ssh_loop_goes_on_to_the_next_host_and_the_stop_command_stops_one_worker(place, tmp_path):
+    """Its trials do not end, so that a loop which waits for a worker would never end."""
+    stores = (
+        f"export POSEBENCH_STORAGE=sqlite:///{place.folder}/optuna.db\n"
+        f"export MLFLOW_TRACKING_URI=sqlite:///{place.folder}/mlflow.db\n"
+    )
+    login, first, second = (Machine(tmp_path / name, stores) for name in ("login", "gpu1", "gpu2"))
+    changes = {"gpu1 gpu2 gpu3": "gpu1 gpu2", "worker mine": f"worker {NAME}", "/data/coco": "people"}
+    with ended(place.start(*place.long_study, "--workers", 0)) as driver:
+        wait_for(lambda: entries(place, WAITING), driver, place)
+        with ended(login.start(replaced(block("ssh"), changes))) as loop:
+            assert loop.wait(DEADLINE_S) == 0, login.said()
+            wait_for(lambda: len(entries(place, RUNNING)) == 2, driver, place)
+            assert login.start(block("stop")).wait(DEADLINE_S) == 0, login.said()
+            wait_for(lambda: "interrupted" in (second.work / "worker.txt").read_text(), driver, place)
+            assert len(entries(place, RUNNING)) == 1
+            assert "interrupted" not in (first.work / "worker.txt").read_text()

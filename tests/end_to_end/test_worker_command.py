@@ -19,7 +19,9 @@ NAME = "optimizers-smoke-people"
 @pytest.fixture
 def begun(place, tmp_path):
     """The place of a study without a worker, its process, and three places elsewhere."""
-    (place.folder / "tiny.toml").write_text(VALLEY_FILE + "sleep_ms = 50\n")
+    (place.folder / "tiny.toml").write_text(
+        VALLEY_FILE.replace("batch_size = 2", "batch_size = 2\nnum_workers = 16") + "sleep_ms = 50\n"
+    )
     with ended(place.start_to(*place.study, "--workers", 0, "--json", **streams(place))) as driver:
         wait_for(lambda: entries(place, WAITING), driver, place)
         yield place, driver, [Elsewhere(tmp_path / f"elsewhere-{number}", place) for number in range(3)]
@@ -59,6 +61,7 @@ def test_workers_join_by_name_and_leave_and_the_study_is_whole(begun):
     assert document(last)["trials"]["recorded"] == PLANNED - recorded
     assert 0 <= document(last)["idle_share"] < 1
     assert "the 2 workers ran no trial for " in last.stderr
+    assert "warning: 2 trials at once with num_workers 16 each load with 32 processes" in " ".join(last.stderr.split())
 
     assert driver.wait(DEADLINE_S) == 0, output(place)
     found = json.loads((place.folder / "document.json").read_text())
@@ -94,10 +97,13 @@ def test_a_worker_plans_what_its_records_make_possible_when_no_other_process_liv
     assert len(place.recorded()) == len(set(place.recorded())) == PLANNED
 
 
-def test_a_worker_leaves_at_its_time_and_gives_its_trial_back(place, tmp_path):
+def test_a_worker_runs_trials_leaves_at_its_time_and_gives_its_trial_back(place, tmp_path):
     elsewhere = Elsewhere(tmp_path / "elsewhere", place)
     with ended(place.start(*place.long_study, "--workers", 0)) as driver:
         wait_for(lambda: entries(place, WAITING), driver, place)
+        for text in ("0", "00"):
+            none = elsewhere.run("worker", NAME, "--workers", text)
+            assert (none.returncode, "workers: a worker runs trials" in none.stderr) == (2, True)
         left = elsewhere.run("worker", NAME, "--time-limit", "5s", "--json")
         assert left.returncode == 0, left.stderr
         assert (document(left)["left"], document(left)["trials"]["recorded"]) == ("time", 0)
@@ -117,8 +123,8 @@ def test_what_a_worker_cannot_join_is_said(place, tmp_path):
         other = elsewhere.run("worker", "optimizers-smoke-poeple")
         assert other.returncode == 2
         assert f"There are: {NAME}." in other.stderr
-        none = elsewhere.run("worker", NAME, "--workers", 0)
-        assert (none.returncode, "--workers 0" in none.stderr) == (2, True)
+        unknown = elsewhere.run("worker", NAME, POSEBENCH_STORAGE_URL="sqlite:///optuna.db")
+        assert (unknown.returncode, "environment POSEBENCH_STORAGE_URL" in unknown.stderr) == (2, True)
         if not torch.cuda.is_available():
             refused = elsewhere.run("worker", NAME)
             assert refused.returncode == 2
@@ -154,6 +160,12 @@ def on_data(tmp_path):
     return place, Elsewhere(tmp_path / "elsewhere", place), "optimizers-smoke-synthetic-12-seed0"
 
 
+def seconds_of_data(place):
+    """Seconds that each worker has spent on making the data set, as its session has them."""
+    sessions = place.query("SELECT value FROM tags WHERE key LIKE 'posebench.session.%'")
+    return [json.loads(text)["data_s"] for (text,) in sessions]
+
+
 def test_a_worker_makes_the_synthetic_set_or_says_that_it_needs_the_data(on_data):
     place, elsewhere, name = on_data
     generate(elsewhere.folder / "other", images=12, seed=1, size=(96, 80))
@@ -163,12 +175,14 @@ def test_a_worker_makes_the_synthetic_set_or_says_that_it_needs_the_data(on_data
     left = elsewhere.run("worker", name, "--trials", 1, "--json")
     assert left.returncode == 0, left.stderr
     assert document(left)["trials"]["complete"] == 1
+    assert [data_s > 0 for data_s in seconds_of_data(place)] == [True]
     assert (elsewhere.folder / "data" / "synthetic-12-seed0").is_dir()
     moved = elsewhere.run(
         "worker", name, "--trials", 1, "--data", place.folder / "away" / "synthetic-12-seed0", "--json"
     )
     assert moved.returncode == 0, moved.stderr
     assert document(moved)["trials"]["complete"] == 1
+    assert sorted(data_s > 0 for data_s in seconds_of_data(place)) == [False, True]
 
 
 def test_a_data_set_that_is_not_on_this_machine_is_asked_for(tmp_path):

@@ -29,7 +29,8 @@ def replaced(text, changes):
 class Machine:
     """A machine of a cluster: a home folder with `work` in it, and programs of a cluster that note how they are called.
 
-    `ssh HOST COMMAND` runs the command in the home folder of another machine; `scontrol` does nothing.
+    `ssh HOST WORDS` joins its words with blanks, as the real one does, runs them in the home folder of another machine,
+    and ends once nobody holds their output open; `scontrol` does nothing.
     """
 
     def __init__(self, home: Path, stores: str) -> None:
@@ -44,7 +45,9 @@ class Machine:
         here = Path(sys.executable).parent
         (self.work / ".venv" / "bin" / "activate").write_text(f'PATH="{here}:$PATH"\n')
         self._program("scontrol", f'echo "$@" >> "{self.called}"')
-        self._program("ssh", f'cd "{home.parent}/$1" && exec bash -c "$2"')
+        self._program(
+            "ssh", f'cd "{home.parent}/$1" && shift && said=$(bash -c "$*" 2>&1); code=$?; echo "$said"; exit $code'
+        )
 
     def _program(self, name: str, does: str) -> None:
         file = self.home / "bin" / name

@@ -1,17 +1,19 @@
 """Actions on a begun study, by its name: go on with it, make it larger, or add an optimizer to it."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.cli.actions.stores import study_paths
 from bench.cli.actions.study import data_logger, log_warnings, run_prepared, typed_spaces
 from bench.cli.output import log
-from bench.kinds import kind_of
-from bench.measure.machine import fingerprint
+from bench.kinds import kind_of, refuse_variables
+from bench.measure.machine import fingerprint, versions
 from bench.report.wording import counted
-from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting, as_list, checked_setting
+from bench.settings.layers import COMMAND_LINE, DEFAULT, ENVIRONMENT_PREFIX, Setting, as_list, checked_setting
 from bench.settings.shared_settings import PLACE_SETTINGS
 from bench.study.begun_study import BegunStudy, read_begun_study, refuse_other_machine, with_data
 from bench.study.ledger_kind import LedgerKind
@@ -28,6 +30,7 @@ def resume(name: str, *, data: Path | None, places: Mapping[str, str | None], as
     ``places``: texts typed for the settings of where and how many trials run; None: not typed.
     """
     began = time.time()
+    refuse_variables(os.environ)
     study = read_begun_study(name, study_paths(), kind_of)
     spec = study.spec if study.finished and data is None else with_data(study, data, data_logger(study.kind))
     _run(study, spec, places_of(study, places, shown=study.finished), as_json=as_json, began=began)
@@ -38,6 +41,7 @@ def extend(
 ) -> None:
     """Make a study larger and run what is new; ``amount``: new total by setting, as {"tunings": 5}."""
     began = time.time()
+    refuse_variables(os.environ)
     study = read_begun_study(name, study_paths(), kind_of)
     kind, extendable = study.kind, study.kind.spec.extends_by
     if not isinstance(kind, LedgerKind) or {*amount} - {*extendable} or not amount:
@@ -60,6 +64,7 @@ def add(
 ) -> None:
     """Add optimizers to a study, which must be of ``kind``, and run what is new."""
     began = time.time()
+    refuse_variables(os.environ)
     study = read_begun_study(name, study_paths(), kind_of)
     if study.kind.name != kind or not isinstance(study.kind, LedgerKind):
         raise SettingsError(f"study {name}: is of kind {study.kind.name}, to which no optimizer can be added.")
@@ -83,7 +88,9 @@ def _extend(
         resume(study.spec.name, data=data, places=places, as_json=as_json)
         return
     on_machine = places_of(study, places)  # raises for a wrong --workers or --gpus before anything is changed
-    refuse_other_machine(study, fingerprint(study.spec.optimizer_modules, on_machine["gpus"].value))
+    modules = study.spec.optimizer_modules
+    here = fingerprint(modules, on_machine["gpus"].value) if on_machine["workers"].value else versions(modules)
+    refuse_other_machine(study, here)
     located = with_data(study, data, data_logger(study.kind))
     spec = extended.model_copy(update={name: getattr(located, name) for name in type(located).not_in_identity})
     assert isinstance(study.kind, LedgerKind)
@@ -100,42 +107,61 @@ def _run(study: BegunStudy[Any], spec: Any, places: Mapping[str, Setting], *, as
 
 
 def places_of(
-    study: BegunStudy[Any], typed: Mapping[str, str | None], workers: Setting | None = None, *, shown: bool = False
+    study: BegunStudy[Any],
+    typed: Mapping[str, str | None],
+    workers: Setting | None = None,
+    *,
+    shown: bool = False,
+    environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Setting]:
-    """Return the settings of where and how many trials run, as typed; `gpus` as the GPU of each worker.
+    """Return the settings of where and how many trials run, as typed, or else as in the environment; `gpus` as the GPU
+    of each worker.
 
     Args:
         study: The study.
         typed: Texts typed for these settings; None: not typed.
-        workers: Used where neither workers nor GPUs are typed; None: as many as in the last session, if the GPUs here
-            have places for them.
-        shown: The study is finished and only shown again, for which this machine need not have its device.
+        workers: Used where neither workers nor GPUs are given; None: as many as in the last session of the study's own
+            command, if the GPUs here have places for them.
+        shown: The study is finished and only shown again, for which this machine need not have its device, and the
+            environment says nothing.
+        environ: Environment variables.
 
     Raises SettingsError if this machine has no such device, GPU or number of places.
     """
     declared = {name: each for name, each in study.kind.spec.declarations().items() if name in PLACE_SETTINGS}
-    given = {name: text for name, text in typed.items() if text is not None}
-    if given and not declared:
-        flag, text = next(iter(given.items()))
+    on_line = {name: (text, COMMAND_LINE) for name, text in typed.items() if text is not None}
+    if on_line and not declared:
+        flag, (text, _) = next(iter(on_line.items()))
         raise SettingsError(
             f"--{flag.replace('_', '-')} {text}: a study of kind {study.kind.name} measures one thing at a time."
         )
     settings = {name: Setting(each.default, DEFAULT) for name, each in PLACE_SETTINGS.items()}
-    for name, text in given.items():
-        value = text if declared[name].list_item_type is None else as_list(text, truths=False)
-        settings[name] = checked_setting(declared[name].type, name, value, COMMAND_LINE)
     as_before = Setting(study.workers, f"study {study.spec.name}")
-    if not declared or (shown and not given):
-        return settings | {"workers": workers or as_before, "gpus": Setting((), DEFAULT)}
+    if not declared or (shown and not on_line):
+        workers = workers or replace(as_before, value=max(1, as_before.value))  # 0 would tell of workers to start
+        return settings | {"workers": workers, "gpus": Setting((), DEFAULT)}
+    variables = {name: ENVIRONMENT_PREFIX + name.upper() for name in declared}
+    in_environment = {
+        name: (environ[variable], f"environment {variable}")
+        for name, variable in variables.items()
+        if environ.get(variable)
+    }
+    given = in_environment | on_line
+    for name, (text, origin) in given.items():
+        value = text if declared[name].list_item_type is None else as_list(text, truths=False)
+        settings[name] = checked_setting(declared[name].type, name, value, origin)
     settings["device"] = Setting(study.spec.device, f"study {study.spec.name}")
     if not {"workers", "gpus", "trials_per_gpu"} & {*given}:
-        settings["workers"] = workers or _at_most(as_before, places_on_gpus(settings))
+        settings["workers"] = workers or _as_before(as_before, settings)
     settings |= places_here(settings)
     return settings | {"gpus": Setting(gpus_of_workers(settings), settings["gpus"].origin)}
 
 
-def _at_most(workers: Setting, places: int | None) -> Setting:
+def _as_before(workers: Setting, settings: Mapping[str, Setting]) -> Setting:
     """Return the workers of the last session, fewer if the GPUs have fewer places for trials, which is said."""
+    if not workers.value:
+        return workers  # nothing trains here: this machine need not have the device
+    places = places_on_gpus(settings)
     if places is None or workers.value <= places:
         return workers
     log(

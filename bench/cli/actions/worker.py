@@ -1,8 +1,11 @@
 """Action of `posebench worker`: join a begun study, run trials of it, and say why this worker leaves."""
 
+import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,13 @@ from bench.cli.live import live_display
 from bench.cli.output import log, log_text, log_wrapped, print_json
 from bench.engines.events import Event, TrialEnded
 from bench.engines.interruption import INTERRUPTED
-from bench.kinds import kind_of
+from bench.kinds import kind_of, refuse_variables
 from bench.measure.machine import fingerprint
 from bench.records.writer import Tracker
 from bench.report.wording import counted
 from bench.settings.layers import DEFAULT, Setting
 from bench.storage.durations import parse_duration
+from bench.storage.patience import outages_ignored
 from bench.study.idle_share import IdleShare
 from bench.study.join import (
     Ending,
@@ -32,6 +36,7 @@ from bench.study.join import (
     version_differences,
 )
 from bench.study.ledger_kind import LedgerKind
+from bench.study.sharing import loader_warnings
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 
@@ -56,17 +61,22 @@ def join(
         as_json: Print one JSON document on stdout.
     """
     began = time.time()
+    refuse_variables(os.environ)
     until = None if time_limit is None else began + parse_duration(time_limit, "--time-limit")
     paths = study_paths()
     study = read_study_to_join(name, paths, kind_of, log)
     assert isinstance(study.kind, LedgerKind), "other kinds are refused when the study is read"
-    if places["workers"] == "0":
-        raise SettingsError("--workers 0: a worker runs trials; give 1 or more.")
     refuse_missing_device(study)
     on_machine = places_of(study, places, Setting("auto", DEFAULT))
     workers = on_machine["workers"].value
-    spec = located(study, data, make_default_data, data_logger(study.kind))
-    others = version_differences(study, fingerprint(spec.optimizer_modules, on_machine["gpus"].value))
+    if not workers:
+        origin = on_machine["workers"].origin
+        raise SettingsError(f"workers: a worker runs trials; give --workers 1 or more (got 0, from: {origin}).")
+    spec, data_s = located(study, data, make_default_data, data_logger(study.kind))
+    for text in loader_warnings(spec, workers):
+        log_wrapped(f"warning: {text}")
+    machine = fingerprint(spec.optimizer_modules, on_machine["gpus"].value)
+    others = version_differences(study, machine)
     if others:
         log_wrapped(
             f"warning: study {name} was begun with other versions ({'; '.join(others)}); the last digits of scores "
@@ -90,8 +100,10 @@ def join(
                 gpus=on_machine["gpus"].value,
                 checkpoints=on_machine["checkpoints"].value,
                 limits=Limits(trials, until),
+                machine=machine,
                 on_event=both(idle.on_event, count, display.on_event),
                 began=began,
+                data_s=data_s,
             )
         except KeyboardInterrupt:
             display.say(
@@ -104,19 +116,26 @@ def join(
     log(f"posebench: {counted(statuses.total(), 'trial')} of {name} recorded here.")
     if idle.text():
         log(f"posebench: {idle.text()}")
-    finished = Tracker(paths.tracking_uri, name, create=False).finished()
-    log_text(_why_it_leaves(ending, name, again, finished=finished))
     if as_json:
         print_json(_document(name, study.kind.name, ending, statuses, idle))
+    log_text(why_it_leaves(ending, name, again, partial(is_finished, paths.tracking_uri, name)))
 
 
-def _why_it_leaves(ending: Ending, name: str, again: GoingOn, *, finished: bool) -> str:
+def is_finished(tracking_uri: str, name: str) -> bool:
+    """Return True if a study and its report are finished; False if MLflow's server is away, which is not waited for."""
+    with suppress(SettingsError), outages_ignored():
+        return Tracker(tracking_uri, name, create=False).finished()
+    return False
+
+
+def why_it_leaves(ending: Ending, name: str, again: GoingOn, finished: Callable[[], bool]) -> str:
+    """Return why a worker leaves, with what to do next; ``finished``: asked only if all trials have ended."""
     if ending == Ending.TRIALS:
         return f"This worker has run all trials that it was to run (--trials); more{again.remark}: {again.command}"
     if ending == Ending.TIME:
         why = "This worker's time (--time-limit) is over, or too short for another trial"
         return f"{why}; more{again.remark}: {again.command}"
-    if finished:
+    if finished():
         return f"All trials of {name} have ended, and its report is written: posebench report {name} shows it."
     return (
         f"All trials of {name} have ended. The command that began it writes the report; if that one has been stopped: "
