@@ -5,6 +5,7 @@ import time
 from bench.engines import interruption
 from bench.engines.events import OnEvent, TrialEnded
 from bench.engines.worker import WorkerSettings, sweep
+from bench.ledger.store import Ledger
 from bench.records.growing import GrowingRecords
 from bench.records.writer import Tracker
 from bench.trials.progress import recorded
@@ -35,21 +36,19 @@ class Following:
             left = counts["waiting"] + counts["running"]
             if counts.total() - left != ended:
                 ended = counts.total() - left
-                self._tell(tracker, ended)
+                self._tell(tracker, ledger, ended)
             if not left:
                 return
             time.sleep(POLL_S)
 
-    def _tell(self, tracker: Tracker, ended: int) -> None:
+    def _tell(self, tracker: Tracker, ledger: Ledger, ended: int) -> None:
         """Send an event for each record that is new since the last call; those of the first call are known already."""
         if self._records is None:
             self._records = GrowingRecords(tracker)
             self._records.read_new()
             return
         seen = {*self._records.rows}
-        self._records.read_new()
-        if len(self._records.rows) < ended:  # a clock is behind, or a record waited for MLflow's server
-            self._records.replace(tracker.record_rows())
+        self._records.catch_up(ledger.ended_trials())
         done = recorded(row for trial_id, row in self._records.rows.items() if trial_id not in seen)
         for trial_id in sorted(done):
             record = tracker.recorded(trial_id)

@@ -1,9 +1,10 @@
 """Handle Ctrl-C and SIGTERM: the first gives running trials back and ends the process, a second Ctrl-C kills it.
 
 Signal handlers belong to the whole process, and so does the state here. The first signal raises KeyboardInterrupt
-in the main thread; in a block of `defer_interrupts`, at the block's end. Library code may swallow that exception, so
-long-running loops also call `check`. The second Ctrl-C is for a process that is stuck, for instance waiting for a
-database lock, where no Python handler runs: a thread receives it through the signal wakeup file descriptor.
+in the main thread; in a block of `defer_interrupts`, at the block's end, or where the block waits for a server that is
+away (`bench.storage.pauses`). Library code may swallow that exception, so long-running loops also call `check`. The
+second Ctrl-C is for a process that is stuck, for instance waiting for a database lock, where no Python handler runs: a
+thread receives it through the signal wakeup file descriptor.
 """
 
 import _thread
@@ -17,6 +18,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from bench.storage import pauses
 
 INTERRUPTED = 130
 """Exit code of an interrupted process: 128 + SIGINT, as in shells."""
@@ -71,9 +74,11 @@ def handle_signals() -> Iterator[None]:
             hook(error)
 
     sys.unraisablehook = unraisable
+    before_pauses = pauses.end_with(_check_in_pause)
     try:
         yield
     finally:
+        pauses.end_with(before_pauses)
         sys.unraisablehook = hook
         for number in handled_signals:
             signal.signal(number, before[number])
@@ -94,12 +99,20 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def _check_in_pause() -> None:
+    if not _State.graces:  # a training that saves its state is ended by its `Grace`
+        check()
+
+
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
     """Delay an interruption until the end of the block. Only for the main thread."""
     _State.deferring += 1
     try:
         yield
+    except KeyboardInterrupt:
+        _State.interrupt_pending &= _State.deferring > 1  # raised by `check` in the block
+        raise
     finally:
         _State.deferring -= 1
     if _State.interrupt_pending and not _State.deferring:

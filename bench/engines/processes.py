@@ -26,6 +26,7 @@ from bench.measure.cores import usable_cores
 from bench.measure.gpus import Gpu, starting_on
 from bench.storage import streams
 from bench.storage.masking import mask_errors, masked
+from bench.storage.patience import outages_ignored
 from posemodel.errors import PosemodelError, SettingsError
 
 POLL_S = 0.5
@@ -149,7 +150,8 @@ class Crew:
             if (died or self._uncharged) and self._settings is not None:
                 self._uncharged.clear()  # this process was stopped: their trials go back without a charge
                 settings = self._settings
-                sweep(settings, settings.ledger(), settings.tracker())
+                with outages_ignored():  # otherwise others sweep, once the server is back
+                    sweep(settings, settings.ledger(), settings.tracker())
 
     def kill(self) -> None:
         """Kill all workers immediately, because this process is about to exit."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from bench.engines import interruption
 from bench.ledger.store import Ledger
@@ -12,14 +13,24 @@ from bench.storage.patience import Outage, Patience, ServerAwayError
 from bench.storage.printing import log
 from bench.trials.record import Record
 
-Finish = Callable[[Record, float], None]
-"""Closes a trial in the ledger; gets the record that counts, and the seconds that it waited for the server."""
+Finish = Callable[[Record], None]
+"""Closes a trial in the ledger; gets the record that counts."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record that MLflow has."""
+
+    record: Record
+    """The one that counts: another process may have recorded the trial in a long outage."""
+    waited_s: float
+    """Seconds that it waited for the server."""
 
 
 def send_record(
     ended: WaitingRecord, key: int, ledger: Ledger, tracker: Tracker, finish: Finish, *, on_disk: bool = False
-) -> bool:
-    """Record a trial in MLflow, then call ``finish``; return False if another process has taken over the trial.
+) -> Sent | None:
+    """Record a trial in MLflow, then call ``finish``; return None if another process has taken over the trial.
 
     While the server is away the record waits on disk, and the ledger says so (`Ledger.note_waiting_record`). An
     interruption is deferred during each attempt, and ends the waiting between two; the file then stays.
@@ -42,7 +53,7 @@ def send_record(
             raise
         raise ServerAwayError(
             f"{error} The record of trial {ended.trial_id} waits in {ended.file}: "
-            f"`posebench study resume {ended.study}` in this folder sends it."
+            "the same command, in this folder, sends it."
         ) from error
 
 
@@ -73,15 +84,15 @@ class _Sending:
                 log(f"posebench: the record cannot be kept in {self.ended.file} ({error}); it waits in memory alone")
         self.ledger.note_waiting_record(self.key, outage.since)
 
-    def attempt(self) -> bool:
-        """Record the trial once; False if this process is no longer its owner."""
+    def attempt(self) -> Sent | None:
+        """Record the trial once; None if this process is no longer its owner."""
         repeated = self.failed_at is not None or self.on_disk
         if repeated:
             interruption.check()
         if not self.ledger.is_owner(self.key):
             if repeated:
                 self.ledger.note_waiting_record(self.key, None)
-            return False
+            return None
         waited_s = 0.0 if self.failed_at is None else time.time() - self.failed_at
         with interruption.defer_interrupts():
             # An attempt whose answer was lost may have recorded it, or another machine in a long outage.
@@ -97,7 +108,7 @@ class _Sending:
                 )
             if repeated:
                 self.ledger.note_waiting_record(self.key, None)
-            self.finish(record, waited_s)
+            self.finish(record)
             if self.on_disk:
                 self.ended.remove()
-        return True
+        return Sent(record, waited_s)

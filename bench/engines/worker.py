@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,7 +25,7 @@ from bench.engines.stint import Stint
 from bench.engines.trial import RunTrial, TrialKind
 from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_DEATHS, Claim, Ledger
-from bench.records.waiting import WaitingRecord, waiting_record
+from bench.records.waiting import WaitingRecord, waiting_record, waiting_trials
 from bench.records.writer import Tracker
 from bench.storage.patience import outages_ignored
 from bench.trials.outcome import Outcome
@@ -83,6 +83,7 @@ def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
     ran: list[float] = []
     settings = replace(settings, trials=replace(settings.trials, run_trial=_timed(settings.trials.run_trial, ran)))
     ledger, tracker = settings.ledger(), settings.tracker()
+    _send_waiting(settings, ledger, tracker, on_event)
     seconds: dict[str, list[float]] = defaultdict(list)
     while True:
         interruption.check()
@@ -125,12 +126,28 @@ def _timed(run_trial: RunTrial, seconds: list[float]) -> RunTrial:
     return run
 
 
-def _claim(ledger: Ledger) -> Claim | None:
-    """Claim a trial (take it to run); if interrupted during that, give it back."""
+def _send_waiting(settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:
+    """Send the records that earlier sessions have left in this folder, before others train these trials again."""
+    waiting = waiting_trials(settings.study_name, settings.parent_run, settings.identity.get("data_digest"))
+    if waiting:
+        sweep(settings, ledger, tracker)  # the process that has left one may have been killed
+    for trial_id in waiting:
+        interruption.check()
+        claim = _claim(ledger, trial_id)
+        if claim is not None:
+            _run_claimed(claim, settings, ledger, tracker, on_event)
+
+
+def _claim(ledger: Ledger, trial_id: str | None = None) -> Claim | None:
+    """Claim a trial (take it to run); if interrupted during that, give it back.
+
+    An interruption while the ledger's server is away may leave it claimed: this process then ends, and another one
+    sweeps its trial.
+    """
     claim = None
     try:
         with interruption.defer_interrupts():
-            claim = ledger.claim()
+            claim = ledger.claim(trial_id)
     except KeyboardInterrupt:
         if claim is not None:
             ledger.put_back(claim.key)
@@ -206,20 +223,20 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
             interruption.check()  # otherwise the trial ends once its state is saved
         on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
-    def finish(record: Record, waited_s: float) -> None:
-        _finish(claim.key, record, settings, ledger)
-        counts = ledger.counts()
-        ended_trials = counts.total() - counts["waiting"] - counts["running"]
-        on_event(TrialEnded(record, time.time() - began - waited_s, ended_trials))
-
     def send(ended: WaitingRecord, *, on_disk: bool = False) -> None:
-        with _heartbeat(ledger, claim.key):
+        with interruption.defer_interrupts():  # who has recorded a trial also tells of it
+            finish = partial(_finish, claim.key, settings=settings, ledger=ledger)
             sent = send_record(ended, claim.key, ledger, tracker, finish, on_disk=on_disk)
-        if not sent:  # this worker was taken for dead and the trial given to another one
-            tracker.abandon(claim.spec.id)
-            on_event(TrialReturned(claim.spec.id))
+            if sent is not None:
+                counts = ledger.counts()
+                ended_trials = counts.total() - counts["waiting"] - counts["running"]
+                on_event(TrialEnded(sent.record, time.time() - began - sent.waited_s, ended_trials))
+                return
+        # This worker was taken for dead and the trial given to another one, whose run is left alone.
+        tracker.abandon_run(ended.run_id)
+        on_event(TrialReturned(claim.spec.id))
 
-    try:
+    def run() -> None:
         if claim.deaths:
             tracker.abandon(claim.spec.id)  # the run of the worker whose death was counted
         record = _existing_record(claim, tracker)
@@ -233,32 +250,36 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         on_event(TrialBegan(_running_trial(spec, began)))
         if waiting is not None:
             if not tracker.has_run(waiting.run_id):  # somebody has deleted it meanwhile
-                new_run = tracker.start_trial(spec, settings.parent_run, began_ms=waiting.ended_ms)
-                waiting = replace(waiting, run_id=new_run)
+                waiting = waiting.moved(tracker.start_trial(spec, settings.parent_run, began_ms=waiting.ended_ms))
             send(waiting, on_disk=True)
             return
         run_id = tracker.start_trial(spec, settings.parent_run)
-        with _heartbeat(ledger, claim.key):
-            if claim.deaths >= MAX_DEATHS:
-                # Not when a death is counted, where two processes could record it; a claim has only one owner.
-                record, curve, samples = Outcome(_failed_by_deaths(spec, claim.deaths), curve=[])
-            else:
-                with trial_checkpoint(settings.checkpoints, settings.study_name, spec) as checkpoint:
-                    record, curve, samples = settings.trials.run_trial(
-                        spec,
-                        concurrent_trials=settings.workers,
-                        on_step=stepped,
-                        should_prune=settings.trials.pruner(ledger, claim.key, spec, settings.identity),
-                        checkpoint=checkpoint,
-                    )
+        ledger.release()
+        if claim.deaths >= MAX_DEATHS:
+            # Not when a death is counted, where two processes could record it; a claim has only one owner.
+            record, curve, samples = Outcome(_failed_by_deaths(spec, claim.deaths), curve=[])
+        else:
+            with trial_checkpoint(settings.checkpoints, settings.study_name, spec) as checkpoint:
+                record, curve, samples = settings.trials.run_trial(
+                    spec,
+                    concurrent_trials=settings.workers,
+                    on_step=stepped,
+                    should_prune=settings.trials.pruner(ledger, claim.key, spec, settings.identity),
+                    checkpoint=checkpoint,
+                )
         if record.status in FAULTS:
             interruption.check()  # a library may turn an interruption into an error, which is no result
         outcome = Outcome(record, curve, samples)
         send(WaitingRecord(settings.study_name, settings.parent_run, run_id, now_ms(), outcome))
+
+    try:
+        with _heartbeat(ledger, claim.key):  # from the claim on: each step may wait for a server
+            run()
     except BaseException:
         # Once the trial is recorded, both calls do nothing: its run is closed and the trial has ended.
         with outages_ignored():  # the run of a server that is away is closed when the study ends
-            tracker.at_once.abandon(claim.spec.id)
+            if ledger.is_owner(claim.key):
+                tracker.at_once.abandon(claim.spec.id)
         ledger.put_back(claim.key)
         on_event(TrialReturned(claim.spec.id))
         raise
@@ -278,6 +299,7 @@ def _running_trial(spec: TrialSpec, began: float) -> RunningTrial:
 
 @contextmanager
 def _heartbeat(ledger: Ledger, key: int) -> Iterator[None]:
+    """Send heartbeats for a claimed trial, the first one some seconds after that of its claim."""
     stop = threading.Event()
 
     def beat() -> None:
@@ -286,7 +308,6 @@ def _heartbeat(ledger: Ledger, key: int) -> Iterator[None]:
                 ledger.send_heartbeat(key)
             ledger.release()
 
-    ledger.release()
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
     thread.start()
     try:

@@ -236,6 +236,23 @@ def trial_ids(connection: Connection, study: int, among: Collection[str]) -> set
     return {json.loads(value) for value in connection.scalars(query)} & set(among)
 
 
+def ended_ids(connection: Connection, study: int) -> set[str]:
+    """Return the ids of the trials that have ended."""
+    query = sqlalchemy.select(_attributes.c.value_json)
+    query = query.join(_trials, _trials.c.trial_id == _attributes.c.trial_id)
+    ended = _trials.c.state.not_in((TrialState.WAITING, TrialState.RUNNING))
+    query = query.where(_trials.c.study_id == study, _attributes.c.key == TRIAL_ID, ended)
+    return {json.loads(value) for value in connection.scalars(query)}
+
+
+def keys_of(connection: Connection, study: int, trial_id: str) -> list[int]:
+    """Return the key of the trial with an id; further ones are copies."""
+    query = sqlalchemy.select(_trials.c.trial_id)
+    query = query.join(_attributes, _trials.c.trial_id == _attributes.c.trial_id)
+    has_id = (_attributes.c.key == TRIAL_ID, _attributes.c.value_json == json.dumps(trial_id))
+    return list(connection.scalars(query.where(_trials.c.study_id == study, *has_id).order_by(_trials.c.trial_id)))
+
+
 def counts(connection: Connection, study: int) -> list[tuple[TrialState, str | None, int]]:
     """Count the trials by state and status; the status of one that has not ended is None."""
     status = _attributes.alias()

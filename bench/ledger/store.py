@@ -180,8 +180,11 @@ class Ledger:
 
         return self._do(add) if planned else 0
 
-    def claim(self) -> Claim | None:
-        """Claim and return the first waiting trial; None if there is none. No two workers get the same trial."""
+    def claim(self, trial_id: str | None = None) -> Claim | None:
+        """Claim and return the first waiting trial; None if there is none. No two workers get the same trial.
+
+        ``trial_id``: claim only the trial with this id.
+        """
         owner = {**this_process(), TOKEN: uuid.uuid4().hex}
         if self.driver is not None:
             owner[DRIVER] = {name: self.driver[name] for name in ("pid", "started")}
@@ -195,6 +198,9 @@ class Ledger:
             if self._copies is None:
                 self._copies = queries.copies(connection, self._study)
             marks = {OWNER: owner, HEARTBEAT: time.time()}
+            if trial_id is not None:
+                key = next(iter(queries.keys_of(connection, self._study, trial_id)), 0)
+                return queries.claim_one(connection, self._study, range(key, key + 1), marks, self._copies)
             if time.monotonic() > self._waiting_until:
                 self._waiting = range(0)
             claimed = queries.claim_one(connection, self._study, self._waiting, marks, self._copies)
@@ -328,6 +334,10 @@ class Ledger:
         """Count the trials by state: `waiting`, `running`, and each final status."""
         counted = self._do(lambda connection: queries.counts(connection, self._study))
         return queries.count_states(counted, str(Status.FAILED))
+
+    def ended_trials(self) -> set[str]:
+        """Return the ids of the trials that have ended."""
+        return self._do(lambda connection: queries.ended_ids(connection, self._study))
 
     def is_unfinished(self) -> bool:
         """Return True if a trial waits or runs; takes a fraction of the time of `counts`."""

@@ -6,7 +6,7 @@ removes it then. A later session of the study sends what a stopped or killed one
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,10 +17,12 @@ from bench.trials.outcome import Outcome
 from bench.trials.record import CurvePoint, Record
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
-from posemodel.atomic_write import atomic_path
+from posemodel.atomic_write import TEMPORARY_SUFFIX, atomic_path
 
 WAITING = Path(".posebench", "waiting")
-"""Folder of the files, in the working directory: `STUDY/TRIAL.json`, and `STUDY/TRIAL.jpg` for its sheet of samples."""
+"""Folder of the files, in the working directory: `STUDY/TRIAL-RUN.json`, and `.jpg` for its sheet of samples.
+
+RUN is the id of the trial's run, so that no file replaces one of another MLflow store, or one that is damaged."""
 FORMAT = 1
 """Version of the files' content."""
 _WRITE_ATTEMPTS = 3
@@ -49,7 +51,7 @@ class WaitingRecord:
     @property
     def file(self) -> Path:
         """The record's file, relative to the working directory."""
-        return _file(self.study, self.trial_id)
+        return WAITING / self.study / f"{self.trial_id}-{self.run_id}.json"
 
     def write(self) -> None:
         """Write the files, each completely or not at all; OSError if the disk does not take them."""
@@ -71,6 +73,13 @@ class WaitingRecord:
             # The checksum is of the content as it is read back: a damaged number is valid JSON.
             temporary.write_text(json.dumps({"sha256": _checksum(document), "document": document}))
 
+    def moved(self, run_id: str) -> "WaitingRecord":
+        """Return the record as that of another run, as which it waits from now on."""
+        other = replace(self, run_id=run_id)
+        other.write()
+        self.remove()
+        return other
+
     def remove(self) -> None:
         """Remove the files, and the folders if they are empty then."""
         _remove(self.file)
@@ -91,7 +100,8 @@ class WaitingRecord:
 
 
 def waiting_record(study: str, trial_id: str, parent_run: str, data_digest: str | None) -> WaitingRecord | None:
-    """Return the waiting record of a trial; None if there is none that belongs to this study and these data.
+    """Return the waiting record of a trial, the oldest one if it has run again; None if there is none that belongs to
+    this study and these data.
 
     A damaged file, or one of another study or data set, is named on stderr and left as it is.
 
@@ -101,42 +111,79 @@ def waiting_record(study: str, trial_id: str, parent_run: str, data_digest: str 
         parent_run: Id of the study's own run.
         data_digest: Digest of the study's annotations.
     """
-    file = _file(study, trial_id)
+    found = []
+    for file in _files(study, trial_id):
+        try:
+            read = _usable(file, parent_run, data_digest)
+        except _UnusableError as error:
+            log(f"posebench: {file} {error}; it is left, and its trial runs again. Delete it if nobody needs it.")
+        else:
+            found += [] if read is None else [read]
+    return min(found, key=lambda each: each.ended_ms, default=None)
+
+
+def waiting_trials(study: str, parent_run: str, data_digest: str | None) -> list[str]:
+    """Return the ids of a study's trials whose records wait here and can be sent."""
+    found = set()
+    for file in _files(study):
+        with suppress(_UnusableError):
+            read = _usable(file, parent_run, data_digest)
+            found |= set() if read is None else {read.trial_id}
+    return sorted(found)
+
+
+def remove_recorded(study: str, parent_run: str, is_recorded: Callable[[str], bool]) -> None:
+    """Remove the waiting records of trials that are recorded, as another machine has run them meanwhile, and what a
+    killed process has left of the files of such trials.
+
+    ``is_recorded``: returns True for the id of a recorded trial.
+    """
+    for trial_id in waiting_trials(study, parent_run, data_digest=None):
+        if is_recorded(trial_id):
+            for file in _files(study, trial_id):
+                with suppress(_UnusableError):
+                    if _usable(file, parent_run, data_digest=None) is not None:
+                        _remove(file)
+    folder = WAITING / study
+    leftovers = [*folder.glob("*.jpg"), *folder.glob(f"*{TEMPORARY_SUFFIX}")]
+    for file in leftovers:
+        record = file.with_name(f"{file.name.partition('.')[0]}.json")
+        if not record.exists() and is_recorded(_trial_of(file)):
+            file.unlink(missing_ok=True)
+    if leftovers:
+        _remove_empty(folder)
+
+
+class _UnusableError(Exception):
+    """A file that is no record of this study and these data; the text says why."""
+
+
+def _files(study: str, trial_id: str = "*") -> list[Path]:
+    return sorted((WAITING / study).glob(f"{trial_id}-*.json"))
+
+
+def _trial_of(file: Path) -> str:
+    return file.name.rpartition("-")[0]
+
+
+def _usable(file: Path, parent_run: str, data_digest: str | None) -> WaitingRecord | None:
+    """Return the record in a file; None if the file is gone.
+
+    ``data_digest``: digest of the study's annotations; None: any.
+    """
     try:
         found = _read(file)
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        if not file.exists():
+            return None
+        raise _UnusableError(f"is damaged ({error.filename} is missing)") from error
     except (OSError, ValueError, TypeError, KeyError) as error:
-        _leave(file, f"is damaged, or of another version ({type(error).__name__}: {error})")
-        return None
-    if (found.study, found.trial_id, found.parent_run) != (study, trial_id, parent_run):
-        _leave(file, "belongs to another study or trial")
-    elif data_digest is not None and found.outcome.record.data_digest != data_digest:
-        _leave(file, f"was measured on other data ({found.outcome.record.data_digest}, now {data_digest})")
-    else:
-        return found
-    return None
-
-
-def waiting_trials(study: str) -> list[str]:
-    """Return the ids of a study's trials whose records wait here, readable or not."""
-    return sorted(file.stem for file in (WAITING / study).glob("*.json"))
-
-
-def remove_recorded(study: str, parent_run: str, recorded: Collection[str]) -> None:
-    """Remove the waiting records of trials that are recorded: another machine has run them meanwhile.
-
-    ``recorded``: ids of the study's recorded trials.
-    """
-    for trial_id in waiting_trials(study):
-        if trial_id in recorded:
-            found = waiting_record(study, trial_id, parent_run, data_digest=None)
-            if found is not None:
-                found.remove()
-
-
-def _file(study: str, trial_id: str) -> Path:
-    return WAITING / study / f"{trial_id}.json"
+        raise _UnusableError(f"is damaged, or of another version ({type(error).__name__}: {error})") from error
+    if found.file != file or found.parent_run != parent_run:
+        raise _UnusableError("belongs to another study or trial")
+    if data_digest is not None and found.outcome.record.data_digest != data_digest:
+        raise _UnusableError(f"was measured on other data ({found.outcome.record.data_digest}, now {data_digest})")
+    return found
 
 
 def _read(file: Path) -> WaitingRecord:
@@ -168,15 +215,15 @@ def _samples(file: Path, document: Mapping[str, Any]) -> Samples | None:
     return Samples(document["samples"], sheet)
 
 
-def _leave(file: Path, why: str) -> None:
-    log(f"posebench: {file} {why}; it is left, and its trial runs again. Delete it if nobody needs it.")
-
-
 def _remove(file: Path) -> None:
     file.unlink(missing_ok=True)
     file.with_suffix(".jpg").unlink(missing_ok=True)
+    _remove_empty(file.parent)
+
+
+def _remove_empty(study_folder: Path) -> None:
     with suppress(OSError):  # not empty, or another process has removed it
-        for folder in (file.parent, *file.parent.parents[:2]):
+        for folder in (study_folder, *study_folder.parents[:2]):
             folder.rmdir()
 
 

@@ -32,7 +32,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_IMAGES
 
 from bench.records.files import prepare_sqlite
 from bench.records.mlflow_views import SavedView, artifact_page, outdated_views, saved_views, study_tags
-from bench.records.patient_client import impatient, patient
+from bench.records.patient_client import impatient, patient, patiently
 from bench.records.reader import (
     ERROR_TAG,
     HEADLINE_TAG,
@@ -54,6 +54,8 @@ from bench.records.reader import (
 from bench.storage.addresses import RECORDS, check_form, is_server
 from bench.storage.locks import path_lock
 from bench.storage.masking import masked
+from bench.storage.patience import is_outage, status_of
+from bench.storage.printing import log
 from bench.storage.visible import visible, visible_lines
 from bench.trials.identity import without_unused
 from bench.trials.record import OPTIONAL_FIELDS, TEXT_FIELDS, CurvePoint, Record, Session, now_ms
@@ -110,6 +112,8 @@ class Tracker(StudyRuns):
             client = patient(uri, lambda: mlflow.MlflowClient(tracking_uri=uri)) if create else read_only_client(uri)
             super().__init__(client, _open_experiment(client, uri, study_name, create=create), uri, study_name)
         except (MlflowException, sqlalchemy.exc.SQLAlchemyError, CommandError, ImportError) as error:
+            if create and is_outage(error):
+                raise  # in a block that does not wait for a server
             RECORDS.refuse(uri, f"cannot be used ({first_line_of(error)}).", cause=error)
 
     @property
@@ -322,7 +326,7 @@ class Tracker(StudyRuns):
         waited: bool = False,
         written: set[str] | None = None,
     ) -> None:
-        """Write samples, curve and record, then close the run; only a closed run counts as a record.
+        """Write curve, record and samples, then close the run; only a closed run counts as a record.
 
         Can be repeated after an error that cut it off, with the same ``ended_ms``.
 
@@ -343,8 +347,6 @@ class Tracker(StudyRuns):
                 act()
                 written.add(part)
 
-        if samples is not None and not (waited and self._has_samples(run_id)):
-            write("samples", partial(self._log_samples, run_id, samples, record.steps_done))
         metrics = [
             Metric(key, float(value), point.time_ms, point.step)
             for point in curve
@@ -363,12 +365,13 @@ class Tracker(StudyRuns):
         fields |= {name: value for name in OPTIONAL_FIELDS if (value := getattr(record, name)) is not None}
         fields |= {f"hp.{name}": _visible_value(value) for name, value in json.loads(record.hyperparameters).items()}
         write("parameters", partial(self._log_parameters, run_id, fields))
+        if samples is not None and not (waited and self._has_samples(run_id)):
+            write("samples", partial(self._try_samples, run_id, samples, record))
         tags = {STATUS_TAG: str(record.status), ERROR_TAG: record.error[:ERROR_LENGTH], RECORDED_TAG: "true"}
         tags |= {} if record.gpu is None else {GPU_TAG: record.gpu}
         run_tags = [RunTag(key, value) for key, value in tags.items()]
         write("tags", partial(self.client.log_batch, run_id, tags=run_tags))
-        status = "FAILED" if record.status in FAULTS else "FINISHED"
-        self.client.set_terminated(run_id, status, ended_ms if waited else None)
+        self.client.set_terminated(run_id, _end_status(record.status), ended_ms if waited else None)
 
     def has_run(self, run_id: str) -> bool:
         """Return True if a run is in the study's experiment, and not deleted."""
@@ -378,7 +381,36 @@ class Tracker(StudyRuns):
         """Close runs that dead workers left open, as KILLED: those of one trial, or of all the study's trials."""
         condition = f"attributes.status = 'RUNNING' and tags.`{TRIAL_TAG}` {_matches(trial_id)}"
         for run in self._search(condition):
-            self.client.set_terminated(run.info.run_id, "KILLED")
+            self.abandon_run(run.info.run_id)
+
+    def abandon_run(self, run_id: str) -> None:
+        """Close the run of a dead worker as KILLED, if it is open; one that holds a complete record becomes a record.
+
+        Each attempt of a call that waits for the server looks anew: the worker may have closed the run meanwhile.
+        """
+        patiently(self.client, partial(_close_open, run_id=run_id))
+
+    def _try_samples(self, run_id: str, samples: Samples, record: Record) -> None:
+        """Log the samples, or say that they are missing: a server that cannot store files must not hold back a record.
+
+        Raises the error of a server that is away.
+        """
+        try:
+            self._log_samples(run_id, samples, record.steps_done)
+        except Exception as error:
+            if status_of(error) is None:
+                raise
+            self.client.get_run(run_id)  # raises an error too if the server is away as a whole
+            try:
+                self._log_samples(run_id, samples, record.steps_done)  # it may have been away for a moment
+            except Exception as still:
+                if status_of(still) is None:
+                    raise
+                self.client.get_run(run_id)
+                log(
+                    f"posebench: the samples of trial {record.trial_id} are left out: the server of "
+                    f"{RECORDS.title} cannot store files (HTTP {status_of(still)}), its log says why"
+                )
 
     def _log_samples(self, run_id: str, samples: Samples, step: int) -> None:
         """Log both sample files, and the sheet again as an image, which MLflow's charts show by key and step."""
@@ -427,6 +459,22 @@ def _open_experiment(client: mlflow.MlflowClient, uri: str, study_name: str, *, 
     if experiment.lifecycle_stage != "active":
         raise SettingsError(f"name: MLflow's experiment {study_name!r} is deleted. Restore it, or give another --name.")
     return experiment.experiment_id
+
+
+def _close_open(client: mlflow.MlflowClient, *, run_id: str) -> None:
+    run = client.get_run(run_id)
+    if run.info.status != "RUNNING":
+        return
+    tags = run.data.tags
+    if tags.get(RECORDED_TAG) == "true":  # the last that was written before the run's end
+        client.set_terminated(run_id, _end_status(tags[STATUS_TAG]))
+    else:
+        client.set_terminated(run_id, "KILLED")
+
+
+def _end_status(status: str) -> str:
+    """Return MLflow's status of a trial's closed run."""
+    return "FAILED" if status in FAULTS else "FINISHED"
 
 
 def _matches(trial_id: str | None) -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ import sqlalchemy
 from bench.storage.addresses import Store
 from bench.storage.masking import masked
 from bench.storage.patience_setting import PATIENCE_VARIABLE, patience_s
+from bench.storage.pauses import pause
 from bench.storage.printing import log
 from posemodel.errors import PosemodelError
 
@@ -41,14 +43,15 @@ _AWAY_ERRNO = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, getattr(er
 _AWAY_STATUS = (408, 429, 500, 502, 503, 504)
 """HTTP statuses of a server, or of a proxy before it, that cannot answer now; MLflow's client repeats the same. A
 tracking server whose own database is away answers 503 or 500."""
-_CLIENT_TEXT = re.compile(
-    rf"too many ({'|'.join(map(str, _AWAY_STATUS))}) error responses|connection aborted|connection broken",
-    re.IGNORECASE,
-)
+_STATUS_TEXT = re.compile(rf"too many ({'|'.join(map(str, _AWAY_STATUS))}) error responses", re.IGNORECASE)
+_CLIENT_TEXT = re.compile(rf"{_STATUS_TEXT.pattern}|connection aborted|connection broken", re.IGNORECASE)
 """urllib3's messages after such a status, and when an answer is cut off, whose cause it gives in words alone."""
 
 _CLIENTS = ("mlflow", "requests", "urllib3")
 """Packages of the clients of a tracking server."""
+
+_waits: ContextVar[bool] = ContextVar("waits", default=True)
+"""False in a block of `outages_ignored`."""
 
 _Result = TypeVar("_Result")
 
@@ -77,34 +80,38 @@ class Patience:
         """Return the result of a call, which is repeated while the server is away.
 
         The call may have had its effect although its answer was lost, so it must be one that can be repeated.
-        Raises ServerAwayError after `patience_s`.
+        Raises ServerAwayError after `patience_s`; KeyboardInterrupt if this process is requested to stop meanwhile,
+        also where interruptions are deferred: what needs the server cannot be completed.
         """
         outage: Outage | None = None
-        for pause in _pauses():
+        for pause_s in _pauses():
             try:
                 result = call()
             except ServerAwayError:
                 raise  # a call within this one has already waited
             except Exception as error:
-                if not is_outage(error):
+                if not is_outage(error) or not _waits.get():
                     raise
                 if outage is None:
                     outage = Outage(self.store, time.time())
-                    self._begin(outage)
-                if time.time() - outage.since + pause > patience_s():
+                    self._begin(outage, error)
+                if time.time() - outage.since + pause_s > patience_s():
                     raise ServerAwayError(self._gave_up(outage, error)) from error
-                time.sleep(pause)
+                pause(pause_s)
             else:
                 if outage is not None:
                     self._end(outage)
                 return result
         raise AssertionError("pauses never end")
 
-    def _begin(self, outage: Outage) -> None:
+    def _begin(self, outage: Outage, error: Exception) -> None:
         if threading.current_thread() is threading.main_thread():
+            status = status_of(error)
+            state = "is away" if status is None else f"answers with errors alone (HTTP {status})"
+            reason = f": {self._reason(error)}" if status is None else ""
             log(
-                f"posebench: the server of {self.store.title} ({masked(self.address, self.address)}) is away; "
-                f"waiting for it for up to {patience_s():.0f} s ({PATIENCE_VARIABLE})"
+                f"posebench: the server of {self.store.title} ({masked(self.address, self.address)}) {state}; "
+                f"waiting for it for up to {patience_s():.0f} s ({PATIENCE_VARIABLE}){reason}"
             )
         self.on_outage(outage)
 
@@ -114,13 +121,32 @@ class Patience:
         self.on_outage(None)
 
     def _gave_up(self, outage: Outage, error: Exception) -> str:
-        *_, first_cause = _chain(error)
-        reason = str(first_cause).strip().partition("\n")[0]
+        server, seconds = f"{self.store.title} {masked(self.address, self.address)}", time.time() - outage.since
+        if (status := status_of(error)) is not None:
+            return (
+                f"{server}: the server has answered with errors alone (HTTP {status}) for {seconds:.0f} s. Its log "
+                f"says why; mend that, then go on with the study; {PATIENCE_VARIABLE}=1h waits longer."
+            )
         return (
-            f"{self.store.title} {masked(self.address, self.address)}: the server has not answered for "
-            f"{time.time() - outage.since:.0f} s ({masked(reason, self.address)}). Start it again, then go on with the "
-            f"study; {PATIENCE_VARIABLE}=1h waits longer."
+            f"{server}: the server has not answered for {seconds:.0f} s ({self._reason(error)}). Start it again, then "
+            f"go on with the study; {PATIENCE_VARIABLE}=1h waits longer."
         )
+
+    def _reason(self, error: Exception) -> str:
+        *_, first_cause = _chain(error)
+        text = str(first_cause).strip().partition("\n")[0]
+        return masked(text, self.address) or type(first_cause).__name__
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status with which a server has answered instead of doing what was asked; None: it has not."""
+    for each in _chain(error):
+        status = getattr(getattr(each, "response", None), "status_code", None)  # `requests` keeps a server's answer
+        if isinstance(status, int):
+            return status
+        if text := _STATUS_TEXT.search(str(each)):
+            return int(text[1])
+    return None
 
 
 def is_outage(error: BaseException) -> bool:
@@ -133,12 +159,15 @@ def is_outage(error: BaseException) -> bool:
 
 @contextmanager
 def outages_ignored() -> Iterator[None]:
-    """Suppress an error of the block that says that a server is away: for cleaning up, which must not wait."""
+    """End the block, without an error and without waiting, if a server is away: for cleaning up."""
+    before = _waits.set(False)
     try:
         yield
     except Exception as error:
         if not (is_outage(error) or isinstance(error, ServerAwayError)):
             raise
+    finally:
+        _waits.reset(before)
 
 
 def _says_away(error: BaseException) -> bool:
@@ -177,7 +206,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _pauses() -> Iterator[float]:
-    pause = FIRST_PAUSE_S
+    seconds = FIRST_PAUSE_S
     while True:
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE_S)
+        yield seconds
+        seconds = min(2 * seconds, LONGEST_PAUSE_S)

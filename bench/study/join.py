@@ -19,6 +19,7 @@ from bench.measure.gpus import Gpu
 from bench.measure.machine import distributions_of
 from bench.records.reader import studies
 from bench.records.store_check import check_stores
+from bench.records.waiting import remove_recorded
 from bench.records.writer import Tracker
 from bench.settings.layers import Setting
 from bench.storage.masking import masked
@@ -215,6 +216,8 @@ def join_study(
             with deadline:
                 work_off(planner, workforce, replace(settings, stint=stint), on_record, session)
         note_at_once(tracker, session)
+        with outages_ignored():
+            remove_recorded(spec.name, settings.parent_run, lambda trial_id: tracker.recorded(trial_id) is not None)
         if not (deadline.passed or stint.is_over()) or _has_ended(planner):
             return Ending.COMPLETE
         return Ending.TIME if deadline.passed or not stint.has_taken_all() else Ending.TRIALS

@@ -110,7 +110,7 @@ def run_study(
                 work_off(planner, workforce, settings, on_record, session)
         records = _settled_records(ledger, tracker, paths)
         tracker.abandon()
-        remove_recorded(spec.name, parent, set(records["trial_id"]))
+        remove_recorded(spec.name, parent, {*records["trial_id"]}.__contains__)
         forget_recorded(checkpoints, spec.name, set(records["trial_id"]))
         folder = paths.report_of(spec.name)
         with path_lock(folder):  # processes that work on the same study finish at the same time
@@ -245,10 +245,7 @@ class Planner:
 
     def _look_at_new(self) -> tuple[list[Planned], list[Planned]]:
         """Do what `look` does, at the cost of the records that came since."""
-        closed = _closed(self.ledger)  # before the records, see `_settled_records`
-        self._records.read_new()
-        if len(self._records.rows) < closed:
-            return self.look()[1:]
+        self._records.catch_up(self.ledger.ended_trials())
         return self._plan_from_rows()
 
     def _plan_from_rows(self) -> tuple[list[Planned], list[Planned]]:

@@ -13,6 +13,7 @@ from bench.records.measurements import MeasurementTracker
 from bench.records.store_check import check_tracking
 from bench.report.findings_result import FindingsResult
 from bench.storage.locks import path_lock
+from bench.storage.patience import outages_ignored
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase
 
@@ -41,8 +42,9 @@ def run_study(
             tracker.abandon()
             measuring.run(parent)
         except BaseException:
-            tracker.abandon()
-            tracker.close_study("KILLED")
+            with outages_ignored():  # runs of a server that is away stay open until the study goes on
+                tracker.abandon()
+                tracker.close_study("KILLED")
             raise
         tracker.close_study("FINISHED")
     folder = paths.report_of(spec.name)

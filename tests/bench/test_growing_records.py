@@ -5,7 +5,7 @@ import pytest
 from bench.records.growing import OVERLAP_MS, GrowingRecords
 from bench.records.writer import Tracker
 from bench.trials.columns import rows_of
-from bench.trials.record import make_record
+from bench.trials.record import make_record, now_ms
 from bench.trials.status import Status
 from tests.support.plans import first_trials
 
@@ -99,6 +99,39 @@ def test_clocks_may_differ_by_the_overlap_and_what_is_older_needs_a_complete_rea
     assert lost.id not in growing.rows
     growing.replace(rows_of(tracker.records()))
     assert lost.id in growing.rows
+
+
+def test_a_clock_that_is_ahead_hides_nothing_of_the_others(tracker, record):
+    growing = GrowingRecords(tracker)
+    record(now_ms() + HOUR_MS)
+    growing.read_new()
+    late = record(now_ms())
+    growing.read_new()
+    assert late.id in growing.rows
+
+
+def test_what_a_clock_hides_is_found_by_its_trial_and_not_by_the_number(tracker, record):
+    growing = GrowingRecords(tracker)
+    known = record(NOON_MS)
+    growing.catch_up({known.id})
+    hidden, open_in_ledger = record(NOON_MS - HOUR_MS), record(NOON_MS + 1)
+    growing.catch_up({known.id, hidden.id})
+    assert growing.rows.keys() == {known.id, hidden.id, open_in_ledger.id}
+
+
+def test_an_ended_trial_without_a_record_of_its_id_causes_one_complete_reading(tracker, record, monkeypatch):
+    growing, complete, read = GrowingRecords(tracker), [], tracker.record_rows
+
+    def rows(ended_after_ms=None):
+        complete.append(ended_after_ms is None)
+        return read(ended_after_ms)
+
+    known = record(NOON_MS)
+    growing.read_new()
+    monkeypatch.setattr(tracker, "record_rows", rows)
+    for _ in range(3):
+        growing.catch_up({known.id, "of an earlier version"})
+    assert complete == [False, True, False, False]
 
 
 def test_of_two_records_of_a_trial_the_older_run_counts(tracker, record):

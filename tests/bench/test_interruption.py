@@ -64,6 +64,75 @@ def test_a_held_block_runs_to_its_end_first(tmp_path):
     assert (code, said) == (130, ["inner", "outer", "interrupted"])
 
 
+@pytest.mark.parametrize("pressed", ["before", "meanwhile"])
+def test_a_held_block_that_waits_for_a_server_is_interrupted(tmp_path, pressed):
+    """The block could not be completed; the waiting would take ten minutes."""
+    code, said, _ = run(
+        f"""
+        from bench.storage.addresses import LEDGER
+        from bench.storage.patience import Patience
+
+        calls = []
+
+        def refused():
+            calls.append(1)
+            if len(calls) == 3 and {pressed == "meanwhile"}:
+                press(signal.SIGTERM)
+            raise ConnectionRefusedError
+
+        with interruption.defer_interrupts():
+            if {pressed == "before"}:
+                press(signal.SIGTERM)
+            try:
+                with interruption.defer_interrupts():
+                    Patience(LEDGER, "postgresql://db/x")(refused)
+            finally:
+                print(len(calls))
+        """,
+        tmp_path,
+    )
+    assert (code, said) == (130, ["1" if pressed == "before" else "3", "interrupted"])
+
+
+def test_an_interrupted_waiting_interrupts_once(tmp_path):
+    code, said, _ = run(
+        """
+        from bench.storage import pauses
+
+        try:
+            with interruption.defer_interrupts():
+                press()
+                pauses.pause(600)
+        except KeyboardInterrupt:
+            with interruption.defer_interrupts():
+                print("cleaned")
+            print("left")
+            raise
+        """,
+        tmp_path,
+    )
+    assert (code, said) == (130, ["cleaned", "left", "interrupted"])
+
+
+def test_a_pause_in_a_grace_is_ended_by_the_grace(tmp_path):
+    code, said, _ = run(
+        """
+        from bench.storage import pauses
+
+        with interruption.Grace(0.5) as grace:
+            press()
+            pauses.pause(0.3)
+            print("saved")
+            try:
+                pauses.pause(600)
+            finally:
+                print(grace.overdue)
+        """,
+        tmp_path,
+    )
+    assert (code, said) == (130, ["saved", "True", "interrupted"])
+
+
 def test_sigterm_may_come_again(tmp_path):
     code, said, _ = run(
         """

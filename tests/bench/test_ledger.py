@@ -64,6 +64,21 @@ def test_four_processes_take_each_of_many_trials_once(make_spec, open_ledger, le
     assert all(len(share) >= RACED_ROUNDS for share in shares), "each took part in every race"
 
 
+def test_one_trial_is_claimed_by_its_id_and_the_ended_are_named(make_spec, open_ledger):
+    ledger = open_ledger(make_spec())
+    first, second = first_trials(make_spec())
+    ledger.enqueue([first, second])
+    assert ledger.claim("nobody's") is None
+    claim = ledger.claim(second.id)
+    assert claim.spec.id == second.id
+    assert ledger.claim(second.id) is None
+    assert ledger.ended_trials() == set()
+    ledger.finish(claim.key, Status.COMPLETE, OptunaValues((0.5,)))
+    assert ledger.claim(second.id) is None
+    assert ledger.ended_trials() == {second.id}
+    assert ledger.claim().spec.id == first.id
+
+
 def test_two_processes_that_enqueue_the_same_plan_at_once_leave_each_trial_once(make_spec, open_ledger, ledger_process):
     spec = make_spec(tunings=5, trials=4)
     together = CONTEXT.Barrier(2)

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from contextlib import closing, contextmanager
+from functools import partial
 
 import mlflow
 import pytest
@@ -146,6 +147,7 @@ def test_a_call_is_repeated_until_the_server_answers(capsys):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert "(http://***@tracking) is away; waiting for it for up to 600 s" in said[0]
+    assert said[0].endswith("(POSEBENCH_SERVER_PATIENCE): nobody listens")
     assert "answers again" in said[1]
     outages.clear()
     assert wait(Server(0)) == "an answer"
@@ -158,6 +160,17 @@ def test_a_server_that_stays_away_ends_the_waiting(monkeypatch):
         ServerAwayError, match=r"^storage postgresql://me:\*\*\*@db/x: .*\(nobody listens\).*PATIENCE=1h"
     ):
         Patience(LEDGER, "postgresql://me:hunter22@db/x")(Server(10**6))
+
+
+def test_a_server_that_answers_with_errors_is_said_to_do_so(monkeypatch, capsys):
+    monkeypatch.setenv(PATIENCE_VARIABLE, "0.05s")
+    with answering(500, "text/html", b"") as port:
+        call = partial(mlflow.MlflowClient(f"http://127.0.0.1:{port}").get_run, "a" * 32)
+        with pytest.raises(ServerAwayError, match=r"answered with errors alone \(HTTP 500\) .* Its log says why"):
+            Patience(RECORDS, "http://tracking")(call)
+    said = capsys.readouterr().err
+    assert "answers with errors alone (HTTP 500); waiting for it" in said
+    assert "away" not in said
 
 
 def test_an_ended_waiting_is_not_begun_again_by_who_waits_around_it(monkeypatch):
@@ -183,6 +196,22 @@ def test_other_errors_are_raised_at_once():
     with pytest.raises(ValueError, match="a mistake"):
         Patience(RECORDS, "http://tracking")(call)
     assert len(calls) == 1
+
+
+def test_cleaning_up_does_not_wait(capsys):
+    server = Server(10**6)
+    with outages_ignored():
+        Patience(LEDGER, "postgresql://db/x")(server)
+    assert server.calls == 10**6 - 1
+    assert capsys.readouterr().err == ""
+
+
+def test_cleaning_up_without_a_tracking_server_is_no_error_of_settings(closed):  # noqa: F811
+    opened = False
+    with outages_ignored():
+        Tracker(f"http://127.0.0.1:{closed}", "mine")
+        opened = True
+    assert not opened
 
 
 def test_cleaning_up_ignores_outages_alone():

@@ -10,12 +10,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 import sqlalchemy
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
@@ -26,8 +29,12 @@ from bench.kinds.optimizers.results import load_result
 from bench.kinds.optimizers.spec import StudySpec
 from bench.records import histories
 from bench.records.mlflow_views import outdated_views, saved_views
+from bench.records.patient_client import _PatientClient
 from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS, study_runs
 from bench.records.writer import METRICS_PER_BATCH, Tracker
+from bench.storage import patience
+from bench.storage.addresses import RECORDS
+from bench.storage.patience import Patience
 from bench.trials.record import TEXT_FIELDS, TUNING_FIELDS, CurvePoint, Session, make_record
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
@@ -185,6 +192,82 @@ def test_only_closed_and_recorded_runs_are_records(tracker, parent, record_one, 
         False,
         False,
     ]
+
+
+class AwayOnce:
+    """An MLflow client whose server is away at the first end of a run; something happens until it is back."""
+
+    def __init__(self, client, meanwhile):
+        self.client, self.meanwhile = client, [meanwhile]
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def set_terminated(self, *arguments):
+        if self.meanwhile:
+            self.meanwhile.pop()()
+            raise ConnectionRefusedError("nobody listens")
+        self.client.set_terminated(*arguments)
+
+
+def test_a_trial_that_was_recorded_while_the_server_was_away_stays_recorded(tracker, parent, spec, monkeypatch):
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.01)
+    trial, other = first_trials(spec)[:2]
+    run_id, left = (tracker.start_trial(each, parent) for each in (trial, other))
+    record = make_record(trial, Status.COMPLETE, steps_done=30, metrics={"ap": 0.5})
+    owner = tracker.at_once
+    waiting = AwayOnce(tracker.client, partial(owner.record_trial, run_id, record, []))
+    tracker.client = _PatientClient(waiting, Patience(RECORDS, "http://tracking"))
+    tracker.abandon(trial.id)
+    assert tracker.recorded(trial.id) == record
+    waiting.meanwhile.append(lambda: None)
+    tracker.abandon()
+    assert owner.client.get_run(left).info.status == "KILLED"
+
+
+@pytest.mark.parametrize(("status", "run_status"), [(Status.COMPLETE, "FINISHED"), (Status.FAILED, "FAILED")])
+def test_the_run_of_a_worker_that_died_after_the_last_tag_is_a_record(
+    tracker, parent, spec, monkeypatch, status, run_status
+):
+    trial = first_trials(spec)[0]
+    record = make_record(trial, status, steps_done=30, metrics={"ap": 0.5})
+    run_id = tracker.start_trial(trial, parent)
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker.client, "set_terminated", lambda *_args: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            tracker.record_trial(run_id, record, [])
+    assert tracker.recorded(trial.id) is None
+    tracker.abandon(trial.id)
+    assert tracker.recorded(trial.id) == record
+    assert tracker.client.get_run(run_id).info.status == run_status
+
+
+def refuse_files(*_arguments, **_more):
+    raise requests.HTTPError(response=SimpleNamespace(status_code=500))
+
+
+def test_a_server_that_stores_no_files_costs_the_samples_alone(tracker, parent, spec, monkeypatch, capsys):
+    trial = first_trials(spec)[0]
+    record = make_record(trial, Status.COMPLETE, steps_done=30, metrics={"ap": 0.5})
+    monkeypatch.setattr(tracker.client, "log_artifacts", refuse_files)
+    run_id = tracker.start_trial(trial, parent)
+    tracker.record_trial(run_id, record, [], SAMPLES)
+    assert tracker.recorded(trial.id) == record
+    assert tracker.samples(run_id) is None
+    assert f"the samples of trial {trial.id} are left out" in capsys.readouterr().err
+
+
+def test_a_server_that_is_away_as_a_whole_costs_no_samples(tracker, parent, spec, monkeypatch):
+    trial = first_trials(spec)[0]
+    record = make_record(trial, Status.COMPLETE, steps_done=30, metrics={"ap": 0.5})
+    run_id = tracker.start_trial(trial, parent)
+    with monkeypatch.context() as patch:
+        for name in ("log_artifacts", "get_run"):
+            patch.setattr(tracker.client, name, refuse_files)
+        with pytest.raises(requests.HTTPError):
+            tracker.record_trial(run_id, record, [], SAMPLES)
+    tracker.record_trial(run_id, record, [], SAMPLES)
+    assert tracker.samples(run_id) == SAMPLES
 
 
 def test_abandoning_closes_open_trials_and_neither_records_nor_the_study(tracker, parent, record_one, spec):

@@ -12,6 +12,7 @@ import pytest
 
 from bench.engines.events import TrialBegan, TrialEnded, TrialStepped
 from bench.engines.recording import _Sending
+from bench.engines.worker import work
 from bench.records.waiting import (
     WAITING,
     WaitingRecord,
@@ -20,7 +21,7 @@ from bench.records.waiting import (
     waiting_trials,
 )
 from bench.storage.addresses import RECORDS
-from bench.storage.patience import Outage
+from bench.storage.patience import Outage, ServerAwayError
 from bench.trials.outcome import Outcome
 from bench.trials.record import CurvePoint, make_record
 from bench.trials.status import Status
@@ -65,8 +66,8 @@ def read(waiting, **changes):
 
 def test_a_record_comes_back_to_the_last_bit(waiting):
     assert read(waiting) == waiting
-    assert waiting_trials("mine") == [waiting.trial_id]
-    assert waiting.file == WAITING / "mine" / f"{waiting.trial_id}.json"
+    assert waiting_trials("mine", PARENT, None) == [waiting.trial_id]
+    assert waiting.file == WAITING / "mine" / f"{waiting.trial_id}-{RUN}.json"
 
 
 @pytest.mark.parametrize("samples", [None, Samples({"images": []}, None)], ids=["no samples", "no sheet"])
@@ -119,6 +120,7 @@ def test_a_damaged_one_is_named_and_left(waiting, capsys, what):
     assert read(waiting) is None
     said = capsys.readouterr().err
     assert f"{waiting.file} is damaged, or of another version" in said
+    assert waiting_trials("mine", PARENT, None) == []
     assert said.count("\n") == 1
     assert waiting.file.read_bytes() == before
 
@@ -142,13 +144,48 @@ def test_one_whose_picture_is_gone_is_none(waiting):
     assert read(waiting) is None
 
 
-def test_recorded_ones_are_removed_and_others_stay(waiting):
-    remove_recorded("mine", PARENT, {"another trial"})
-    remove_recorded("mine", "a" * 32, {waiting.trial_id})
+def test_no_record_replaces_that_of_another_store_or_a_damaged_one(waiting, capsys):
+    elsewhere = replace(waiting, parent_run="a" * 32, run_id="b" * 32)
+    elsewhere.write()
     assert read(waiting) == waiting
-    remove_recorded("mine", PARENT, {waiting.trial_id})
+    assert f"{elsewhere.file} belongs to another study" in capsys.readouterr().err
+    DAMAGES["cut in half"](waiting)
+    later = replace(waiting, run_id="c" * 32, ended_ms=ENDED_MS + 1)
+    later.write()
+    assert read(waiting) == later
+    assert read(elsewhere, parent_run="a" * 32) == elsewhere
+    remove_recorded("mine", PARENT, {waiting.trial_id}.__contains__)
+    assert {file.name for file in WAITING.glob("*/*.json")} == {waiting.file.name, elsewhere.file.name}
+
+
+def test_of_two_records_of_a_trial_the_older_one_counts(waiting):
+    later = replace(waiting, run_id="0" * 32, ended_ms=ENDED_MS + 1)
+    later.write()
+    assert read(waiting) == waiting
+    assert waiting_trials("mine", PARENT, None) == [waiting.trial_id]
+    remove_recorded("mine", PARENT, {waiting.trial_id}.__contains__)
     assert not WAITING.exists()
-    remove_recorded("mine", PARENT, {waiting.trial_id})
+
+
+@pytest.mark.parametrize("name", ["{}.jpg", "{}.jpg.part", "{}.json.part"])
+def test_what_a_killed_process_has_left_goes_once_the_trial_is_recorded(waiting, name):
+    waiting.remove()
+    left = waiting.file.with_name(name.format(waiting.file.stem))
+    left.parent.mkdir(parents=True)
+    left.write_bytes(SHEET)
+    remove_recorded("mine", PARENT, {"another trial"}.__contains__)
+    assert left.exists(), "its record may be written just now"
+    remove_recorded("mine", PARENT, {waiting.trial_id}.__contains__)
+    assert not WAITING.exists()
+
+
+def test_recorded_ones_are_removed_and_others_stay(waiting):
+    remove_recorded("mine", PARENT, {"another trial"}.__contains__)
+    remove_recorded("mine", "a" * 32, {waiting.trial_id}.__contains__)
+    assert read(waiting) == waiting
+    remove_recorded("mine", PARENT, {waiting.trial_id}.__contains__)
+    assert not WAITING.exists()
+    remove_recorded("mine", PARENT, {waiting.trial_id}.__contains__)
 
 
 def test_a_folder_that_takes_no_file_is_an_error(waiting, hermetic):
@@ -213,6 +250,29 @@ def test_a_later_session_sends_it_instead_of_training_again(bench):
     curve = bench.tracker.curves(bench.tracker.records()[:1])
     assert [tuple(point) for point in curve[["step", "loss", "ap"]].to_numpy()] == [(2, 1 / 3, 0.5)]
     assert bench.tracker.samples(waiting.run_id) == SAMPLES_OF_OURS
+
+
+def test_it_is_sent_before_anything_is_trained(bench):
+    waiting = leave_waiting(bench, bench.plan[1])
+    bench.work()
+    began = [event.trial.trial_id for event in bench.events if isinstance(event, TrialBegan)]
+    assert began == [waiting.trial_id, bench.plan[0].id]
+    assert stepped(bench) == {bench.plan[0].id}
+
+
+def test_planning_that_finds_the_server_away_has_its_own_error(bench, monkeypatch):
+    """The record is in both stores by then."""
+    waiting = leave_waiting(bench, bench.plan[0])
+
+    def plan(event):
+        if isinstance(event, TrialEnded):
+            raise ServerAwayError("the planning")
+
+    with pytest.raises(ServerAwayError, match=r"^the planning$"):
+        work(bench.settings, plan)
+    assert bench.tracker.recorded(waiting.trial_id) == waiting.outcome.record
+    assert bench.ledger.counts() == {"complete": 1, "waiting": 1}
+    assert not WAITING.exists()
 
 
 def test_its_run_may_have_been_deleted(bench):

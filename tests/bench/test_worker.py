@@ -4,6 +4,7 @@ import multiprocessing
 import shutil
 import signal
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from bench.engines import processes
+from bench.engines import processes, worker
 from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, WorkerDied, ignore_event
 from bench.engines.processes import WorkerError, crew
 from bench.engines.trial import TrialKind
@@ -179,6 +180,49 @@ def test_a_plan_that_an_earlier_version_has_enqueued_is_not_planned_again(make_b
     assert ledger.enqueue(old) == len(old)
     assert ledger.enqueue(bench.plan) == 0
     assert ledger.claim().spec.id == old[0].id, "it keeps the id that its records have"
+
+
+def test_a_claimed_trial_sends_heartbeats_while_it_waits_for_mlflow(make_bench, valley_spec, monkeypatch):
+    """Otherwise workers on other machines take it after each outage."""
+    beaten = threading.Event()
+    heard = []
+
+    def waits_in(name):
+        before = getattr(Tracker, name)
+
+        def call(*arguments, **keywords):
+            beaten.clear()
+            heard.append(beaten.wait(10))
+            return before(*arguments, **keywords)
+
+        monkeypatch.setattr(Tracker, name, call)
+
+    bench = make_bench(valley_spec(optimizers=["adam"]))
+    monkeypatch.setattr(worker, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(Ledger, "send_heartbeat", lambda *_arguments: beaten.set())
+    waits_in("recorded")
+    waits_in("start_trial")
+    waits_in("record_trial")
+    bench.work()
+    assert heard == [True, True, True]
+
+
+def test_who_is_taken_for_dead_leaves_the_new_owner_s_run_alone(make_bench, valley_spec, monkeypatch):
+    bench = make_bench(valley_spec(optimizers=["adam"]))
+    others = bench.tracker.start_trial(bench.plan[0], bench.parent)
+
+    before = Ledger.is_owner
+
+    def is_lost(ledger, key):
+        monkeypatch.setattr(Ledger, "is_owner", before)
+        ledger.put_back(key)
+        return False
+
+    monkeypatch.setattr(Ledger, "is_owner", is_lost)
+    bench.work()
+    assert sum(isinstance(event, TrialReturned) for event in bench.events) == 1
+    assert bench.tracker.client.get_run(others).info.status == "RUNNING"
+    assert bench.run_states() == {"RUNNING": 1, "KILLED": 1, "FINISHED": 1}
 
 
 def test_a_record_names_what_took_the_steps(make_bench, valley_spec):

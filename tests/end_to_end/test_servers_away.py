@@ -70,9 +70,7 @@ def test_one_that_stays_away_stops_the_study_in_words_and_the_record_is_sent_lat
     (file,) = waiting_files(place)
     said = output(place)
     assert "Traceback" not in said
-    assert (
-        f"waits in .posebench/waiting/gone/{file.name}: `posebench study resume gone` in this folder sends it" in said
-    )
+    assert f"waits in .posebench/waiting/gone/{file.name}: the same command, in this folder, sends it" in said
     ended_ms = json.loads(file.read_text())["document"]["ended_ms"]
     away.tracking.start()
     resumed = place.run("study", "resume", "gone", **away.tracking_alone)
