@@ -223,19 +223,10 @@ def test_cleaning_up_ignores_outages_alone():
         raise ValueError("a mistake")
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90s", 90),
-        ("10m", 600),
-        ("1.5h", 5400),
-        ("1h30m", 5400),
-        (" 1h 30m 5s", 5405),
-        ("2H", 7200),
-        ("0s", 0),
-        ("", 600),
-    ],
-)
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("90s", 90), ("10m", 600), ("1.5h", 5400), ("1h30m", 5400), (" 1h 30m 5s", 5405), ("2H", 7200),
+    ("0s", 0), ("", 600),
+])  # fmt: skip
 def test_how_long_is_a_duration(monkeypatch, text, seconds):
     monkeypatch.setenv(PATIENCE_VARIABLE, text)
     assert patience_s() == seconds
