@@ -56,6 +56,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _LATE if item.path.parent.name != "end_to_end" else LONGEST.get(item.path.stem, _SOON))
 
 
+@pytest.fixture(autouse=True)
+def _nobody_has_stopped_it() -> Iterator[None]:
+    """What a test's signals leave in this process, the next test does not find."""
+    from bench.engines.interruption import _State  # not while the command line reads this file
+
+    before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    yield
+    _State.stop_requested = _State.interrupt_pending = _State.overdue = False
+    _State.deferring = _State.graces = 0
+    if before is not None:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def pytest_unconfigure() -> None:
     """End the process that commands are forked from."""
     COMMANDS.close()

@@ -84,6 +84,10 @@ def handle_signals() -> Iterator[None]:
             signal.signal(number, before[number])
         signal.set_wakeup_fd(descriptor)
         sender.close()
+        if _State.stop_requested and hasattr(signal, "SIGCHLD"):
+            # The process is about to exit, which ends the loader processes that `Grace` has kept alive: PyTorch's
+            # handler would report that as an error.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def stop_requested() -> bool:

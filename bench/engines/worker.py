@@ -236,7 +236,10 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         tracker.abandon_run(ended.run_id)
         on_event(TrialReturned(claim.spec.id))
 
+    own_run = ""
+
     def run() -> None:
+        nonlocal own_run
         if claim.deaths:
             tracker.abandon(claim.spec.id)  # the run of the worker whose death was counted
         record = _existing_record(claim, tracker)
@@ -251,9 +254,10 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         if waiting is not None:
             if not tracker.has_run(waiting.run_id):  # somebody has deleted it meanwhile
                 waiting = waiting.moved(tracker.start_trial(spec, settings.parent_run, began_ms=waiting.ended_ms))
+            own_run = waiting.run_id
             send(waiting, on_disk=True)
             return
-        run_id = tracker.start_trial(spec, settings.parent_run)
+        own_run = tracker.start_trial(spec, settings.parent_run)
         ledger.release()
         if claim.deaths >= MAX_DEATHS:
             # Not when a death is counted, where two processes could record it; a claim has only one owner.
@@ -270,7 +274,7 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
         if record.status in FAULTS:
             interruption.check()  # a library may turn an interruption into an error, which is no result
         outcome = Outcome(record, curve, samples)
-        send(WaitingRecord(settings.study_name, settings.parent_run, run_id, now_ms(), outcome))
+        send(WaitingRecord(settings.study_name, settings.parent_run, own_run, now_ms(), outcome))
 
     try:
         with _heartbeat(ledger, claim.key):  # from the claim on: each step may wait for a server
@@ -278,7 +282,9 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
     except BaseException:
         # Once the trial is recorded, both calls do nothing: its run is closed and the trial has ended.
         with outages_ignored():  # the run of a server that is away is closed when the study ends
-            if ledger.is_owner(claim.key):
+            if own_run:
+                tracker.at_once.abandon_run(own_run)
+            elif ledger.is_owner(claim.key):  # its run may have been made without the answer being known
                 tracker.at_once.abandon(claim.spec.id)
         ledger.put_back(claim.key)
         on_event(TrialReturned(claim.spec.id))

@@ -207,7 +207,7 @@ def test_one_that_no_file_can_hold_waits_in_memory(bench, trial, hermetic, capsy
     sending.on_outage(Outage(RECORDS, time.time()))
     assert f"the record cannot be kept in {ended.file} (Object of type float32" in capsys.readouterr().err
     assert not sending.on_disk
-    assert waiting_trials(bench.spec.name) == []
+    assert waiting_trials(bench.spec.name, bench.parent, trial.data_digest) == []
 
 
 @pytest.fixture
