@@ -46,15 +46,22 @@ def rebuild_optimizers(folder: Path, out: Path) -> None:
         machine=document["machine"],
         samples_of=lambda _run: samples,
     )
-    result = replace(result, command=command, time_use=_time_use(document["time"], result.records))
+    result = replace(result, command=command, time_use=_time_use(document["time"], result.records, sessions_of(folder)))
     write_findings_report(optimizer_findings(result), study_info(result), out)
 
 
-def _time_use(time: dict[str, float] | None, records: pd.DataFrame) -> TimeUse | None:
+def sessions_of(folder: Path) -> int:
+    """The number of commands that the study took, which its appendix alone says."""
+    appendix = folder / "appendix.md"
+    said = re.search(r"time of (\d+) commands that reached", appendix.read_text() if appendix.exists() else "")
+    return int(said[1]) if said else 1
+
+
+def _time_use(time: dict[str, float] | None, records: pd.DataFrame, sessions: int) -> TimeUse | None:
     if time is None:
         return None
     parts = {name: time[f"{name}_s"] / time["wall_s"] for name in ("train", "eval", "data")}
     seconds = {name: value for name, value in time.items() if name.endswith("_s")}
     shares = {f"{name}_share": value for name, value in parts.items()}
     at_once = float(records["concurrent_trials"].max())
-    return TimeUse(**seconds, **shares, overhead_share=time["overhead_share"], workers=at_once, sessions=1)
+    return TimeUse(**seconds, **shares, overhead_share=time["overhead_share"], workers=at_once, sessions=sessions)
