@@ -29,8 +29,12 @@ def status(
 
 
 def _look(name: str | None, *, as_json: bool, watch: bool = False, every: bool = False) -> None:
-    trouble = stores().trouble_with_records()
-    from bench.cli.actions import study_status  # MLflow takes seconds; the help does without
+    checks, trouble = stores(), ""
+    if name is None:
+        trouble = checks.trouble_with_records()
+    else:
+        checks.refuse_shared()  # the ledger alone may know all of one study
+    from bench.cli.actions import study_status  # pandas and SQLAlchemy take a second; the help does without
 
     if every:
         study_status.show_all(trouble, as_json=as_json)

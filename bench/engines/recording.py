@@ -32,8 +32,9 @@ def send_record(
 ) -> Sent | None:
     """Record a trial in MLflow, then call ``finish``; return None if another process has taken over the trial.
 
-    While the server is away the record waits on disk, and the ledger says so (`Ledger.note_waiting_record`). An
-    interruption is deferred during each attempt, and ends the waiting between two; the file then stays.
+    While MLflow's server or the ledger's is away the record waits on disk, and if the ledger answers, it says so
+    (`Ledger.note_waiting_record`). An interruption is deferred during each attempt, and ends the waiting between two;
+    the file then stays.
 
     Args:
         ended: The trial's result.
@@ -43,7 +44,7 @@ def send_record(
         finish: Called in the attempt that has recorded the trial, or has found it recorded.
         on_disk: The record was read from its file.
 
-    Raises ServerAwayError, which names the file, if the server stays away.
+    Raises ServerAwayError, which names the file, if a server stays away.
     """
     sending = _Sending(ended, key, ledger, tracker, finish, on_disk=on_disk)
     try:
@@ -72,24 +73,30 @@ class _Sending:
         """Time of the first failed attempt, in seconds since the epoch."""
 
     def on_outage(self, outage: Outage | None) -> None:
-        """Write the record to the disk when the server is found to be away."""
+        """Write the record to the disk when MLflow's server is found to be away, and say so in the ledger."""
+        self.keep(outage)
+        if outage is not None:
+            self.ledger.note_waiting_record(self.key, outage.since)
+
+    def keep(self, outage: Outage | None) -> None:
+        """Write the record to the disk when a server is found to be away."""
         if outage is None:
             return
-        self.failed_at = outage.since
+        self.failed_at = outage.since if self.failed_at is None else self.failed_at
         if not self.on_disk:
             try:
                 self.ended.write()
                 self.on_disk = True
             except (OSError, TypeError, ValueError) as error:  # a workload's samples may hold what JSON cannot
                 log(f"posebench: the record cannot be kept in {self.ended.file} ({error}); it waits in memory alone")
-        self.ledger.note_waiting_record(self.key, outage.since)
 
     def attempt(self) -> Sent | None:
         """Record the trial once; None if this process is no longer its owner."""
-        repeated = self.failed_at is not None or self.on_disk
-        if repeated:
+        if self._is_repeated:
             interruption.check()
-        if not self.ledger.is_owner(self.key):
+        is_owner = self.ledger.is_owner(self.key, self.keep)
+        repeated = self._is_repeated
+        if not is_owner:
             if repeated:
                 self.ledger.note_waiting_record(self.key, None)
             return None
@@ -112,3 +119,7 @@ class _Sending:
             if self.on_disk:
                 self.ended.remove()
         return Sent(record, waited_s)
+
+    @property
+    def _is_repeated(self) -> bool:
+        return self.failed_at is not None or self.on_disk

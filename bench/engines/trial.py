@@ -13,6 +13,7 @@ from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 from bench.workloads import workload
 from bench.workloads.of_study import name_of
+from bench.workloads.score import Score
 
 Study = Mapping[str, Any]
 """A study's identity: its settings as plain data."""
@@ -36,10 +37,15 @@ class RunTrial(Protocol):
         """
 
 
+def score_of(study: Study) -> Score:
+    """Return the score of a study's workload."""
+    return workload(name_of(study.get("workload") or {})).score
+
+
 def score_value(record: Record, study: Study) -> OptunaValues | None:
     """Return the score of a complete trial for Optuna, which maximizes: its AP, or that of its workload (negative if it
     is minimized). None if the trial is not complete or has no score."""
-    score = workload(name_of(study.get("workload") or {})).score
+    score = score_of(study)
     value = record.metrics.get(score.name)
     return OptunaValues((score.sign * value,)) if record.status == Status.COMPLETE and value is not None else None
 

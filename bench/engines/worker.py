@@ -22,14 +22,14 @@ from bench.engines.checkpoints import forget_checkpoint, trial_checkpoint
 from bench.engines.events import OnEvent, TrialBegan, TrialEnded, TrialReturned, TrialStepped, ignore_event
 from bench.engines.recording import send_record
 from bench.engines.stint import Stint
-from bench.engines.trial import RunTrial, TrialKind
+from bench.engines.trial import RunTrial, TrialKind, score_of
 from bench.ledger.format import HEARTBEAT_S
 from bench.ledger.store import MAX_DEATHS, Claim, Ledger
 from bench.records.waiting import WaitingRecord, waiting_record, waiting_trials
 from bench.records.writer import Tracker
 from bench.storage.patience import outages_ignored
 from bench.trials.outcome import Outcome
-from bench.trials.progress import RunningTrial
+from bench.trials.progress import MS, RunningTrial, results_for_displays
 from bench.trials.record import Record, make_record, now_ms
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import FAULTS, Status
@@ -197,8 +197,13 @@ def _waiting_record(claim: Claim, settings: WorkerSettings, record: Record | Non
     return waiting
 
 
-def _finish(key: int, record: Record, settings: WorkerSettings, ledger: Ledger) -> None:
-    ledger.finish(key, record.status, settings.trials.optuna_values(record, settings.identity))
+def _finish(
+    key: int, record: Record, settings: WorkerSettings, ledger: Ledger, *, seconds: float | None = None
+) -> None:
+    """Close a recorded trial. ``seconds``: its wall time; None if unknown."""
+    values = settings.trials.optuna_values(record, settings.identity)
+    shown = results_for_displays(record.metrics, score_of(settings.identity).name, seconds)
+    ledger.finish(key, record.status, values, shown)
     forget_checkpoint(settings.checkpoints, settings.study_name, record.trial_id)
 
 
@@ -225,7 +230,9 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
 
     def send(ended: WaitingRecord, *, on_disk: bool = False) -> None:
         with interruption.defer_interrupts():  # who has recorded a trial also tells of it
-            finish = partial(_finish, claim.key, settings=settings, ledger=ledger)
+            seconds = ended.ended_ms / MS - began
+            took = seconds if seconds > 0 else None  # it waits since an earlier session
+            finish = partial(_finish, claim.key, settings=settings, ledger=ledger, seconds=took)
             sent = send_record(ended, claim.key, ledger, tracker, finish, on_disk=on_disk)
             if sent is not None:
                 counts = ledger.counts()

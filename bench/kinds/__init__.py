@@ -18,6 +18,7 @@ from posemodel.errors import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     from bench.study.kind import StudyKind
+    from bench.study.progress import StudySize
     from bench.trials.study_base import StudyBase
 
 
@@ -26,7 +27,8 @@ class Entry:
     """Registry entry of a study kind."""
 
     package: str
-    """Package of the kind; its modules `spec` (with SPEC) and `kind` (with KIND) are imported when needed."""
+    """Package of the kind. Its modules `spec` (with SPEC), `kind` (with KIND) and, if the ledger has its trials, `size`
+    (with `size_of`) are imported when needed."""
     help: str
     """Summary of `posebench study KIND`: a sentence of at most 62 characters, so that lists of verbs show it whole."""
 
@@ -81,6 +83,18 @@ def study_kind(kind: str, where: str = "kind") -> "StudyKind[Any]":
 def kind_of(document: Mapping[str, Any]) -> "StudyKind[Any]":
     """Return the kind of a stored study; SettingsError if this version has no such kind."""
     return study_kind(document.get("kind", DEFAULT_KIND), f"study {document.get('name')}")
+
+
+def study_size(document: Mapping[str, Any], planned: Mapping[str, int]) -> "StudySize | None":
+    """Return what `StudyKind.size` of a stored study returns, in the fraction of a second that its module takes.
+
+    SettingsError if this version has no such kind, or another version stored the study.
+    """
+    kind = document.get("kind", DEFAULT_KIND)
+    if study_spec(kind, f"study {document.get('name')}").runner != "ledger":
+        return None
+    module = importlib.import_module(f"{KINDS[kind].package}.size")
+    return cast("StudySize", module.size_of(document, planned))
 
 
 def refuse_variables(environ: Mapping[str, str]) -> None:

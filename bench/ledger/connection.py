@@ -19,7 +19,7 @@ from optuna.storages import RDBStorage
 from bench.ledger.format import GRACE_S
 from bench.storage.addresses import LEDGER, check_form
 from bench.storage.database_check import check_database
-from bench.storage.patience import Outage, Patience, is_outage
+from bench.storage.patience import OnOutage, Outage, Patience, is_outage
 from bench.storage.sqlite_files import sqlite_file
 
 _Result = TypeVar("_Result")
@@ -44,18 +44,26 @@ class Connection:
     def __init__(self, url: str) -> None:
         """Open or create the storage; errors as for `open_storage`."""
         self.is_server = sqlite_file(url) is None
-        self._patience = Patience(LEDGER, url, self._note_outage)
+        self._url = url
         self._sight = _SIGHTS.setdefault(url, _Sight())
         self.storage = self(lambda: open_storage(url))
 
-    def __call__(self, call: Callable[[], _Result]) -> _Result:
+    def __call__(self, call: Callable[[], _Result], on_outage: OnOutage = lambda _outage: None) -> _Result:
         """Return the result of a call that can be repeated; ServerAwayError after `bench.storage.patience.patience_s`.
 
         An SQLite file is not waited for: its errors are raised at once.
+
+        ``on_outage``: see `bench.storage.patience.Patience`.
         """
         if not self.is_server:
             return call()
-        result = self._patience(call)
+
+        def note(outage: Outage | None) -> None:
+            if outage is not None:
+                self._sight.lost()
+            on_outage(outage)
+
+        result = Patience(LEDGER, self._url, note)(call)
         self._sight.answered()
         return result
 
@@ -86,10 +94,6 @@ class Connection:
         """Yield a connection whose transaction is committed with the block, and undone by an error."""
         with self.storage.engine.begin() as connection:
             yield connection
-
-    def _note_outage(self, outage: Outage | None) -> None:
-        if outage is not None:
-            self._sight.lost()
 
 
 class _Sight:

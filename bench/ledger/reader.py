@@ -18,6 +18,7 @@ from bench.ledger.format import (
     DUPLICATE,
     HEARTBEAT,
     OWNER,
+    RESULTS,
     SESSION,
     SPEC,
     STATUS,
@@ -61,6 +62,8 @@ class LedgerEntry:
     """Process id of its worker; 0 if there is none."""
     awaiting_since: float | None = None
     """Time since which its record waits for MLflow's server, in seconds since the epoch; None if it does not."""
+    results: Mapping[str, float] | None = None
+    """What displays show of an ended trial; None if an earlier version closed it."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def _view(storage: RDBStorage, study: int) -> LedgerView | None:
     if identity is None:
         return None
     with storage.engine.connect() as connection:
-        rows = queries.rows(connection, study, names=(SPEC, STATUS, HEARTBEAT))
+        rows = queries.rows(connection, study, names=(SPEC, STATUS, HEARTBEAT, RESULTS))
     trials = [row for row in rows if row.attributes.get(STATUS) != DUPLICATE]
     entries = [_as_entry(row) for row in trials]
     owners = [value for key, value in of_study.items() if key.startswith(SESSION) and value is not None]
@@ -210,6 +213,7 @@ def _as_entry(row: Row) -> LedgerEntry:
         host=owner["host"],
         pid=owner["pid"],
         awaiting_since=None if awaiting is None else awaiting["since"],
+        results=row.attributes.get(RESULTS),
     )
 
 

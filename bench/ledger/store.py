@@ -27,6 +27,7 @@ from bench.ledger.format import (
     EARLIER,
     HEARTBEAT,
     OWNER,
+    RESULTS,
     RUNGS,
     SESSION,
     SPEC,
@@ -40,6 +41,7 @@ from bench.ledger.format import (
     this_process,
 )
 from bench.ledger.queries import NewTrial, Row
+from bench.storage.patience import OnOutage
 from bench.trials.phases import TUNE
 from bench.trials.spec import Planned, Slot, TrialSpec, planned_from_json
 from bench.trials.status import Status
@@ -231,10 +233,13 @@ class Ledger:
         """
         self._try_once(self._note(key, {AWAITING: None if since is None else {"since": since}}))
 
-    def is_owner(self, key: int) -> bool:
+    def is_owner(self, key: int, on_outage: OnOutage = lambda _outage: None) -> bool:
         """Return True if this process still owns a trial; another process may have taken it for dead and taken over the
-        trial."""
-        row = self._do(lambda connection: queries.row(connection, key))
+        trial.
+
+        ``on_outage``: told if the answer has to wait for the server, see `bench.storage.patience.Patience`.
+        """
+        row = self.patiently(lambda: self._transaction(lambda connection: queries.row(connection, key)), on_outage)
         return _is_held_by(row, this_process())
 
     def store_choice(self, key: int, trial: TrialSpec) -> None:
@@ -245,9 +250,17 @@ class Ledger:
         """Fix parameters of a slot before Optuna's sampler chooses the rest."""
         self.patiently(lambda: self.storage.set_trial_system_attr(key, FIXED, dict(choices)))
 
-    def finish(self, key: int, status: Status, values: OptunaValues | None) -> None:
-        """Close a trial, unless another worker has done so. ``values``: a copy of its results for Optuna; no posebench
-        table reads it."""
+    def finish(
+        self, key: int, status: Status, values: OptunaValues | None, results: Mapping[str, float] | None = None
+    ) -> None:
+        """Close a trial, unless another worker has done so.
+
+        Args:
+            key: The trial's key.
+            status: Status with which it has ended.
+            values: A copy of its results for Optuna; no posebench table reads it.
+            results: A copy of those that displays of the study's progress show, which then need not ask MLflow.
+        """
         state = TrialState.COMPLETE
         if values is None:
             state = TrialState.PRUNED if status == Status.PRUNED else TrialState.FAIL
@@ -257,7 +270,7 @@ class Ledger:
                 connection,
                 key,
                 state,
-                attributes={STATUS: str(status)},
+                attributes={STATUS: str(status)} | ({} if results is None else {RESULTS: dict(results)}),
                 system_attributes=constraints,
                 values=() if values is None else values.values,
             )

@@ -5,10 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
-
 from bench.report.wording import p_text, value_text
-from bench.statistics.p_values import ALPHA
+from bench.statistics.level import ALPHA
 
 RUN_CHARACTERS = 8
 """Characters shown of an MLflow run id: enough to find it by its beginning (`run_id LIKE '8a1f02c3%'`)."""
@@ -42,7 +40,7 @@ def p_cell(value: Any) -> str:
 
 def known(value: Any) -> bool:
     """Return whether a value is a number: not None, NaN or infinite."""
-    return value is not None and not pd.isna(value) and math.isfinite(value)
+    return value is not None and math.isfinite(value)
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

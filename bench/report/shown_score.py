@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from bench.report.cells import interval_cell, number_cell
 from bench.statistics.intervals import Interval
-from bench.trials.columns import numbers
-from bench.trials.scores import SELECT_SUFFIX
-from bench.trials.status import Status
+from bench.trials.score_scale import SELECT_SUFFIX
 from bench.workloads.score import COLLAPSE_SHARE, Score
 
 AP_NAME = "ap"
@@ -67,12 +64,6 @@ class ShownScore:
     def has_learned(self, value: float) -> bool:
         """Return whether a score reaches the floor."""
         return self.above_chance(value) >= self.least
-
-    def counted(self, trials: pd.DataFrame, column: str) -> np.ndarray:
-        """Return the scores in a column as they count: the failure score where a trial did not complete."""
-        values = numbers(trials[column])
-        counts = (trials["status"] == Status.COMPLETE).to_numpy(bool) & np.isfinite(values)
-        return np.where(counts, values, self.score.failure)
 
     @property
     def name(self) -> str:

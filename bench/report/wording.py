@@ -1,8 +1,7 @@
 """Format numbers for sentences: scores with intervals, p values, counts, durations, lists."""
 
+import math
 from typing import Any
-
-import pandas as pd
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
@@ -10,7 +9,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 def scored_text(name: str, mean: float, low: float, high: float) -> str:
     """Return ``adam 0.520 [0.501, 0.540]``; without the interval if its ends are not known."""
     text = f"{name} {ap_text(mean)}"
-    return text if pd.isna(low) else f"{text} [{ap_text(low)}, {ap_text(high)}]"
+    return text if math.isnan(low) else f"{text} [{ap_text(low)}, {ap_text(high)}]"
 
 
 def ap_text(value: float) -> str:
@@ -18,9 +17,9 @@ def ap_text(value: float) -> str:
     return f"{value:.3f}"
 
 
-def loss_text(value: float) -> str:
+def loss_text(value: float | None) -> str:
     """Return a validation loss with four digits; `-` if it is not known."""
-    return "-" if pd.isna(value) else f"{value:.4g}"
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def p_text(value: float, alpha: float = 0.0) -> str:

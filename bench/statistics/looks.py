@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from bench.statistics.level import ALPHA
 from bench.statistics.nested import Tunings, claimed_signs, pair_tests, tuning_spreads
-from bench.statistics.p_values import ALPHA
 
 LOOKS: Mapping[int, float] = {3: 0.0124, 4: 0.0167, 5: 0.0208, 6: 0.0245}
 """Level of each look, by its number of tunings, used instead of 0.05, because repeated looks find differences by

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from bench.statistics.p_values import ALPHA
+from bench.statistics.level import ALPHA
 from bench.statistics.shaffer import shaffer
 
 MARGIN = 0.005

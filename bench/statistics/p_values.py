@@ -7,9 +7,6 @@ from scipy import special
 
 from bench.statistics.shaffer import step_down
 
-ALPHA = 0.05
-"""Largest adjusted p of a claim."""
-
 
 def paired_t_p(differences: Sequence[float] | np.ndarray) -> float:
     """Return the two-sided p of the paired t test.

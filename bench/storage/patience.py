@@ -69,11 +69,15 @@ class Outage:
     """The first failed attempt, in seconds since the epoch."""
 
 
+OnOutage = Callable[[Outage | None], None]
+"""Called once when a server is found to be away, and with None when it answers again."""
+
+
 class Patience:
     """Repeats calls to one server while it is away; a thread uses its own or waits on its own."""
 
-    def __init__(self, store: Store, address: str, on_outage: Callable[[Outage | None], None] = lambda _outage: None):
-        """``on_outage``: called once when the server is found to be away, and with None when it answers again."""
+    def __init__(self, store: Store, address: str, on_outage: OnOutage = lambda _outage: None):
+        """``on_outage``: told of each outage of that server."""
         self.store, self.address, self.on_outage = store, address, on_outage
 
     def __call__(self, call: Callable[[], _Result]) -> _Result:

@@ -12,7 +12,7 @@ from bench.ledger.reader import read_identities
 from bench.measure.machine import PACKAGES, distributions_of
 from bench.settings.weights_files import weights_digest
 from bench.study.kind import StudyKind
-from bench.study.status import KindOf, open_records
+from bench.study.recorded_studies import KindOf, open_records
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase, differences
 from bench.workloads.pose_data import made_again

@@ -37,7 +37,7 @@ from bench.study.ledger_runner import (
     worker_settings,
 )
 from bench.study.machine_settings import device_here
-from bench.study.status import KindOf
+from bench.study.recorded_studies import KindOf
 from bench.study.store_paths import StorePaths
 from bench.trials.study_base import StudyBase, differences, refuse_difference
 from bench.workloads.protocol import MakeData, OnOpen

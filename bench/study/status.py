@@ -1,104 +1,109 @@
 """Read-only view of the studies of a working directory; nothing is written, locked or created.
 
-The ledger holds the planned, waiting and running trials; MLflow holds the records. A study that is in only one of them
-is shown from that one.
+The ledger holds the planned, waiting and running trials, and of the ended ones the results that displays need. MLflow
+holds the records; it is asked for what the ledger does not tell, of a study of an earlier version, say. A study that
+is in only one of them is shown from that one.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from bench.ledger.reader import LOST, RUNNING, WAITING, LedgerView, read_identities, read_studies, read_study
-from bench.records import reader
-from bench.records.writer import Tracker
-from bench.storage.masking import masked
-from bench.study.kind import StudyKind
-from bench.study.measurement_state import MeasurementState
+from bench.ledger.reader import LOST, RUNNING, WAITING, LedgerEntry, LedgerView, read_studies, read_study
 from bench.study.progress import Progress, ProgressRow, StudySize, seconds_left
-from bench.trials.columns import rows_of
-from bench.trials.progress import MS, EndedTrial, RunningTrial, recorded
+from bench.trials.progress import SECONDS, EndedTrial, RunningTrial
 from bench.trials.status import Status
-from posemodel.errors import SettingsError, did_you_mean
+from posemodel.errors import SettingsError
 
-KindOf = Callable[[Mapping[str, Any]], StudyKind[Any]]
-"""Returns the kind of a stored study; SettingsError if this version has no such kind."""
+if TYPE_CHECKING:
+    from bench.study.recorded_studies import RecordedStudies
+
+SizeOf = Callable[[Mapping[str, Any], Mapping[str, int]], StudySize | None]
+"""Returns the size of a stored study from the trials planned so far by phase; None if its trials are in no ledger.
+
+SettingsError if this version has no such kind."""
 
 
 class StatusReader:
-    """Reads the state of studies repeatedly; reads records from MLflow again only after a further trial has ended."""
+    """Reads the state of studies repeatedly; opens MLflow only for what the ledger does not tell."""
 
-    def __init__(self, storage_url: str, tracking_uri: str, kind_of: KindOf, *, known_errors: str = "") -> None:
+    def __init__(self, storage_url: str, tracking_uri: str, size_of: SizeOf, *, known_errors: str = "") -> None:
         """Watch a ledger and an MLflow store, either of which may be missing.
 
         ``known_errors``: an error about the stores that the user has already seen.
         """
-        self.kind_of = kind_of
+        self.size_of = size_of
         self.storage_url, self.tracking_uri = storage_url, tracking_uri
         self.known_errors = known_errors
         self.errors = ""
         """Reasons why results or studies could not be read last time, one per line; empty if all could."""
-        self._results: dict[str, tuple[frozenset[str], dict[str, EndedTrial], float | None]] = {}
+
+    @cached_property
+    def records(self) -> "RecordedStudies":
+        """The studies in MLflow."""
+        from bench.study.recorded_studies import RecordedStudies  # MLflow takes seconds, and is often not needed
+
+        return RecordedStudies(self.tracking_uri)
 
     def all(self) -> list[Progress]:
         """Return the progress of every study in a ledger, most recently active first."""
-        self.errors = ""
+        self.records.error = self.errors = ""
         looks = read_studies(self.storage_url)
-        documents = self._documents() | {name: in_ledger.identity for name, in_ledger in looks.items()}
+        documents = self.records.documents() | {name: in_ledger.identity for name, in_ledger in looks.items()}
         studies = []
+        errors = []
         for name, document in documents.items():
             try:
                 size = self._size(document, looks.get(name))
                 studies += [] if size is None else [self._progress(size, looks.get(name))]
             except SettingsError as error:
-                self.errors = "\n".join(filter(None, [self.errors, str(error)]))
+                errors.append(str(error))
+        self.errors = "\n".join(filter(None, [self.records.error, *errors]))
         return sorted(studies, key=lambda progress: (-(progress.last_active or 0.0), progress.size.study))
 
     def one(self, name: str) -> Progress:
         """Return the progress of one study; SettingsError with the nearest names if there is none of that name."""
-        self.errors = ""
-        in_ledger = read_study(self.storage_url, name)
-        document: Mapping[str, Any] | None = self._documents().get(name) if in_ledger is None else in_ledger.identity
+        progress = self.in_ledger(name)
+        if progress is not None:
+            return progress
+        document = self.records.documents().get(name)
+        self.errors = self.records.error
         if document is None:
-            names = all_study_names(self.storage_url, self.tracking_uri)
-            raise SettingsError(_unknown(name, names, self.storage_url, self.tracking_uri))
-        size = self._size(document, in_ledger)
+            raise self.records.unknown(name, self.storage_url)
+        size = self._size(document, None)
         if size is None:
             raise SettingsError(f"study {name}: is of kind {document['kind']}.")
-        return self._progress(size, in_ledger)
+        progress = self._progress(size, None)
+        self.errors = self.records.error
+        return progress
+
+    def in_ledger(self, name: str) -> Progress | None:
+        """Return the progress of a study of the ledger; None if the ledger has none of that name."""
+        if "records" in vars(self):
+            self.records.error = ""
+        self.errors = ""
+        found = read_study(self.storage_url, name)
+        size = None if found is None else self._size(found.identity, found)
+        if size is None:
+            return None
+        progress = self._progress(size, found)
+        self.errors = self.records.error if "records" in vars(self) else ""
+        return progress
 
     def _size(self, document: Mapping[str, Any], in_ledger: LedgerView | None) -> StudySize | None:
         planned = Counter(entry.phase for entry in in_ledger.entries) if in_ledger is not None else {}
-        return self.kind_of(document).size(document, planned)
-
-    def measurement_states(self, name: str | None = None) -> list[MeasurementState]:
-        """Return the state of every measurement study (or the one of this name), most recently active first."""
-        states: list[MeasurementState] = []
-        for study, document in self._documents().items():
-            with suppress(SettingsError):  # from another version, or unreachable: `all` reports that
-                kind = self.kind_of(document)
-                if kind.spec.runner == "measurement" and name in (None, study):
-                    states.append(kind.measurement_state(document, Tracker(self.tracking_uri, study, create=False)))
-        return sorted(states, key=lambda each: (-(each.last_active or 0.0), each.study))
-
-    def _documents(self) -> dict[str, dict[str, object]]:
-        try:
-            return reader.studies(self.tracking_uri)
-        except SettingsError as error:
-            self.errors = str(error)
-            return {}
+        return self.size_of(document, planned)
 
     def _progress(self, size: StudySize, in_ledger: LedgerView | None) -> Progress:
         entries = in_ledger.entries if in_ledger is not None else []
-        ended = frozenset(entry.trial_id for entry in entries if entry.state not in (WAITING, RUNNING, LOST))
-        done, last_record = self._recorded(size.study, ended, everything=in_ledger is None)
-        done |= {
-            entry.trial_id: EndedTrial(entry.trial_id, entry.phase, entry.optimizer, Status(entry.state))
-            for entry in entries
-            if entry.trial_id in ended and entry.trial_id not in done
-        }
+        ended = {entry.trial_id: entry for entry in entries if entry.state not in (WAITING, RUNNING, LOST)}
+        done, last_record = {trial_id: _ended(entry) for trial_id, entry in ended.items()}, None
+        if in_ledger is None or not all(entry.results is not None for entry in ended.values()):
+            recorded, last_record = self.records.ended(size.study, frozenset(ended))
+            done |= recorded
         running_trials = {
             entry.trial_id: RunningTrial(
                 entry.trial_id,
@@ -120,7 +125,7 @@ class StatusReader:
             if entry.awaiting_since is not None and entry.trial_id in running_trials
         ]
         times = [in_ledger.last_active if in_ledger is not None else None, last_record]
-        return Progress(
+        progress = Progress(
             size=size.after_trials(done),
             done=done,
             running_trials=running_trials,
@@ -130,63 +135,16 @@ class StatusReader:
             active=in_ledger is not None and in_ledger.active,
             workers=in_ledger.workers if in_ledger is not None else 0,
             last_active=max((time for time in times if time is not None), default=None),
-            all_planned=size.plan_is_known or self._finished(size.study),
         )
-
-    def _finished(self, study: str) -> bool:
-        """Return True if the study and its report are finished according to MLflow; False if MLflow is unreachable."""
-        try:
-            return Tracker(self.tracking_uri, study, create=False).finished()
-        except SettingsError as error:
-            self.errors = str(error)
-            return False
-
-    def _recorded(
-        self, study: str, ended: frozenset[str], *, everything: bool
-    ) -> tuple[dict[str, EndedTrial], float | None]:
-        """Return the ended trials by id, and the time of the last record; cached until another trial has ended."""
-        if not ended and not everything:
-            return {}, None
-        if study not in self._results or self._results[study][0] != ended:
-            try:
-                records = Tracker(self.tracking_uri, study, create=False).records()
-            except SettingsError as error:
-                self.errors = str(error)
-                return {}, None
-            rows = rows_of(records)
-            self._results[study] = (ended, recorded(rows), max((row["ended_ms"] / MS for row in rows), default=None))
-        _, done, last = self._results[study]
-        return dict(done), last
+        # Whether more will be planned matters only once all that is planned has ended, and MLflow alone knows it.
+        all_planned = size.plan_is_known or progress.status != "complete" or self.records.finished(size.study)
+        return replace(progress, all_planned=all_planned)
 
 
-def all_study_names(storage_url: str, tracking_uri: str) -> list[str]:
-    """Return the names of all studies of any kind in the ledger and in MLflow, if that can be read."""
-    names = {name for name, identity in read_identities(storage_url).items() if identity is not None}
-    with suppress(SettingsError):
-        names |= {*reader.studies(tracking_uri)}
-    return sorted(names)
-
-
-def open_records(storage_url: str, tracking_uri: str, name: str) -> Tracker:
-    """Open a study's records in MLflow; SettingsError if there is no such study, or MLflow has nothing of it."""
-    if name in reader.studies(tracking_uri):
-        return Tracker(tracking_uri, name, create=False)
-    names = all_study_names(storage_url, tracking_uri)
-    if name in names:
-        raise SettingsError(
-            f"study {name}: is in the ledger at {masked(storage_url)}, but MLflow at {masked(tracking_uri)} holds "
-            "no result of it. Restore that store, or set MLFLOW_TRACKING_URI to its address; if the study was stopped "
-            "right after its start, run the same command again."
-        )
-    raise SettingsError(_unknown(name, names, storage_url, tracking_uri))
-
-
-def _unknown(name: str, names: list[str], storage_url: str, tracking_uri: str) -> str:
-    where = f"in this folder ({masked(storage_url)}, {masked(tracking_uri)})"
-    if not names:
-        return f"study: there is no study {name!r}, nor any other, {where}."
-    hint = did_you_mean(name, names, limit=3)
-    return f"study: there is no study {name!r} {where}.{hint} `posebench study list` shows all."
+def _ended(entry: LedgerEntry) -> EndedTrial:
+    results = entry.results or {}
+    row = {"trial_id": entry.trial_id, "phase": entry.phase, "optimizer": entry.optimizer, "status": entry.state}
+    return EndedTrial.of({**results, **row}, results.get(SECONDS))
 
 
 def list_document(studies: list[Progress]) -> dict[str, Any]:

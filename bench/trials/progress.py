@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
-from bench.trials.scores import REFERENCE_LOSS, skill
+from bench.trials.score_scale import REFERENCE_LOSS, skill
 from bench.trials.status import Status
 
 MS = 1000
+SECONDS = "seconds"
+"""Name of a trial's wall time among its results in the ledger."""
+MEASURED = ("ap", "images_per_s", "train_seconds", "eval_seconds", LOSS_SCORE, REFERENCE_LOSS)
+"""Metrics of an `EndedTrial`."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class EndedTrial:
 
     @property
     def skill(self) -> float | None:
-        """Skill of its validation loss, see `bench.trials.scores.skill`."""
+        """Skill of its validation loss, see `bench.trials.score_scale.skill`."""
         if self.val_loss is None or self.reference_loss is None:
             return None
         return _finite(float(skill(np.array(self.val_loss), np.array(self.reference_loss))))
@@ -51,8 +55,7 @@ class EndedTrial:
 
         ``seconds``: wall time of the trial.
         """
-        measured = ("ap", "images_per_s", "train_seconds", "eval_seconds", LOSS_SCORE, REFERENCE_LOSS)
-        values = {name: _finite(row.get(name)) for name in measured}
+        values = {name: _finite(row.get(name)) for name in MEASURED}
         return cls(
             row["trial_id"],
             row["phase"],
@@ -62,6 +65,18 @@ class EndedTrial:
             row=row,
             **values,
         )
+
+
+def results_for_displays(metrics: Mapping[str, float], score: str, seconds: float | None) -> dict[str, float]:
+    """Return what displays show of an ended trial, as the ledger keeps it; what is not finite is left out.
+
+    Args:
+        metrics: The metrics of its record.
+        score: Name of its workload's score among these.
+        seconds: Wall time of the trial; None if unknown.
+    """
+    wanted = {name: metrics.get(name) for name in (*MEASURED, score)} | {SECONDS: seconds}
+    return {name: value for name, each in wanted.items() if (value := _finite(each)) is not None}
 
 
 def recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, EndedTrial]:

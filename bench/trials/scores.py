@@ -11,29 +11,12 @@ import pandas as pd
 from bench.trials.columns import numbers, study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
+from bench.trials.score_scale import AP_FLOOR, REFERENCE_LOSS, SELECT_SUFFIX, WORST_SCORE, skill
 from bench.trials.status import Status
-from bench.workloads.score import COLLAPSE_SHARE, Score
+from bench.workloads.score import Score
 
-REFERENCE_LOSS = "reference_loss"
-"""Metric: the validation loss of detecting nobody, on the same split as `val_loss`."""
-SELECT_SUFFIX = "_select"
-"""Suffix of metrics that were measured on the select split in addition."""
 MEASURED_AP = "measured_ap"
 """Column of `as_skill`: the AP of a trial that is not judged by AP."""
-
-WORST_SCORE = 0.0
-"""Score of a trial that diverged, failed, ran out of memory or timed out: the lowest AP, never a missing value."""
-
-SKILL_SCORE = Score("skill", failure=0.0)
-"""The score of a study that is judged by validation loss, see `skill`."""
-
-AP_FLOOR = 0.02
-"""`collapse_floor` of AP."""
-
-
-def collapse_floor(score: Score) -> float:
-    """Return the gain below which a run has learned nothing: 0.02 for AP."""
-    return score.gain(score.chance) + COLLAPSE_SHARE * score.scale
 
 
 def collapsed(records: pd.DataFrame, floor: float = AP_FLOOR) -> pd.Series:
@@ -61,23 +44,14 @@ def score(records: pd.DataFrame, column: str = "ap") -> pd.Series:
         One float per row, on the records' index: the AP of a complete trial; ``WORST_SCORE`` for every other status
         and for a complete trial whose AP is not a finite number.
     """
+    return pd.Series(counted(records, column, WORST_SCORE), index=records.index, name=column)
+
+
+def counted(records: pd.DataFrame, column: str, failure: float) -> np.ndarray:
+    """Return the scores in a column as they count: ``failure`` where a trial did not complete or has no finite one."""
     values = numbers(records[column])
     counts = (records["status"] == Status.COMPLETE).to_numpy(bool) & np.isfinite(values)
-    return pd.Series(np.where(counts, values, WORST_SCORE), index=records.index, name=column)
-
-
-def skill(losses: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Return the skill 1 - loss / reference, but at least 0: the share of the empty-map loss that training removed.
-
-    Args:
-        losses: Validation losses.
-        references: Losses of detecting nobody on the same split; array of the same shape.
-
-    Returns:
-        Array of the same shape with values from 0 to 1; NaN if the loss or the reference is unknown.
-    """
-    is_known = np.isfinite(losses) & np.isfinite(references) & (references > 0)
-    return np.where(is_known, np.maximum(1 - losses / np.where(is_known, references, 1.0), 0.0), np.nan)
+    return np.where(counts, values, failure)
 
 
 def as_skill(records: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,8 @@ from bench.statistics.counts import count_interval
 from bench.statistics.json_safe import to_json_safe
 from bench.statistics.nested import MARGIN
 from bench.statistics.shaffer import shaffer
-from bench.trials.scores import AP_FLOOR, collapse_floor, collapsed
+from bench.trials.score_scale import AP_FLOOR, collapse_floor
+from bench.trials.scores import collapsed
 from bench.workloads import workload
 from tests.support.records import (
     NO_CURVES,

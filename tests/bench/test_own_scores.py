@@ -15,8 +15,8 @@ import torch
 from optuna.trial import TrialState, create_trial
 
 from bench.kinds.optimizers import trial as optimizers_trial
-from bench.kinds.optimizers.analysis.measure import AP, measure_of
 from bench.kinds.optimizers.kind import target_fault
+from bench.kinds.optimizers.measure import AP, measure_of
 from bench.kinds.optimizers.plan import outcomes_of
 from bench.kinds.optimizers.report.file_names import finalist_with_file_names, with_file_names
 from bench.kinds.optimizers.search import Search, TrialOutcome, finalist, next_points
@@ -26,7 +26,8 @@ from bench.records.reader import CURVE_METRICS, EXPECTED_METRICS, RUN_COLUMNS
 from bench.study.progress import Progress
 from bench.trials.progress import EndedTrial
 from bench.trials.record import Record
-from bench.trials.scores import as_gains, collapse_floor
+from bench.trials.score_scale import collapse_floor
+from bench.trials.scores import as_gains
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
 from bench.trials.training import run_trial

@@ -14,6 +14,7 @@ from bench.cli.setting_flags import parse_workload_options
 from bench.kinds.joint.analysis import BEST_AP, FASTEST, picks
 from bench.kinds.joint.objectives import AP_AND_SPEED
 from bench.report.shown_score import AP, UNKNOWN, ShownScore
+from bench.trials.scores import counted
 from bench.workloads import Score, workload
 from posemodel.errors import SettingsError
 from tests.conftest import REPOSITORY
@@ -191,7 +192,7 @@ def findings_importances():
 
 def test_a_failed_run_counts_as_the_score_of_a_failure():
     records = as_errors(pd.DataFrame([trial(0), trial(1, status="failed")]))
-    assert ERROR.counted(records, "error").tolist() == [90 - 200 * 0.3, 100.0]
+    assert counted(records, "error", ERROR.score.failure).tolist() == [90 - 200 * 0.3, 100.0]
 
 
 @pytest.mark.parametrize(

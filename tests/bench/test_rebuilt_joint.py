@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.trials.scores import AP_FLOOR
+from bench.trials.score_scale import AP_FLOOR
 from tests.support.rebuilt_joint import rebuild_joint, rebuild_networks
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"

@@ -10,13 +10,14 @@ import optuna
 import pytest
 
 from bench.cli.progress_table import phase_lines
-from bench.kinds import kind_of
+from bench.kinds import kind_of, study_size
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.ledger.store import Ledger, OptunaValues
 from bench.records.measurements import MeasurementTracker
 from bench.records.writer import Tracker
 from bench.storage.sqlite_files import url_of
-from bench.study.status import StatusReader, all_study_names, list_document, open_records, status_document
+from bench.study.recorded_studies import all_study_names, open_records
+from bench.study.status import StatusReader, list_document, status_document
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
@@ -45,7 +46,7 @@ def tracker(spec, tracking_uri):
 
 @pytest.fixture
 def watcher(storage_url, tracking_uri):
-    return StatusReader(storage_url, tracking_uri, kind_of)
+    return StatusReader(storage_url, tracking_uri, study_size)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def contents(folder):
 
 
 def test_looking_where_nothing_is_leaves_nothing(hermetic):
-    watcher = StatusReader("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
+    watcher = StatusReader("sqlite:///optuna.db", "sqlite:///mlflow.db", study_size)
     assert watcher.all() == []
     assert watcher.errors == ""
     with pytest.raises(SettingsError, match="there is no study 'study', nor any other"):
@@ -97,7 +98,7 @@ def test_looking_changes_no_byte_and_leaves_no_file(ledger, record_next, hermeti
         for file in hermetic.glob(f"{name}*"):
             shutil.copy(file, foreign)
     before = contents(foreign)
-    watcher = StatusReader(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"), kind_of)
+    watcher = StatusReader(url_of(foreign / "optuna.db"), url_of(foreign / "mlflow.db"), study_size)
     progress = watcher.one("study")
     assert watcher.errors == ""
     assert [trial.ap for trial in progress.done.values()] == [0.25]
@@ -222,7 +223,7 @@ def test_a_trial_recorded_by_a_worker_that_died_before_closing_it_is_done(ledger
 
 def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next, storage_url, hermetic):
     record_next(ap=0.5)
-    lone = StatusReader(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}", kind_of)
+    lone = StatusReader(storage_url, f"sqlite:///{hermetic / 'elsewhere.db'}", study_size)
     progress = lone.one("study")
     assert [(trial.status, trial.ap) for trial in progress.done.values()] == [(Status.COMPLETE, None)]
     assert "elsewhere.db: no such file" in lone.errors
@@ -231,7 +232,7 @@ def test_a_ledger_without_its_results_is_shown_without_them(ledger, record_next,
 
 def test_results_without_their_ledger_are_shown(record_next, tracking_uri, hermetic):
     record_next(ap=0.5)
-    lone = StatusReader(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri, kind_of)
+    lone = StatusReader(f"sqlite:///{hermetic / 'elsewhere.db'}", tracking_uri, study_size)
     progress = lone.one("study")
     assert [trial.ap for trial in progress.done.values()] == [0.5]
     assert progress.status == "unfinished"
@@ -247,14 +248,14 @@ def test_an_unknown_name_is_answered_with_the_nearest(ledger, watcher):
 
 def test_a_storage_with_somebody_else_s_studies_has_none_of_ours(storage_url, hermetic):
     optuna.create_study(study_name="theirs", storage=storage_url)
-    assert StatusReader(storage_url, "sqlite:///mlflow.db", kind_of).all() == []
+    assert StatusReader(storage_url, "sqlite:///mlflow.db", study_size).all() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"no database, but long enough to be taken for one" * 30])
 def test_files_that_are_no_databases_are_said_so_or_empty(hermetic, content):
     for name in ("optuna.db", "mlflow.db"):
         (hermetic / name).write_bytes(content)
-    watcher = StatusReader("sqlite:///optuna.db", "sqlite:///mlflow.db", kind_of)
+    watcher = StatusReader("sqlite:///optuna.db", "sqlite:///mlflow.db", study_size)
     if content:
         with pytest.raises(SettingsError, match=r"storage sqlite:///optuna\.db: cannot be read"):
             watcher.all()
@@ -302,7 +303,7 @@ def test_loader_studies_are_among_those_that_are_there(storage_url, tracking_uri
             find("load")
     assert open_records(storage_url, tracking_uri, "loads").study_document()["kind"] == "loaders"
     assert (
-        [each.study for each in StatusReader(storage_url, tracking_uri, kind_of).measurement_states()]
+        [each.study for each in StatusReader(storage_url, tracking_uri, study_size).records.measurement_states(kind_of)]
         == all_study_names(storage_url, tracking_uri)
         == ["loads"]
     )

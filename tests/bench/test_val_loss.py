@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.kinds.optimizers.analysis.losses import loss_means
-from bench.kinds.optimizers.analysis.measure import AP_ABOVE_CHANCE, SKILL, SKILL_DEFINITION, SKILL_LIMITS
 from bench.kinds.optimizers.analysis.tunings import tuned_scores
 from bench.kinds.optimizers.gap_forecast import gap_forecast, gap_forecast_text
 from bench.kinds.optimizers.kind import KIND
+from bench.kinds.optimizers.measure import AP_ABOVE_CHANCE, SKILL, SKILL_DEFINITION, SKILL_LIMITS
 from bench.kinds.optimizers.plan import has_scored, nothing_scored, outcomes_of, plan
 from bench.kinds.optimizers.report.file_names import with_file_names
 from bench.kinds.optimizers.report.page import optimizer_findings
@@ -27,7 +27,8 @@ from bench.study.progress import Progress
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.progress import EndedTrial
 from bench.trials.record import make_record
-from bench.trials.scores import as_skill, curves_as_skill, skill
+from bench.trials.score_scale import skill
+from bench.trials.scores import as_skill, curves_as_skill
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.support import simulated_worlds as worlds

@@ -24,7 +24,7 @@ import pandas as pd
 from bench.optimizers import optimizer_entry
 from bench.trials.needed_length import NeededLength, estimate_needed_length
 from bench.trials.phases import TUNE
-from bench.trials.scores import AP_FLOOR
+from bench.trials.score_scale import AP_FLOOR
 from bench.trials.status import Status
 from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
 from posemodel.synthetic import generate

@@ -9,12 +9,18 @@ from typing import Any
 import pandas as pd
 import sqlalchemy
 from mlflow.store.tracking.dbmodels import models
+from optuna.trial import TrialState
 
+from bench.engines.trial import score_of
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.spec import StudySpec
+from bench.ledger import queries
+from bench.ledger.format import RESULTS, STATUS, TRIAL_ID
+from bench.ledger.store import Ledger
 from bench.records.reader import SAMPLES_FILE
 from bench.records.writer import Tracker
 from bench.trials.phases import CONFIRM
+from bench.trials.progress import results_for_displays
 from bench.trials.record import OPTIONAL_FIELDS, TEXT_FIELDS, CurvePoint, Record, make_record
 from bench.trials.spec import TrialSpec
 from bench.trials.status import Status
@@ -55,6 +61,23 @@ def _outcome(trial: TrialSpec, number: int) -> tuple[Record, list[CurvePoint]]:
         for step in (10, 20)
     ]
     return make_record(trial, Status.COMPLETE, steps_done=20, metrics=metrics), curve
+
+
+def fill_ledger(url: str, spec: StudySpec, ended: Sequence[tuple[Record, list[CurvePoint]]]) -> None:
+    """Enter a study's trials into a ledger as `bench.engines` does, those with a record as ended ones."""
+    records = {record.trial_id: record for record, _ in ended}
+    ledger = Ledger(url, spec.name, spec.identity())
+    ledger.enqueue(KIND.next_trials(spec, pd.DataFrame([record.as_row() for record in records.values()])))
+    score = score_of(spec.identity()).name
+    with ledger.patiently.transaction() as connection:
+        for row in queries.rows(connection, ledger._study, names=(TRIAL_ID,)):
+            record = records.get(row.attributes[TRIAL_ID])
+            if record is not None:
+                shown = results_for_displays(record.metrics, score, 1.0)
+                attributes = {STATUS: str(record.status), RESULTS: shown}
+                queries.end(
+                    connection, row.key, TrialState.COMPLETE, attributes=attributes, system_attributes={}, values=()
+                )
 
 
 def fill(tracker: Tracker, url: str, parent: str, ended: Sequence[tuple[Record, list[CurvePoint]]]) -> None:

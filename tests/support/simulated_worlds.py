@@ -21,7 +21,7 @@ from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers.space import Log, from_document, rate_of
 from bench.statistics.nested import claimed_signs, difference_intervals, pair_tests, tuning_spreads
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import AP_FLOOR
+from bench.trials.score_scale import AP_FLOOR
 
 TOP = 0.26
 """AP at the best rate."""

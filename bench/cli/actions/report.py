@@ -16,7 +16,7 @@ from bench.cli.print_output import print_output
 from bench.kinds import kind_of
 from bench.report.files import HTML
 from bench.storage.locks import path_lock
-from bench.study.status import open_records
+from bench.study.recorded_studies import open_records
 
 
 def rewrite_report(study: str, *, as_json: bool, open_page: bool) -> None:

@@ -41,12 +41,16 @@ class StoreChecks:
         """Raise SettingsError if MLflow's store cannot be read."""
         check_tracking(self.paths.tracking_uri, write=False)
 
+    def refuse_shared(self) -> None:
+        """Raise SettingsError if both stores are the same database."""
+        refuse_shared_database(self.paths.storage_url, self.paths.tracking_uri)
+
     def trouble_with_records(self) -> str:
         """Return why MLflow's store cannot be read, after logging it; "" if it can be read or does not exist yet.
 
         SettingsError if both stores are the same database.
         """
-        refuse_shared_database(self.paths.storage_url, self.paths.tracking_uri)
+        self.refuse_shared()
         try:
             self.require_records()
         except SettingsError as error:

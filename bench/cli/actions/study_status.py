@@ -11,7 +11,7 @@ from bench.cli.actions.stores import study_paths
 from bench.cli.output import log, print_json, print_line, print_table
 from bench.cli.progress_table import headline, progress_table
 from bench.engines.interruption import INTERRUPTED
-from bench.kinds import DEFAULT_KIND, kind_of
+from bench.kinds import DEFAULT_KIND, kind_of, study_size
 from bench.storage import streams
 from bench.study.measurement_state import MeasurementState
 from bench.study.progress import Progress
@@ -36,7 +36,7 @@ def show_all(errors: str, *, as_json: bool) -> None:
     watcher = _watcher(errors)
     progresses = watcher.all()
     _log_trouble(watcher)
-    standings = watcher.measurement_states()
+    standings = watcher.records.measurement_states(kind_of)
     if as_json:
         document = list_document(progresses)
         document["studies"] += [each.document() for each in standings]
@@ -70,22 +70,16 @@ def show_one(name: str | None, errors: str, *, watch: bool, as_json: bool) -> No
             "--watch: cannot be combined with --json, which prints one document; repeat the command instead."
         )
     watcher = _watcher(errors)
-    standings = watcher.measurement_states(name)
-    if name is None:
-        progresses = watcher.all()
-        if not progresses and standings:
-            name = standings[0].study
-        elif not progresses:
-            _log_trouble(watcher)
-            raise SettingsError("study: there is none in this folder; `posebench study optimizers` runs one.")
-        else:
-            name = progresses[0].size.study
-    standing = next((each for each in standings if each.study == name), None)
-    if standing is not None:
-        _print_standing(standing, as_json=as_json)
-        return
     try:
-        progress = watcher.one(name)
+        progress = _last_active(watcher) if name is None else watcher.in_ledger(name)
+        if progress is None:
+            standings = watcher.records.measurement_states(kind_of, name)
+            if standings:
+                _print_standing(standings[0], as_json=as_json)
+                return
+            if name is None:
+                raise SettingsError("study: there is none in this folder; `posebench study optimizers` runs one.")
+            progress = watcher.one(name)
     finally:
         _log_trouble(watcher)
     if as_json:
@@ -97,6 +91,10 @@ def show_one(name: str | None, errors: str, *, watch: bool, as_json: bool) -> No
             _watch(watcher, progress)
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None  # a watcher has nothing to go on with, so no message
+
+
+def _last_active(watcher: StatusReader) -> Progress | None:
+    return next(iter(watcher.all()), None)
 
 
 def _watch(watcher: StatusReader, progress: Progress) -> None:
@@ -130,7 +128,7 @@ def _print(progress: Progress) -> None:
 
 def _watcher(errors: str) -> StatusReader:
     paths = study_paths()
-    return StatusReader(paths.storage_url, paths.tracking_uri, kind_of, known_errors=errors)
+    return StatusReader(paths.storage_url, paths.tracking_uri, study_size, known_errors=errors)
 
 
 def _log_trouble(watcher: StatusReader) -> None:

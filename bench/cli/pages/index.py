@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 
 from bench.cli.pages.overview import StudyLine, study_lines
-from bench.kinds import kind_of
+from bench.kinds import kind_of, study_size
 from bench.records.reader import StudyRun, study_runs
 from bench.storage.masking import masked
 from bench.study.measurement_state import MeasurementState
@@ -20,7 +20,7 @@ class Index:
     def __init__(self, paths: StorePaths) -> None:
         """Read the studies in the stores at ``paths``."""
         self._tracking_uri = paths.tracking_uri
-        self._watcher = StatusReader(paths.storage_url, paths.tracking_uri, kind_of)
+        self._watcher = StatusReader(paths.storage_url, paths.tracking_uri, study_size)
         self._one_at_a_time = threading.Lock()
 
     def look(self) -> tuple[list[StudyLine], list[str]]:
@@ -35,7 +35,7 @@ class Index:
             except SettingsError as error:
                 trouble.append(str(error))
             try:
-                progresses, standings = self._watcher.all(), self._watcher.measurement_states()
+                progresses, standings = self._watcher.all(), self._watcher.records.measurement_states(kind_of)
                 trouble += self._watcher.errors.splitlines()
             except SettingsError as error:
                 trouble.append(str(error))

@@ -39,6 +39,7 @@ from bench.trials.columns import rows_of
 from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_length
 from bench.trials.own_schedules import other_schedules, schedules_as_begun
 from bench.trials.phases import CONFIRM, SEARCH, SECOND
+from bench.trials.scores import counted
 from bench.trials.spec import Planned
 from bench.trials.status import Status
 from bench.trials.study_base import LARGER_EXISTS_REMEDY, changed_fields
@@ -242,7 +243,7 @@ def _has_learned(spec: JointSpec, records: pd.DataFrame) -> bool:
     measure = spec.measure
     if not len(records) or measure.column not in records:
         return False
-    return any(measure.has_learned(value) for value in measure.counted(records, measure.column))
+    return any(measure.has_learned(value) for value in counted(records, measure.column, measure.score.failure))
 
 
 def as_configuration(pick: Pick) -> PickedConfiguration:

@@ -24,7 +24,7 @@ from bench.trials.checkpoint import TrialCheckpoint
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, SEARCH
 from bench.trials.record import Record, make_record
-from bench.trials.scores import SELECT_SUFFIX
+from bench.trials.score_scale import SELECT_SUFFIX
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import Status
 from bench.workloads import workload

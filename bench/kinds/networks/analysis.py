@@ -11,7 +11,7 @@ from bench.report.cells import known, number_cell, speed_text
 from bench.report.findings import Chart, Code, DataFile, Draw, Findings, Part, Picture, Plot, Section, Series, Table
 from bench.report.text import literal
 from bench.report.wording import ap_text, enumerate_items
-from bench.trials.scores import AP_FLOOR
+from bench.trials.score_scale import AP_FLOOR
 from bench.trials.status import Status
 
 RUNS, CURVES, FIGURE, LOSS_FIGURE = "runs.csv", "curves.csv", "curves.png", "loss.png"

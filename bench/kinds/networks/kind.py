@@ -22,7 +22,7 @@ from bench.trials.columns import rows_of
 from bench.trials.phases import CONFIRM
 from bench.trials.progress import MS
 from bench.trials.record import OPTIONAL_FIELDS, TEXT_FIELDS
-from bench.trials.scores import collapse_floor
+from bench.trials.score_scale import collapse_floor
 from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
 from bench.workloads import POSE, workload

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import NOT_PAIRED, compare_studies, comparison_verdict, split_controls
-from bench.kinds.optimizers.analysis.measure import measure_of
 from bench.kinds.optimizers.analysis.two_studies_verdict import neither_has_result_text, trouble_text
+from bench.kinds.optimizers.measure import measure_of
 from bench.kinds.optimizers.plan import planned_trials, study_outcomes
 from bench.kinds.optimizers.report.comparison import StudyComparison, StudySide
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
@@ -21,7 +21,8 @@ from bench.report.csv_file import read_csv
 from bench.report.files import RECORDS, RESULT, STUDY
 from bench.report.text import literal
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
-from bench.trials.scores import as_gains, as_skill, collapse_floor
+from bench.trials.score_scale import collapse_floor
+from bench.trials.scores import as_gains, as_skill
 from bench.trials.study_base import differences
 from bench.workloads import workload
 from bench.workloads.of_study import name_of

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.kinds.optimizers.analysis.measure import AP, Measure, measure_of
+from bench.kinds.optimizers.measure import AP, Measure, measure_of
 from bench.kinds.optimizers.spec import StudySpec
 from bench.kinds.optimizers.study_score import margin_scale
 from bench.report.wording import counted, duration_text

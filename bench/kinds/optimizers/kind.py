@@ -16,7 +16,7 @@ from bench.kinds.optimizers.plan import plan, study_outcomes, total_trials
 from bench.kinds.optimizers.plan_preview import estimate_text, plan_output, size_text
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
 from bench.kinds.optimizers.results import load_result
-from bench.kinds.optimizers.size import Size
+from bench.kinds.optimizers.size import Size, size_of
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.kinds.optimizers.study_score import measures_skill
 from bench.kinds.optimizers.trial import TRIALS
@@ -179,7 +179,7 @@ class OptimizersKind(LedgerKind[StudySpec]):
 
     def size(self, document: Mapping[str, Any], planned: Mapping[str, int]) -> Size:
         """Return the study's size from its settings; of an ``until_decided`` study also from its plan."""
-        return Size.of(document).of_plan(planned)
+        return size_of(document, planned)
 
     def load(self, runs: StudyRuns, folder: Path | None = None) -> FindingsResult:
         """Return the result of a study, finished or not, from MLflow alone."""

@@ -36,7 +36,8 @@ from bench.trials.columns import numbers
 from bench.trials.own_schedules import other_schedules, schedule_of
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
-from bench.trials.scores import WORST_SCORE, as_gains, as_skill, collapse_floor
+from bench.trials.score_scale import WORST_SCORE, collapse_floor
+from bench.trials.scores import as_gains, as_skill
 from bench.trials.spec import FIRST_CONFIRM_SEED, TrialSpec
 from bench.trials.status import Status
 from bench.workloads.of_study import own_settings, workload_of

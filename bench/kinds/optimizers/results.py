@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, study_analysis, time_use
-from bench.kinds.optimizers.analysis.measure import measure_of
 from bench.kinds.optimizers.analysis.sensitivity import RATES
+from bench.kinds.optimizers.measure import measure_of
 from bench.kinds.optimizers.paste_lines import paste_lines
 from bench.kinds.optimizers.plan import nothing_scored, planned_trials, study_outcomes
 from bench.kinds.optimizers.report.result import LeaderSamples, StudyResult
@@ -24,7 +24,7 @@ from bench.trials.needed_length import UNKNOWN, NeededLength, estimate_needed_le
 from bench.trials.own_schedules import other_schedules
 from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE
-from bench.trials.scores import collapse_floor
+from bench.trials.score_scale import collapse_floor
 from bench.trials.status import Status
 from bench.workloads import POSE
 from bench.workloads.of_study import workload_of

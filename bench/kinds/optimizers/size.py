@@ -9,15 +9,15 @@ from functools import cached_property
 from statistics import fmean, median
 from typing import Any, ClassVar
 
-from bench.kinds.optimizers.analysis.measure import UNKNOWN, Measure, measure_of
 from bench.kinds.optimizers.controls import control_name, controlled
+from bench.kinds.optimizers.measure import UNKNOWN, Measure, measure_of
 from bench.kinds.optimizers.spec import StudySpec, refuse_first_protocol
 from bench.report.wording import loss_text
 from bench.study.progress import Progress, ap_text, line_ap_text, mean_seconds, speed_text
 from bench.trials.phases import CONFIRM, TUNE, Phase
 from bench.trials.progress import EndedTrial
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
-from bench.trials.scores import WORST_SCORE, collapse_floor
+from bench.trials.score_scale import WORST_SCORE, collapse_floor
 from bench.trials.status import FAULTS, Status
 from bench.workloads.of_study import workload_of
 from posemodel.errors import SettingsError
@@ -274,6 +274,11 @@ class Size:
                 other_seconds = max(trial.seconds - train_seconds - eval_seconds, 0.0)
                 scaled.append(other_seconds + train_seconds * budget_ratio + eval_seconds * evaluation_ratio)
         return median(scaled) if scaled else None
+
+
+def size_of(document: Mapping[str, Any], planned: Mapping[str, int]) -> Size:
+    """Return the size of a stored study; of an ``until_decided`` one also from the trials planned so far, by phase."""
+    return Size.of(document).of_plan(planned)
 
 
 def _row(progress: Progress, size: Size, name: str, *, is_control: bool = False) -> OptimizerProgress:

@@ -8,7 +8,8 @@ from typing import Protocol
 import pandas as pd
 
 from bench.trials.score_names import LOSS_SCORE, ScoreName
-from bench.trials.scores import REFERENCE_LOSS, SKILL_SCORE, as_gains, as_skill, curves_as_skill
+from bench.trials.score_scale import REFERENCE_LOSS, SKILL_SCORE
+from bench.trials.scores import as_gains, as_skill, curves_as_skill
 from bench.workloads.of_study import TrainsWorkload, workload_of
 from bench.workloads.protocol import Workload
 from bench.workloads.score import MARGIN_SHARE, Score

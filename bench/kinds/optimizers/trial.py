@@ -10,7 +10,7 @@ from bench.trials import training
 from bench.trials.checkpoint import TrialCheckpoint
 from bench.trials.outcome import Outcome
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.scores import SELECT_SUFFIX
+from bench.trials.score_scale import SELECT_SUFFIX
 from bench.trials.spec import TrialSpec
 from bench.workloads import workload
 from bench.workloads.protocol import SELECT, Trained

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from bench.statistics.counts import count_interval, fisher_p
 from bench.statistics.looks import LOOK_MARGIN, LOOKS, detectable_gap
 from bench.statistics.nested import MARGIN, tuning_spreads
-from bench.trials.scores import AP_FLOOR
+from bench.trials.score_scale import AP_FLOOR
 from posemodel.network import NETWORKS
 from posemodel.network.cost import network_cost
 

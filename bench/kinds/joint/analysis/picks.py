@@ -13,6 +13,7 @@ from bench.report.shown_score import AP, ShownScore
 from bench.statistics.intervals import Interval, mean_interval, paired_interval, unpaired_interval
 from bench.trials.columns import numbers, rows_of
 from bench.trials.phases import CONFIRM, SEARCH
+from bench.trials.scores import counted
 from bench.trials.status import Status
 
 NEAR = 0.02
@@ -173,12 +174,12 @@ def confirmed(records: pd.DataFrame, pick: Pick, measure: ShownScore = AP) -> Co
     own = trials[np.array(same, dtype=bool)].sort_values("seed", kind="stable")
     complete = (own["status"] == Status.COMPLETE).to_numpy(bool)
     speeds = numbers(own["images_per_s"])[complete]
-    on_select = measure.counted(own, measure.select_column)
+    on_select = counted(own, measure.select_column, measure.score.failure)
     return Confirmed(
         n=len(own),
         failed=int((~complete).sum()),
         score_select=measure.clipped(mean_interval(on_select)),
-        score=measure.clipped(mean_interval(measure.counted(own, measure.column))),
+        score=measure.clipped(mean_interval(counted(own, measure.column, measure.score.failure))),
         images_per_s=mean_interval(speeds[np.isfinite(speeds)]).clipped(0.0, np.inf),
         by_seed={int(seed): float(value) for seed, value in zip(own["seed"], on_select, strict=True)},
     )

@@ -29,7 +29,8 @@ from bench.kinds.optimizers.analysis.verdict import none_completed, verdict
 from bench.report.names import short_names
 from bench.statistics.intervals import Interval, mean_interval, mean_intervals, paired_interval, unpaired_interval
 from bench.statistics.json_safe import to_json_safe
-from bench.statistics.p_values import ALPHA, holm, paired_t_p, welch_t_p
+from bench.statistics.level import ALPHA
+from bench.statistics.p_values import holm, paired_t_p, welch_t_p
 from bench.trials.columns import split_controls
 from bench.trials.scores import score, score_table
 

@@ -5,7 +5,8 @@ import pandas as pd
 
 from bench.trials.columns import numbers, study_records, with_curve_columns
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import AP_FLOOR, score
+from bench.trials.score_scale import AP_FLOOR
+from bench.trials.scores import score
 from bench.trials.status import Status
 
 CURVE_COLUMNS = {"optimizer": object, "trial_id": object, "complete": bool, "learned": bool, "evaluation": int}

@@ -9,12 +9,12 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.tunings import TunedScores, common_tunings
+from bench.kinds.optimizers.measure import AP, Measure
 from bench.statistics.intervals import DIFFERENCE_DECIMALS
+from bench.statistics.level import ALPHA
 from bench.statistics.looks import LOOK_MARGIN, Look, detectable_gap, sequential
 from bench.statistics.nested import MARGIN, claimed_signs, difference_intervals, may_be_best, pair_tests, tuning_spreads
-from bench.statistics.p_values import ALPHA
 
 COLUMNS = (
     "a",

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.finalists import sorted_json
-from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.tunings import AP_ENDS
+from bench.kinds.optimizers.measure import AP, Measure
 from bench.report.wording import p_text
 from bench.statistics.intervals import DIFFERENCE_DECIMALS, mean_interval, paired_interval
-from bench.statistics.p_values import ALPHA, paired_t_p
+from bench.statistics.level import ALPHA
+from bench.statistics.p_values import paired_t_p
 from bench.trials.columns import with_record_columns
 from bench.trials.scores import score_table
 from bench.trials.status import Status

@@ -6,7 +6,8 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.curve_points import NO_POINTS, Points, points_by_trial
 from bench.kinds.optimizers.analysis.tunings import TunedScores, confirm_records, learned_mean_intervals
 from bench.trials.columns import numbers
-from bench.trials.scores import WORST_SCORE, score
+from bench.trials.score_scale import WORST_SCORE
+from bench.trials.scores import score
 from bench.trials.status import Status
 
 STEPS = ("step", "equal_steps", "ap_at_equal_steps")

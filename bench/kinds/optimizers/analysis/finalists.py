@@ -11,7 +11,8 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.tunings import TunedScores
 from bench.trials.columns import numbers, study_records
 from bench.trials.phases import CONFIRM, TUNE
-from bench.trials.scores import WORST_SCORE, score
+from bench.trials.score_scale import WORST_SCORE
+from bench.trials.scores import score
 from bench.trials.status import Status
 
 

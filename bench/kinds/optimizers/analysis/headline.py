@@ -10,8 +10,8 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.comparisons import Comparison
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
-from bench.kinds.optimizers.analysis.measure import Measure
 from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed
+from bench.kinds.optimizers.measure import Measure
 from bench.report.wording import counted, enumerate_items, loss_text
 from bench.trials.score_names import LOSS_SCORE
 

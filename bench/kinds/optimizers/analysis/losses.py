@@ -10,7 +10,8 @@ from bench.kinds.optimizers.analysis.tunings import TunedScores, confirm_records
 from bench.trials.columns import numbers, study_records
 from bench.trials.phases import TUNE
 from bench.trials.score_names import LOSS_SCORE
-from bench.trials.scores import MEASURED_AP, skill
+from bench.trials.score_scale import skill
+from bench.trials.scores import MEASURED_AP
 from bench.trials.status import Status
 
 VAL_LOSS_MEAN, MEASURED_AP_MEAN = "val_loss_mean", "measured_ap_mean"
@@ -28,7 +29,7 @@ def losses_reached(records: pd.DataFrame, order: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         One row for each optimizer, in that order: optimizer, trials (complete ones with a loss), val_loss, and skill
-        (`bench.trials.scores.skill`). NaN where nothing is known.
+        (`bench.trials.score_scale.skill`). NaN where nothing is known.
     """
     records = study_records(records)
     complete = records[(records["phase"] == TUNE) & (records["status"] == Status.COMPLETE)]

@@ -7,7 +7,8 @@ import pandas as pd
 from bench.kinds.optimizers.analysis.selection import best_trials
 from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import AP_FLOOR, MEASURED_AP, collapsed, score
+from bench.trials.score_scale import AP_FLOOR
+from bench.trials.scores import MEASURED_AP, collapsed, score
 
 SEED_COLUMNS = (
     "optimizer",

@@ -13,20 +13,20 @@ from bench.kinds.optimizers.analysis.costs import costs, update_counts
 from bench.kinds.optimizers.analysis.equal_budgets import budget_views
 from bench.kinds.optimizers.analysis.headline import best_rows, headline, headline_metrics, sureness
 from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, loss_means
-from bench.kinds.optimizers.analysis.measure import AP, AP_ABOVE_CHANCE, Measure
 from bench.kinds.optimizers.analysis.rankings import summarize, unranked
 from bench.kinds.optimizers.analysis.selection import leader
 from bench.kinds.optimizers.analysis.sensitivity import lr_sensitivity, rate_ranges
 from bench.kinds.optimizers.analysis.sources import chosen_rows, implementation_rows, seed_rows
 from bench.kinds.optimizers.analysis.tunings import TunedScores, tuned_scores
 from bench.kinds.optimizers.analysis.verdict import budget_too_small, none_completed, verdict
+from bench.kinds.optimizers.measure import AP, AP_ABOVE_CHANCE, Measure
 from bench.report.names import marked, short_names
 from bench.report.no_result import OWN_REMEDIES, REMEDIES, no_result_text, trouble_sentences
 from bench.report.text import literal
-from bench.statistics.p_values import ALPHA
+from bench.statistics.level import ALPHA
 from bench.trials.columns import split_controls
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import AP_FLOOR
+from bench.trials.score_scale import AP_FLOOR
 
 EARLY = "A claim made before the end may not last: looking often finds differences by chance."
 CURVE_VALUES = ("ap", "val_loss")

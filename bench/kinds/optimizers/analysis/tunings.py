@@ -9,7 +9,8 @@ import pandas as pd
 from bench.statistics.nested import optimizer_mean_intervals, tuning_spreads
 from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
-from bench.trials.scores import AP_FLOOR, collapsed, score
+from bench.trials.score_scale import AP_FLOOR
+from bench.trials.scores import collapsed, score
 from bench.trials.status import FAULTS
 
 AP_ENDS = (0.0, 1.0)

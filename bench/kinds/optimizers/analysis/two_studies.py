@@ -15,8 +15,9 @@ from bench.kinds.optimizers.analysis.tunings import (
     tuned_scores,
 )
 from bench.statistics.intervals import unpaired_interval
+from bench.statistics.level import ALPHA
 from bench.statistics.nested import MARGIN, NO_VARIANCE, Tunings, tuning_spreads
-from bench.statistics.p_values import ALPHA, holm, welch_t_p
+from bench.statistics.p_values import holm, welch_t_p
 from bench.trials.columns import study_records
 from bench.trials.phases import CONFIRM
 from bench.trials.status import Status

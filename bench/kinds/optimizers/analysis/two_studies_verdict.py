@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from bench.kinds.optimizers.analysis.measure import AP, Measure
 from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED
+from bench.kinds.optimizers.measure import AP, Measure
 from bench.report.no_result import OWN_REMEDIES, REMEDIES, all_in_trouble, no_result_text, trouble_sentences
 from bench.report.wording import enumerate_items, p_text
-from bench.statistics.p_values import ALPHA
+from bench.statistics.level import ALPHA
 
 SCOPE = (
     "Claims are about procedures (an optimizer tuned with its study's budget, then trained) under the settings, "

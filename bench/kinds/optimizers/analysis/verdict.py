@@ -8,10 +8,10 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis.comparisons import Comparison
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
-from bench.kinds.optimizers.analysis.measure import AP, Measure
+from bench.kinds.optimizers.measure import AP, Measure
 from bench.report.wording import counted, enumerate_items, loss_text, p_text
 from bench.statistics.counts import fisher_p
-from bench.statistics.p_values import ALPHA
+from bench.statistics.level import ALPHA
 
 VAGUE = 0.5
 """A rate whose interval is wider than this is called unknown."""

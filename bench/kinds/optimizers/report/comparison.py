@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from bench.kinds.optimizers.analysis.measure import AP, Measure
+from bench.kinds.optimizers.measure import AP, Measure
 from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
 from bench.kinds.optimizers.report.file_names import with_file_names
 from bench.report.cells import interval_cell, markdown_table, number_cell, p_cell

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN
-from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.measure import Measure
 from bench.trials.scores import MEASURED_AP
 
 MEASURED = {"ap_mean": MEASURED_AP_MEAN, "ap": MEASURED_AP}

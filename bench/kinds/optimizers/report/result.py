@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.kinds.optimizers.analysis import StudyAnalysis, TimeUse
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
-from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.measure import Measure
 from bench.kinds.optimizers.report.file_names import finalist_with_file_names, with_file_names
 from bench.kinds.optimizers.spec import StudySpec
 from bench.report.findings import Code
@@ -19,7 +19,7 @@ from bench.report.wording import enumerate_items, in_one_line
 from bench.trials.columns import rows_of
 from bench.trials.needed_length import NeededLength
 from bench.trials.phases import CONFIRM, Phase
-from bench.trials.scores import REFERENCE_LOSS
+from bench.trials.score_scale import REFERENCE_LOSS
 from bench.trials.status import Status
 from bench.workloads import POSE
 from bench.workloads.of_study import name_of, workload_of

@@ -8,7 +8,7 @@ from bench.kinds.optimizers.analysis.losses import MEASURED_AP_MEAN, VAL_LOSS_ME
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known, number_cell, p_cell, run_cell, settings_text, speed_text
 from bench.trials.columns import rows_of
-from bench.trials.scores import AP_FLOOR
+from bench.trials.score_scale import AP_FLOOR
 
 LOSS_COLUMNS = ("optimizer", "validation loss", "skill", "trials")
 PAIR_COLUMNS = ("pair", "difference [95 %]", "tunings", "p", "wins", "better")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.measure import Measure
 from bench.kinds.optimizers.report.figures.panels import panel_grid
 from bench.kinds.optimizers.report.figures.score_axis import set_score_axis
 from bench.kinds.optimizers.report.result import StudyResult

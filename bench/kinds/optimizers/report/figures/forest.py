@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.kinds.optimizers.analysis.losses import VAL_LOSS_MEAN
-from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.measure import Measure
 from bench.kinds.optimizers.report.result import StudyResult
 from bench.report.cells import known
 from bench.report.findings import Intervals

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.kinds.optimizers.analysis.measure import Measure
+from bench.kinds.optimizers.measure import Measure
 from bench.report.style import HEADROOM, NARROW, log_ticks
 
 

@@ -6,15 +6,17 @@ An analysis reads gains (`Score.gain`), of which higher is better; a `Measure` t
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from bench.report.cells import interval_cell, known, number_cell
 from bench.trials.score_names import AP_SCORE, LOSS_SCORE, ScoreName
-from bench.trials.scores import SKILL_SCORE, collapse_floor
+from bench.trials.score_scale import SKILL_SCORE, collapse_floor
 from bench.workloads.score import Score
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DECIMALS = 3
 """Decimals of a score whose range is 1, as AP's."""
@@ -22,7 +24,7 @@ MOST_DECIMALS = 9
 TOO_LOW = 0.05
 """A mean AP, or skill, below this means that training has hardly begun: an order among such scores is noise. Of any
 other score, the share of its range above chance."""
-_N = TypeVar("_N", float, np.ndarray, pd.Series)
+_N = TypeVar("_N", float, np.ndarray, "pd.Series[float]")
 
 SKILL_DEFINITION = (
     "Skill: the share by which the network reduces the loss of finding nobody; 0 is no better than that, 1 is perfect."
