@@ -13,8 +13,8 @@ from bench.storage.patience import Outage, Patience, ServerAwayError
 from bench.storage.printing import log
 from bench.trials.record import Record
 
-Finish = Callable[[Record], None]
-"""Closes a trial in the ledger; gets the record that counts."""
+Finish = Callable[[Record, float], None]
+"""Closes a trial in the ledger; gets the record that counts, and the seconds that it waited for a server."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class _Sending:
                 )
             if repeated:
                 self.ledger.note_waiting_record(self.key, None)
-            self.finish(record)
+            self.finish(record, waited_s)
             if self.on_disk:
                 self.ended.remove()
         return Sent(record, waited_s)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -29,7 +29,7 @@ from bench.records.waiting import WaitingRecord, waiting_record, waiting_trials
 from bench.records.writer import Tracker
 from bench.storage.patience import outages_ignored
 from bench.trials.outcome import Outcome
-from bench.trials.progress import MS, RunningTrial, results_for_displays
+from bench.trials.progress import RunningTrial, results_for_displays
 from bench.trials.record import Record, make_record, now_ms
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import FAULTS, Status
@@ -230,9 +230,11 @@ def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker
 
     def send(ended: WaitingRecord, *, on_disk: bool = False) -> None:
         with interruption.defer_interrupts():  # who has recorded a trial also tells of it
-            seconds = ended.ended_ms / MS - began
-            took = seconds if seconds > 0 else None  # it waits since an earlier session
-            finish = partial(_finish, claim.key, settings=settings, ledger=ledger, seconds=took)
+
+            def finish(record: Record, waited_s: float) -> None:
+                seconds = None if on_disk else time.time() - began - waited_s  # an earlier session has run it
+                _finish(claim.key, record, settings, ledger, seconds=seconds)
+
             sent = send_record(ended, claim.key, ledger, tracker, finish, on_disk=on_disk)
             if sent is not None:
                 counts = ledger.counts()

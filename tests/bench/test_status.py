@@ -1,9 +1,11 @@
 """Studies looked at from outside: what is said about them, and that looking leaves everything as it was."""
 
 import json
+import math
 import shutil
 import socket
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import optuna
@@ -18,10 +20,13 @@ from bench.records.writer import Tracker
 from bench.storage.sqlite_files import url_of
 from bench.study.recorded_studies import all_study_names, open_records
 from bench.study.status import StatusReader, list_document, status_document
+from bench.trials.columns import rows_of
+from bench.trials.progress import recorded, results_for_displays
 from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.bench.ledger_process import hold
+from tests.bench.test_worker import Bench
 from tests.support.plans import first_trials
 
 
@@ -69,6 +74,30 @@ def holder(spec, ledger_process):
     started = ledger_process(hold, spec)
     assert started.said()
     return started.process
+
+
+def test_what_has_ended_is_shown_from_the_ledger_as_from_mlflow(valley_spec, storage_url, tracking_uri, hermetic):
+    bench = Bench(valley_spec(tunings=1), storage_url, tracking_uri)
+    bench.work()
+    url = f"sqlite:///{hermetic / 'elsewhere.db'}"
+    lone = StatusReader(storage_url, url, study_size)
+    progress = lone.one(bench.spec.name)
+    assert lone.errors == ""
+    in_mlflow = recorded(rows_of(bench.tracker.records()))
+    assert len(progress.done) == len(in_mlflow) == 2
+    for trial_id, trial in progress.done.items():
+        same = in_mlflow[trial_id]
+        assert trial.seconds >= same.seconds - 0.002, "from its claim on, not from the begin of its run"
+        assert replace(trial, seconds=None) == replace(same, seconds=None)
+        assert trial.ap is not None
+        assert trial.measured("ap") == same.measured("ap")
+
+
+def test_a_score_of_its_own_is_among_the_results_in_the_ledger():
+    metrics = {"ap": math.nan, "error": 0.25, "train_seconds": 3.0, "other": 1.0, "val_loss": math.inf}
+    shown = results_for_displays(metrics, "error", None)
+    assert shown == {"error": 0.25, "train_seconds": 3.0}
+    assert results_for_displays({}, "ap", 1.5) == {"seconds": 1.5}
 
 
 def contents(folder):

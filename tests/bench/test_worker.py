@@ -213,7 +213,7 @@ def test_who_is_taken_for_dead_leaves_the_new_owner_s_run_alone(make_bench, vall
 
     before = Ledger.is_owner
 
-    def is_lost(ledger, key):
+    def is_lost(ledger, key, _on_outage):
         monkeypatch.setattr(Ledger, "is_owner", before)
         ledger.put_back(key)
         return False

@@ -35,6 +35,12 @@ def test_help_costs_no_heavy_import(arguments, tmp_path):
     assert done.stderr == "imported:\n"
 
 
+def test_the_status_of_one_study_imports_neither_pytorch_nor_mlflow_nor_pandas(tmp_path):
+    code = "import sys, bench.cli.actions.study_status, bench.kinds.optimizers.size; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not {"torch", "mlflow", "pandas", "matplotlib", "cv2"} & {*done.stdout.split()}
+
+
 def test_the_working_directory_is_importable(tmp_path):
     """Python's isolated mode leaves it out; `posebench`, a script elsewhere, would too."""
     (tmp_path / "own_optimizers.py").write_text("NAME = 'mine'")

@@ -41,16 +41,19 @@ def place(tmp_path):
 @contextmanager
 def begun(away, place, name, **environment):
     """A study's process, whose third trial trains."""
-    with ended(place.start(*slow_study(place, name), **away.tracking_alone, **environment)) as process:
+    environment = {**away.tracking_alone, **environment}
+    with ended(place.start(*slow_study(place, name), **environment)) as process:
         wait_for(lambda: trainings(place) >= 3, process, place)
         yield process
 
 
-def test_a_server_that_is_killed_and_started_again_costs_no_trial(away, place):
-    with begun(away, place, "restarted") as process:
+def test_servers_that_are_killed_and_started_again_cost_no_trial(away, place):
+    with begun(away, place, "restarted", **away.both) as process:
+        away.ledger.kill()
         away.tracking.kill()
         away.records.kill()
         waiting = until_it_waits(place)
+        away.ledger.start()
         away.records.start()
         away.tracking.start()
         assert process.wait(WAIT_S) == 0, output(place)
