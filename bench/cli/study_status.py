@@ -34,7 +34,7 @@ def _look(name: str | None, *, as_json: bool, watch: bool = False, every: bool =
         trouble = checks.trouble_with_records()
     else:
         checks.refuse_shared()  # the ledger alone may know all of one study
-    from bench.cli.actions import study_status  # pandas and SQLAlchemy take a second; the help does without
+    from bench.cli.actions import study_status  # SQLAlchemy takes half a second; the help does without
 
     if every:
         study_status.show_all(trouble, as_json=as_json)

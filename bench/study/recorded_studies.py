@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.ledger.reader import read_identities
 from bench.records import reader
 from bench.records.writer import Tracker
 from bench.storage.masking import masked
-from bench.study.kind import StudyKind
 from bench.study.measurement_state import MeasurementState
 from bench.trials.columns import rows_of
 from bench.trials.progress import MS, EndedTrial, recorded
 from posemodel.errors import SettingsError, did_you_mean
 
-KindOf = Callable[[Mapping[str, Any]], StudyKind[Any]]
+if TYPE_CHECKING:
+    from bench.study.kind import StudyKind
+
+KindOf = Callable[[Mapping[str, Any]], "StudyKind[Any]"]
 """Returns the kind of a stored study; SettingsError if this version has no such kind."""
 
 
