@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.report.cells import interval_cell, number_cell
-from bench.statistics.intervals import Interval
+from bench.statistics.interval import Interval
 from bench.trials.score_scale import SELECT_SUFFIX
 from bench.workloads.score import COLLAPSE_SHARE, Score
 

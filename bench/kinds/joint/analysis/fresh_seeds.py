@@ -8,7 +8,7 @@ from bench.kinds.joint.analysis.results import JointResults
 from bench.kinds.joint.analysis.words import optimizer_text
 from bench.report.findings import Chart, Intervals
 from bench.report.wording import counted
-from bench.statistics.intervals import Interval
+from bench.statistics.interval import Interval
 
 CHART = "fresh-seeds.png"
 

@@ -25,7 +25,7 @@ from bench.report.findings import Part, Section, Table
 from bench.report.prose import linked
 from bench.report.text import literal
 from bench.report.wording import enumerate_items, in_one_line, value_text
-from bench.statistics.intervals import Interval
+from bench.statistics.interval import Interval
 
 FILE = "picks.csv"
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from bench.kinds.joint.objectives import AP_AT_TIME, AXES
 from bench.report.shown_score import AP, ShownScore
-from bench.statistics.intervals import Interval, mean_interval, paired_interval, unpaired_interval
+from bench.statistics.interval import Interval
+from bench.statistics.intervals import mean_interval, paired_interval, unpaired_interval
 from bench.trials.columns import numbers, rows_of
 from bench.trials.phases import CONFIRM, SEARCH
 from bench.trials.scores import counted

@@ -11,7 +11,7 @@ from bench.report.dataloader_call import DATALOADER_DEFAULTS, dataloader_call
 from bench.report.shown_score import ShownScore
 from bench.report.text import literal
 from bench.report.wording import counted, enumerate_items, value_text
-from bench.statistics.intervals import Interval
+from bench.statistics.interval import Interval
 
 NOT_KNOWN = "-"
 NEED_WORKERS = ("prefetch_factor", "persistent_workers", "multiprocessing_context", "start_method")

@@ -27,7 +27,8 @@ from bench.kinds.optimizers.analysis.two_studies import NOT_PAIRED, compare_stud
 from bench.kinds.optimizers.analysis.two_studies_verdict import comparison_verdict
 from bench.kinds.optimizers.analysis.verdict import none_completed, verdict
 from bench.report.names import short_names
-from bench.statistics.intervals import Interval, mean_interval, mean_intervals, paired_interval, unpaired_interval
+from bench.statistics.interval import Interval
+from bench.statistics.intervals import mean_interval, mean_intervals, paired_interval, unpaired_interval
 from bench.statistics.json_safe import to_json_safe
 from bench.statistics.level import ALPHA
 from bench.statistics.p_values import holm, paired_t_p, welch_t_p
