@@ -4,31 +4,26 @@ In: a local folder with a trial's state (`bench.trials.checkpoint`). Out: the sa
 whatever machine. A checkpoint is replaced as a whole, and read only if every byte of it is as it was written.
 """
 
-import json
-import os
 import re
 import shutil
 import socket
 import tarfile
 import tempfile
 import uuid
-import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from io import BytesIO
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Protocol
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from typing import Any
 
 import psutil
-from fsspec.core import url_to_fs
 
 from bench.engines import interruption
+from bench.engines.checkpoint_archive import pack, unpack
+from bench.engines.checkpoint_places import Place, host_and_process, open_place, said
 from bench.ledger.format import lives
 from bench.settings.shared_settings import CHECKPOINT_EVERY_VARIABLE
 from bench.storage.durations import duration_in
-from bench.storage.masking import masked
 from bench.storage.printing import log
 from bench.trials.checkpoint import CHECKPOINT_EVERY_S, TrialCheckpoint
 from bench.trials.spec import TrialSpec
@@ -40,39 +35,15 @@ STOP_S = 90.0
 """Seconds that an interrupted worker has to save, copy and give back its trial before it is killed."""
 FORMAT = 1
 """Version of the files; another one is refused."""
-MANIFEST = "checkpoint.json"
-"""First member of a tar file: study, trial, digest of its settings, and size and CRC-32 of each other member."""
-_SUFFIX, _PART = ".tar", ".part"
-"""Ends of the names of a trial's file, and of an incomplete one."""
-OBJECT_STORES = frozenset(("abfs", "abfss", "adl", "az", "gcs", "gs", "oci", "oss", "s3", "s3a"))
-"""Schemes whose objects appear whole or not at all, and cannot be renamed without copying them."""
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_HALF_A_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/?(?!/)")
+_SUFFIX = ".tar"
+"""End of the name of a trial's file."""
 _LOCAL = re.compile(r"posebench-trial-(?P<host>.+)-(?P<pid>\d+)-(?P<started>\d+)-\w+")
-_CHUNK = 1 << 20
-"""Bytes read at once."""
-
-
-class _Place(Protocol):
-    """Files in a shared place; paths are relative to it."""
-
-    def read(self, path: str, copy: Path) -> bool:
-        """Copy a file to a local one; False if there is none."""
-
-    def write(self, path: str, file: Path) -> None:
-        """Copy a local file, which replaces an existing one as a whole."""
-
-    def remove(self, path: str) -> None:
-        """Remove a file, if there is one, and what broken-off copies of it have left."""
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names of the files in a folder; none if there is no such folder."""
 
 
 class CheckpointStore:
     """The checkpoints in one place."""
 
-    def __init__(self, name: str, place: _Place) -> None:
+    def __init__(self, name: str, place: Place) -> None:
         """``name``: the place in messages, without passwords."""
         self.name, self._place = name, place
 
@@ -82,11 +53,7 @@ class CheckpointStore:
 
         Raises SettingsError for something else, or if the package for that kind of URL is missing.
         """
-        text = str(url_or_dir)
-        scheme = _SCHEME.match(text)
-        if scheme is not None and scheme[1].lower() != "file":
-            return cls(masked(text, text), _open_url(text))
-        return cls(text, _Folder(_folder_of(text)))
+        return cls(*open_place(str(url_or_dir)))
 
     def check(self) -> None:
         """Raise SettingsError unless files can be written to, read from and removed from the place."""
@@ -100,7 +67,7 @@ class CheckpointStore:
                 self._place.remove(path)
         except Exception as error:  # each file system has errors of its own
             raise SettingsError(
-                f"checkpoints {self.name}: files cannot be kept there ({_said(error)}). Give a folder or URL into "
+                f"checkpoints {self.name}: files cannot be kept there ({said(error)}). Give a folder or URL into "
                 "which every worker may write."
             ) from error
         if not kept:
@@ -118,11 +85,11 @@ class CheckpointStore:
             if not self._place.read(_path(study, trial_id), file):
                 return False
             try:
-                _unpack(file, folder, _about(study, trial_id, content))
+                unpack(file, folder, _about(study, trial_id, content))
             except (CheckpointError, tarfile.TarError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
                 shutil.rmtree(folder)
                 folder.mkdir()
-                raise CheckpointError(f"{self.name}: {_path(study, trial_id)}: {_said(error)}") from error
+                raise CheckpointError(f"{self.name}: {_path(study, trial_id)}: {said(error)}") from error
         return True
 
     def save(self, study: str, trial_id: str, folder: Path, *, content: str = "") -> None:
@@ -132,7 +99,7 @@ class CheckpointStore:
         """
         with tempfile.TemporaryDirectory(dir=folder.parent) as passing:
             file = Path(passing, "checkpoint.tar")
-            _pack(folder, file, _about(study, trial_id, content))
+            pack(folder, file, _about(study, trial_id, content))
             self._place.write(_path(study, trial_id), file)
 
     def remove(self, study: str, trial_id: str) -> None:
@@ -185,7 +152,7 @@ def forget_checkpoint(url_or_dir: str | None, study: str, trial_id: str) -> None
     try:
         CheckpointStore.at(url_or_dir).remove(study, trial_id)
     except Exception as error:  # the trial is recorded: nothing is lost
-        log(f"posebench: the checkpoint of trial {trial_id} could not be removed ({_said(error)})")
+        log(f"posebench: the checkpoint of trial {trial_id} could not be removed ({said(error)})")
 
 
 def forget_recorded(url_or_dir: str | None, study: str, recorded: Collection[str]) -> None:
@@ -200,128 +167,7 @@ def forget_recorded(url_or_dir: str | None, study: str, recorded: Collection[str
         for trial_id in sorted(store.trials(study).intersection(recorded)):
             store.remove(study, trial_id)
     except Exception as error:  # the study is complete: nothing is lost
-        log(f"posebench: checkpoints of study {study} could not be removed ({_said(error)})")
-
-
-class _Folder:
-    """A folder that this process sees as one, such as on a shared file system."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def read(self, path: str, copy: Path) -> bool:
-        try:
-            shutil.copyfile(self.root / path, copy)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def write(self, path: str, file: Path) -> None:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.{_this_process()}{_PART}")
-        try:
-            shutil.copyfile(file, temporary)
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-    def remove(self, path: str) -> None:
-        target = self.root / path
-        target.unlink(missing_ok=True)
-        for leftover in target.parent.glob(f"{target.name}.*{_PART}"):  # of processes that were killed
-            leftover.unlink(missing_ok=True)
-
-    def names(self, folder: str) -> list[str]:
-        try:
-            return [path.name for path in (self.root / folder).iterdir()]
-        except FileNotFoundError:
-            return []
-
-
-class _Remote:
-    """A folder of a file system of fsspec."""
-
-    def __init__(self, files: Any, root: str) -> None:
-        self.files, self.root = files, root.rstrip("/")
-        schemes = {files.protocol} if isinstance(files.protocol, str) else {*files.protocol}
-        self.is_object_store = bool(schemes & OBJECT_STORES)
-
-    def read(self, path: str, copy: Path) -> bool:
-        self.files.invalidate_cache()  # another machine may have written it
-        try:
-            self.files.get_file(f"{self.root}/{path}", str(copy))
-        except FileNotFoundError:
-            return False
-        return True
-
-    def write(self, path: str, file: Path) -> None:
-        target = f"{self.root}/{path}"
-        if self.is_object_store:
-            self.files.put_file(str(file), target)
-            return
-        self.files.makedirs(target.rpartition("/")[0], exist_ok=True)
-        temporary = f"{target}.{_this_process()}{_PART}"
-        try:
-            self.files.put_file(str(file), temporary)
-            self.files.mv(temporary, target)
-        except BaseException:
-            with suppress(Exception):  # the error that is raised says more
-                self.files.rm_file(temporary)
-            raise
-
-    def remove(self, path: str) -> None:
-        target = f"{self.root}/{path}"
-        with suppress(FileNotFoundError):
-            self.files.rm_file(target)
-        if self.is_object_store:
-            return
-        folder, _, name = path.rpartition("/")
-        with suppress(Exception):  # of processes that were killed: nobody misses these files
-            for leftover in self.names(folder):
-                if leftover.startswith(f"{name}.") and leftover.endswith(_PART):
-                    self.files.rm_file(f"{target}{leftover.removeprefix(name)}")
-
-    def names(self, folder: str) -> list[str]:
-        self.files.invalidate_cache()
-        try:
-            paths = self.files.ls(f"{self.root}/{folder}", detail=False)
-        except FileNotFoundError:
-            return []
-        return [path.rstrip("/").rpartition("/")[2] for path in paths]
-
-
-def _folder_of(text: str) -> Path:
-    """Return the folder that a path or a URL `file://` names."""
-    if not text.strip():
-        raise SettingsError("checkpoints: is empty. Give a folder or a URL.")
-    if _SCHEME.match(text):
-        parts = urlsplit(text)
-        if parts.netloc not in ("", "localhost"):
-            host = parts.netloc.rpartition("@")[2]
-            raise SettingsError(f"checkpoints {masked(text)}: a folder's URL has three slashes, file:///{host}/...")
-        return Path(unquote(parts.path))
-    half = _HALF_A_SCHEME.match(text)
-    if half is not None and not Path(text).exists():
-        url = f"{half[1]}://{text[half.end() :]}"
-        public = masked(url, url)
-        typed = text[: half.end()] + public.removeprefix(f"{half[1]}://")  # alone, nothing in it is like an address
-        raise SettingsError(f"checkpoints {typed}: did you mean {public}?")
-    return Path(text).expanduser().absolute()
-
-
-def _open_url(url: str) -> _Remote:
-    try:
-        files, root = url_to_fs(url)
-    except Exception as error:  # an unknown scheme, a missing package, a server that refuses
-        raise SettingsError(
-            f"checkpoints {masked(url, url)}: cannot be opened ({_said(error, url)}). Give a folder, or a URL whose "
-            "package is installed here and on the other workers' machines (s3fs for s3://, gcsfs for gs://)."
-        ) from error
-    return _Remote(files, root)
+        log(f"posebench: checkpoints of study {study} could not be removed ({said(error)})")
 
 
 def _path(study: str, trial_id: str) -> str:
@@ -333,71 +179,6 @@ def _about(study: str, trial_id: str, content: str) -> dict[str, Any]:
     return {"format": FORMAT, "study": study, "trial": trial_id, "content": content}
 
 
-def _pack(folder: Path, tar: Path, about: dict[str, Any]) -> None:
-    """Write all files of ``folder`` to a tar file, after a manifest."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sums: dict[str, tuple[int, int]] = {}
-    for path in files:
-        with path.open("rb") as file:
-            sums[path.relative_to(folder).as_posix()] = _sum_of(file)
-    manifest = json.dumps({**about, "files": sums}).encode()
-    with tarfile.open(tar, "w", dereference=True) as archive:
-        member = tarfile.TarInfo(MANIFEST)
-        member.size = len(manifest)
-        archive.addfile(member, BytesIO(manifest))
-        for name, path in zip(sums, files, strict=True):
-            archive.add(path, name, recursive=False)
-
-
-def _unpack(tar: Path, folder: Path, expected: dict[str, Any]) -> None:
-    """Write the files in a tar file to ``folder``; CheckpointError if it is damaged, or not the expected one's."""
-    with tarfile.open(tar, "r:") as archive:
-        first = archive.next()
-        if first is None or first.name != MANIFEST:
-            raise CheckpointError("is no checkpoint of a trial")
-        manifest = json.loads(_content(archive, first).read())
-        other = [f"{key} {manifest.get(key)!r}" for key, value in expected.items() if manifest.get(key) != value]
-        if other:
-            raise CheckpointError(f"is another one's ({', '.join(other)})")
-        sums = {name: tuple(each) for name, each in manifest["files"].items()}
-        while (member := archive.next()) is not None:
-            _check_name(member.name)
-            with _content(archive, member) as content, _new_file(folder / member.name) as file:
-                if _sum_of(content, file) != sums.pop(member.name, None):
-                    raise CheckpointError(f"is damaged (in {member.name})")
-        if sums:
-            raise CheckpointError(f"is damaged (it lacks {', '.join(sums)})")
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    content = archive.extractfile(member)
-    if content is None:
-        raise CheckpointError(f"is damaged ({member.name} is no file)")
-    return content
-
-
-def _check_name(name: str) -> None:
-    """Raise CheckpointError for a member that would be written outside the folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or Path(name).is_absolute():
-        raise CheckpointError(f"is damaged (in {name})")
-
-
-def _new_file(path: Path) -> IO[bytes]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("wb")
-
-
-def _sum_of(file: IO[bytes], copy: IO[bytes] | None = None) -> tuple[int, int]:
-    """Return size and CRC-32 of a file, which is copied on the way if ``copy`` is given."""
-    size = crc = 0
-    while chunk := file.read(_CHUNK):
-        size, crc = size + len(chunk), zlib.crc32(chunk, crc)
-        if copy is not None:
-            copy.write(chunk)
-    return size, crc
-
-
 @contextmanager
 def _local_folder() -> Iterator[Path]:
     """Yield a new temporary folder, named after this process; those of this host's dead processes are removed."""
@@ -407,16 +188,6 @@ def _local_folder() -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
     started = round(psutil.Process().create_time())
     with tempfile.TemporaryDirectory(
-        prefix=f"posebench-trial-{_this_process()}-{started}-", ignore_cleanup_errors=True
+        prefix=f"posebench-trial-{host_and_process()}-{started}-", ignore_cleanup_errors=True
     ) as folder:
         yield Path(folder)
-
-
-def _this_process() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def _said(error: BaseException, address: str = "") -> str:
-    """Return an error's message in one line without passwords, those of an address neither, or its type if it has
-    none."""
-    return masked(" ".join(str(error).split()) or type(error).__name__, address)

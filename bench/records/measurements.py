@@ -14,7 +14,8 @@ from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from bench.measure.loader.outcome import FAULTS
 from bench.records.reader import ERROR_TAG, RECORDED_TAG, STATUS_TAG, TRIAL_TAG, StudyRuns
-from bench.records.writer import ERROR_LENGTH, PARENT_TAG, SOURCE_TAGS, Tracker
+from bench.records.trial_runs import ERROR_LENGTH, PARENT_TAG, SOURCE_TAGS
+from bench.records.writer import Tracker
 from bench.storage.masking import masked
 from bench.storage.visible import visible_lines
 from bench.trials.loader_settings import SETTINGS

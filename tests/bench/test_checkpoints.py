@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.engines import checkpoints
+from bench.engines import checkpoint_places, checkpoints
 from bench.engines.checkpoints import (
     CheckpointStore,
     check_checkpoints,
@@ -146,7 +146,7 @@ def test_a_write_that_breaks_off_leaves_the_earlier_checkpoint(state, tmp_path, 
         raise OSError("no space left on device")
 
     with monkeypatch.context() as broken, pytest.raises(OSError, match="no space"):
-        broken.setattr(checkpoints.os, "fsync", full)
+        broken.setattr(checkpoint_places.os, "fsync", full)
         store.save(STUDY, TRIAL, state)
     assert [*files_in(tmp_path / "shared")] == [f"{STUDY}/{TRIAL}.tar"]
     assert store.fetch(STUDY, TRIAL, tmp_path / "fetched")

@@ -31,7 +31,8 @@ from bench.records import histories
 from bench.records.mlflow_views import outdated_views, saved_views
 from bench.records.patient_client import _PatientClient
 from bench.records.reader import EXPECTED_METRICS, RUN_COLUMNS, study_runs
-from bench.records.writer import METRICS_PER_BATCH, Tracker
+from bench.records.trial_runs import METRICS_PER_BATCH
+from bench.records.writer import Tracker
 from bench.storage import patience
 from bench.storage.addresses import RECORDS
 from bench.storage.patience import Patience
