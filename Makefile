@@ -26,7 +26,7 @@ lowest newest:  ## run the test suite with the lowest or the newest versions tha
 	$(PYTHON) -m venv .venv-$@
 	.venv-$@/bin/python -m pip install --quiet --disable-pip-version-check uv
 	echo "setuptools>=77" | .venv-$@/bin/uv pip compile --quiet --no-header --no-annotate --resolution $(RESOLUTION_$@) \
-		--extra test --extra postgres --extra gpu --extra optimizers \
+		--extra test --extra postgres --extra gpu --extra optimizers --extra ray \
 		--output-file .versions-$@.txt pyproject.toml -
 	$(MAKE) test VENV=.venv-$@ LOCK=.versions-$@.txt
 RESOLUTION_lowest := lowest-direct

@@ -53,7 +53,12 @@ def study_verb(kind: str) -> Callable[..., None]:
     if WORKLOAD in study_spec(kind).declarations():
         own.append(WORKLOAD_SETTING)
 
+    if study_spec(kind).runner == "measurement":
+        own += [NO_ENGINE]
+
     def run(**typed: Any) -> None:
+        if study_spec(kind).runner == "measurement" and typed.pop("engine") not in (None, "local"):
+            raise typer.BadParameter(ONE_MACHINE, param_hint="--engine")
         begun, added = typed.pop("begun", None), typed.pop("add", None)
         if WORKLOAD in typed:
             typed[WORKLOAD] = parse_workload_options(typed[WORKLOAD], typed.pop("workload_setting") or ())
@@ -110,6 +115,9 @@ ADDING = [
     ),
 ]
 """Further parameters of a kind to whose studies optimizers can be added."""
+ONE_MACHINE = "a loader study is about the machine that it runs on: start it on a node of the cluster"
+NO_ENGINE = option("engine", str | None, typer.Option("--engine", hidden=True))
+"""Further parameter of a kind that measures one machine, which refuses it in words."""
 WORKLOAD = "workload"
 """Setting whose flag holds the name alone."""
 WORKLOAD_SETTING = option(

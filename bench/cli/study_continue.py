@@ -41,6 +41,20 @@ Checkpoints = Annotated[
         "elsewhere.",
     ),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="local|ray", help="Where trials run: in processes of this machine, or on a Ray cluster."
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Address of the Ray cluster's head (default: RAY_ADDRESS, a cluster that runs here, or a new one here).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 
 
@@ -51,13 +65,22 @@ def resume(
     gpus: Gpus = None,
     trials_per_gpu: TrialsPerGpu = None,
     checkpoints: Checkpoints = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     as_json: Json = False,
 ) -> None:
     """Go on with an interrupted study, or show a finished one again.
 
     The study keeps its settings.
     """
-    places = {"workers": workers, "gpus": gpus, "trials_per_gpu": trials_per_gpu, "checkpoints": checkpoints}
+    places = {
+        "workers": workers,
+        "gpus": gpus,
+        "trials_per_gpu": trials_per_gpu,
+        "checkpoints": checkpoints,
+        "engine": engine,
+        "ray_address": ray_address,
+    }
     actions().resume(name, data=data, places=places, as_json=as_json)
 
 
@@ -74,6 +97,8 @@ def extend(
     gpus: Gpus = None,
     trials_per_gpu: TrialsPerGpu = None,
     checkpoints: Checkpoints = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     as_json: Json = False,
 ) -> None:
     """Make a study larger: keep its records and run what is new.
@@ -84,7 +109,14 @@ def extend(
     """
     amount = {"tunings": tunings, "trials": trials}
     changes = {name: value for name, value in amount.items() if value is not None}
-    places = {"workers": workers, "gpus": gpus, "trials_per_gpu": trials_per_gpu, "checkpoints": checkpoints}
+    places = {
+        "workers": workers,
+        "gpus": gpus,
+        "trials_per_gpu": trials_per_gpu,
+        "checkpoints": checkpoints,
+        "engine": engine,
+        "ray_address": ray_address,
+    }
     actions().extend(name, changes, data=data, places=places, as_json=as_json)
 
 

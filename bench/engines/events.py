@@ -72,6 +72,14 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
+class WorkersChanged:
+    """Places for trials were added to a cluster, or have left it."""
+
+    workers: int
+    """Trials that can run at once from now on."""
+
+
+@dataclass(frozen=True)
 class Stopping:
     """The study was interrupted; running trials are being given back."""
 
@@ -95,6 +103,7 @@ Event = (
     | TrialEnded
     | TrialReturned
     | WorkerDied
+    | WorkersChanged
     | Stopping
 )
 OnEvent = Callable[[Event], None]

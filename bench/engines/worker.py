@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import wraps
@@ -83,14 +83,14 @@ def work(settings: WorkerSettings, on_event: OnEvent = ignore_event) -> None:
     ran: list[float] = []
     settings = replace(settings, trials=replace(settings.trials, run_trial=_timed(settings.trials.run_trial, ran)))
     ledger, tracker = settings.ledger(), settings.tracker()
-    _send_waiting(settings, ledger, tracker, on_event)
+    send_waiting(settings, ledger, tracker, lambda claim: _run_claimed(claim, settings, ledger, tracker, on_event))
     seconds: dict[str, list[float]] = defaultdict(list)
     while True:
         interruption.check()
         sweep(settings, ledger, tracker)
         if settings.stint is not None and settings.stint.is_over():
             return
-        claim = _claim(ledger)
+        claim = claim_trial(ledger)
         if claim is not None:
             phase = claim.spec.phase
             if not _may_begin(claim, settings, ledger, fmean(seconds[phase]) if seconds[phase] else None):
@@ -126,19 +126,22 @@ def _timed(run_trial: RunTrial, seconds: list[float]) -> RunTrial:
     return run
 
 
-def _send_waiting(settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:
-    """Send the records that earlier sessions have left in this folder, before others train these trials again."""
+def send_waiting(settings: WorkerSettings, ledger: Ledger, tracker: Tracker, run: Callable[[Claim], object]) -> None:
+    """Send the records that earlier sessions have left in this folder, before others train these trials again.
+
+    ``run``: brings a claimed trial to its end, whose record waits here, or has waited.
+    """
     waiting = waiting_trials(settings.study_name, settings.parent_run, settings.identity.get("data_digest"))
     if waiting:
         sweep(settings, ledger, tracker)  # the process that has left one may have been killed
     for trial_id in waiting:
         interruption.check()
-        claim = _claim(ledger, trial_id)
+        claim = claim_trial(ledger, trial_id)
         if claim is not None:
-            _run_claimed(claim, settings, ledger, tracker, on_event)
+            run(claim)
 
 
-def _claim(ledger: Ledger, trial_id: str | None = None) -> Claim | None:
+def claim_trial(ledger: Ledger, trial_id: str | None = None) -> Claim | None:
     """Claim a trial (take it to run); if interrupted during that, give it back.
 
     An interruption while the ledger's server is away may leave it claimed: this process then ends, and another one
@@ -219,85 +222,163 @@ def _resolved_spec(claim: Claim, settings: WorkerSettings, ledger: Ledger, recor
     )
 
 
+@dataclass(frozen=True)
+class Runner:
+    """The process that runs a trial."""
+
+    host: str
+    pid: int
+
+    @classmethod
+    def here(cls) -> "Runner":
+        """Return this process."""
+        return cls(socket.gethostname(), os.getpid())
+
+
+class ClaimedTrial:
+    """A claimed trial on its way to its record: `resolve`, `open`, then `finish`, or `give_back`.
+
+    Whoever claims a trial does all of this, wherever the trial itself runs.
+    """
+
+    def __init__(
+        self, claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent
+    ) -> None:
+        """Take over a claimed trial; nothing is read or written yet."""
+        self.claim, self.settings = claim, settings
+        self.ledger, self.tracker, self.on_event = ledger, tracker, on_event
+        self.began = time.time()
+        self._run = ""
+        """Id of its MLflow run."""
+
+    def resolve(self) -> TrialSpec | None:
+        """Return the trial that is to be run; None if that was not necessary, and it is closed.
+
+        So for a trial that was recorded, whose record waits on disk, or whose workers have died too often.
+        """
+        claim, ledger, tracker = self.claim, self.ledger, self.tracker
+        if claim.deaths:
+            tracker.abandon(claim.spec.id)  # the run of the worker whose death was counted
+        record = _existing_record(claim, tracker)
+        waiting = _waiting_record(claim, self.settings, record)
+        known = waiting.outcome.record if record is None and waiting is not None else record
+        spec = _resolved_spec(claim, self.settings, ledger, known)
+        if record is not None:
+            # Recorded by a worker that died before closing the trial, or with a ledger that was deleted.
+            _finish(claim.key, record, self.settings, ledger)
+            return None
+        if waiting is not None:
+            self._tell_begin(spec, Runner.here())
+            if not tracker.has_run(waiting.run_id):  # somebody has deleted it meanwhile
+                run = tracker.start_trial(spec, self.settings.parent_run, began_ms=waiting.ended_ms)
+                waiting = waiting.moved(run)
+            self._run = waiting.run_id
+            self._send(waiting, on_disk=True)
+            return None
+        if claim.deaths >= MAX_DEATHS:
+            # Not when a death is counted, where two processes could record it; a claim has only one owner.
+            self.open(spec, Runner.here())
+            self.finish(Outcome(_failed_by_deaths(spec, claim.deaths), curve=[]))
+            return None
+        return spec
+
+    def open(self, spec: TrialSpec, runner: Runner) -> None:
+        """Begin the trial's MLflow run, and tell that a process has begun it."""
+        self._tell_begin(spec, runner)
+        self._run = self.tracker.start_trial(spec, self.settings.parent_run, host=runner.host)
+        self.ledger.release()
+
+    def pruner(self, spec: TrialSpec) -> Callable[[float], bool] | None:
+        """Return the function that says after each score whether the trial ends early; None: it is not pruned."""
+        return self.settings.trials.pruner(self.ledger, self.claim.key, spec, self.settings.identity)
+
+    def finish(self, outcome: Outcome, ended: float | None = None) -> None:
+        """Record the trial's result and close it, unless another process has taken it over.
+
+        ``ended``: when it ended, in seconds since the epoch, if its recording, during which its runner goes on, is none
+        of its time; None: now, and it is.
+        """
+        if outcome.record.status in FAULTS:
+            interruption.check()  # a library may turn an interruption into an error, which is no result
+        settings = self.settings
+        ended_ms = now_ms() if ended is None else int(ended * MS)
+        record = WaitingRecord(settings.study_name, settings.parent_run, self._run, ended_ms, outcome)
+        self._send(record, seconds=None if ended is None else ended - self.began)
+
+    def give_back(self, *, died: bool = False) -> None:
+        """Let the trial wait again; once it is recorded, this does nothing: its run is closed and the trial has ended.
+
+        ``died``: its process has died by itself, which is counted.
+        """
+        with outages_ignored():  # the run of a server that is away is closed when the study ends
+            if self._run:
+                self.tracker.at_once.abandon_run(self._run)
+            elif self.ledger.is_owner(self.claim.key):  # its run may have been made without the answer being known
+                self.tracker.at_once.abandon(self.claim.spec.id)
+        if died:
+            self.ledger.charge_death_of(self.claim.key)
+        else:
+            self.ledger.put_back(self.claim.key)
+        self.on_event(TrialReturned(self.claim.spec.id))
+
+    @contextmanager
+    def given_back_on_error(self) -> Iterator[None]:
+        """Give the trial back if anything ends the block but its end."""
+        try:
+            yield
+        except BaseException:
+            self.give_back()
+            raise
+
+    def _tell_begin(self, spec: TrialSpec, runner: Runner) -> None:
+        self.on_event(TrialBegan(_running_trial(spec, self.began, runner)))
+
+    def _send(self, ended: WaitingRecord, *, on_disk: bool = False, seconds: float | None = None) -> None:
+        """Record a trial, then tell of it; ``seconds``: what it took; None: the time until then."""
+        claim, ledger = self.claim, self.ledger
+        with interruption.defer_interrupts():  # who has recorded a trial also tells of it
+
+            def finish(record: Record, waited_s: float) -> None:
+                took = time.time() - self.began - waited_s if seconds is None else seconds
+                # An earlier session has run what was on the disk.
+                _finish(claim.key, record, self.settings, ledger, seconds=None if on_disk else took)
+
+            sent = send_record(ended, claim.key, ledger, self.tracker, finish, on_disk=on_disk)
+            if sent is not None:
+                counts = ledger.counts()
+                ended_trials = counts.total() - counts["waiting"] - counts["running"]
+                whole = time.time() - self.began - sent.waited_s
+                self.on_event(TrialEnded(sent.record, whole if seconds is None else seconds, ended_trials))
+                return
+        # This worker was taken for dead and the trial given to another one, whose run is left alone.
+        self.tracker.abandon_run(ended.run_id)
+        self.on_event(TrialReturned(claim.spec.id))
+
+
 def _run_claimed(claim: Claim, settings: WorkerSettings, ledger: Ledger, tracker: Tracker, on_event: OnEvent) -> None:
     """Run, record and close a claimed trial; give it back if anything stops this process before that."""
-    began = time.time()
 
     def stepped(step: int, train_seconds: float) -> None:
         if settings.checkpoints is None:
             interruption.check()  # otherwise the trial ends once its state is saved
         on_event(TrialStepped(claim.spec.id, step, train_seconds))
 
-    def send(ended: WaitingRecord, *, on_disk: bool = False) -> None:
-        with interruption.defer_interrupts():  # who has recorded a trial also tells of it
-
-            def finish(record: Record, waited_s: float) -> None:
-                seconds = None if on_disk else time.time() - began - waited_s  # an earlier session has run it
-                _finish(claim.key, record, settings, ledger, seconds=seconds)
-
-            sent = send_record(ended, claim.key, ledger, tracker, finish, on_disk=on_disk)
-            if sent is not None:
-                counts = ledger.counts()
-                ended_trials = counts.total() - counts["waiting"] - counts["running"]
-                on_event(TrialEnded(sent.record, time.time() - began - sent.waited_s, ended_trials))
-                return
-        # This worker was taken for dead and the trial given to another one, whose run is left alone.
-        tracker.abandon_run(ended.run_id)
-        on_event(TrialReturned(claim.spec.id))
-
-    own_run = ""
-
-    def run() -> None:
-        nonlocal own_run
-        if claim.deaths:
-            tracker.abandon(claim.spec.id)  # the run of the worker whose death was counted
-        record = _existing_record(claim, tracker)
-        waiting = _waiting_record(claim, settings, record)
-        known = waiting.outcome.record if record is None and waiting is not None else record
-        spec = _resolved_spec(claim, settings, ledger, known)
-        if record is not None:
-            # Recorded by a worker that died before closing the trial, or with a ledger that was deleted.
-            _finish(claim.key, record, settings, ledger)
+    trial = ClaimedTrial(claim, settings, ledger, tracker, on_event)
+    # Heartbeats from the claim on: each step may wait for a server.
+    with trial.given_back_on_error(), heartbeats(ledger, lambda: (claim.key,)):
+        spec = trial.resolve()
+        if spec is None:
             return
-        on_event(TrialBegan(_running_trial(spec, began)))
-        if waiting is not None:
-            if not tracker.has_run(waiting.run_id):  # somebody has deleted it meanwhile
-                waiting = waiting.moved(tracker.start_trial(spec, settings.parent_run, began_ms=waiting.ended_ms))
-            own_run = waiting.run_id
-            send(waiting, on_disk=True)
-            return
-        own_run = tracker.start_trial(spec, settings.parent_run)
-        ledger.release()
-        if claim.deaths >= MAX_DEATHS:
-            # Not when a death is counted, where two processes could record it; a claim has only one owner.
-            record, curve, samples = Outcome(_failed_by_deaths(spec, claim.deaths), curve=[])
-        else:
-            with trial_checkpoint(settings.checkpoints, settings.study_name, spec) as checkpoint:
-                record, curve, samples = settings.trials.run_trial(
-                    spec,
-                    concurrent_trials=settings.workers,
-                    on_step=stepped,
-                    should_prune=settings.trials.pruner(ledger, claim.key, spec, settings.identity),
-                    checkpoint=checkpoint,
-                )
-        if record.status in FAULTS:
-            interruption.check()  # a library may turn an interruption into an error, which is no result
-        outcome = Outcome(record, curve, samples)
-        send(WaitingRecord(settings.study_name, settings.parent_run, own_run, now_ms(), outcome))
-
-    try:
-        with _heartbeat(ledger, claim.key):  # from the claim on: each step may wait for a server
-            run()
-    except BaseException:
-        # Once the trial is recorded, both calls do nothing: its run is closed and the trial has ended.
-        with outages_ignored():  # the run of a server that is away is closed when the study ends
-            if own_run:
-                tracker.at_once.abandon_run(own_run)
-            elif ledger.is_owner(claim.key):  # its run may have been made without the answer being known
-                tracker.at_once.abandon(claim.spec.id)
-        ledger.put_back(claim.key)
-        on_event(TrialReturned(claim.spec.id))
-        raise
+        trial.open(spec, Runner.here())
+        with trial_checkpoint(settings.checkpoints, settings.study_name, spec) as checkpoint:
+            outcome = settings.trials.run_trial(
+                spec,
+                concurrent_trials=settings.workers,
+                on_step=stepped,
+                should_prune=trial.pruner(spec),
+                checkpoint=checkpoint,
+            )
+        trial.finish(outcome)
 
 
 def _failed_by_deaths(spec: TrialSpec, deaths: int) -> Record:
@@ -305,22 +386,26 @@ def _failed_by_deaths(spec: TrialSpec, deaths: int) -> Record:
     return make_record(spec, Status.FAILED, steps_done=0, metrics={}, error=message)
 
 
-def _running_trial(spec: TrialSpec, began: float) -> RunningTrial:
-    host_and_pid, run = (socket.gethostname(), os.getpid()), spec.run
+def _running_trial(spec: TrialSpec, began: float, runner: Runner) -> RunningTrial:
+    run = spec.run
     return RunningTrial(
-        spec.id, spec.phase, spec.optimizer, spec.seed, run.steps, began, *host_and_pid, seconds=run.seconds
+        spec.id, spec.phase, spec.optimizer, spec.seed, run.steps, began, runner.host, runner.pid, seconds=run.seconds
     )  # fmt: skip
 
 
 @contextmanager
-def _heartbeat(ledger: Ledger, key: int) -> Iterator[None]:
-    """Send heartbeats for a claimed trial, the first one some seconds after that of its claim."""
+def heartbeats(ledger: Ledger, keys: Callable[[], Iterable[int]]) -> Iterator[None]:
+    """Send heartbeats for claimed trials, the first ones some seconds after those of their claims.
+
+    ``keys``: returns the trials' keys at each beat; called in another thread.
+    """
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT_S):
-            with suppress(SQLAlchemyError):  # a file that stays locked: try at the next beat
-                ledger.send_heartbeat(key)
+            for key in keys():
+                with suppress(SQLAlchemyError):  # a file that stays locked: try at the next beat
+                    ledger.send_heartbeat(key)
             ledger.release()
 
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")

@@ -116,6 +116,8 @@ class Ledger:
         self._copies: frozenset[int] | None = None
         self._waiting = range(0)
         self._waiting_until = 0.0
+        self._since: float | None = None
+        """Time at which this process was registered, in seconds since the epoch."""
         self._rounds: dict[int, tuple[_Round, int]] = {}
 
     @property
@@ -141,14 +143,24 @@ class Ledger:
     @contextmanager
     def session(self, workers: int) -> Iterator[None]:
         """Register this process, with its number of workers, as working on the study during the block."""
-        owner = this_process()
-        key = f"{SESSION}{owner['host']}:{owner['pid']}:{owner['started']}"
-        session = {**owner, "workers": workers, "since": time.time()}
-        self.patiently(lambda: self.storage.set_study_user_attr(self._study, key, session))
+        self.note_workers(workers)
         try:
             yield
         finally:
+            key, _ = self._session_here()
             self.patiently.try_once(lambda: self.storage.set_study_user_attr(self._study, key, None))
+
+    def note_workers(self, workers: int) -> None:
+        """Note how many trials this process, which is registered, can run at once from now on."""
+        key, owner = self._session_here()
+        self._since = time.time() if self._since is None else self._since
+        session = {**owner, "workers": workers, "since": self._since}
+        self.patiently(lambda: self.storage.set_study_user_attr(self._study, key, session))
+
+    def _session_here(self) -> tuple[str, dict[str, Any]]:
+        """Return the study's attribute that registers this process, and its owner entry."""
+        owner = this_process()
+        return f"{SESSION}{owner['host']}:{owner['pid']}:{owner['started']}", owner
 
     def has_other_processes(self) -> bool:
         """Return True if another process is registered; a process killed on another host cannot be recognised as
@@ -337,6 +349,16 @@ class Ledger:
                 queries.release(connection, row.key, lambda each: _is_held_by(each, died), _charged)
 
         self._do(charge)  # repeated after a lost answer it finds no trial of the process
+
+    def charge_death_of(self, key: int) -> None:
+        """Count the death of the process elsewhere that ran a trial of this process, and give the trial back.
+
+        Nothing happens if another process has the trial by now.
+        """
+        me = this_process()
+        self._waiting = range(0)  # the next claim finds it
+        # Repeated after a lost answer it finds the trial waiting.
+        self._do(lambda connection: queries.release(connection, key, lambda row: _is_held_by(row, me), _charged))
 
     def stale_trials(self) -> list[Claim]:
         """Return the running trials whose worker is dead or has sent no heartbeat for `GRACE_S`."""

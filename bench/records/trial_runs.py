@@ -57,13 +57,14 @@ SOURCE_TAGS = {"mlflow.source.name": "posebench", "mlflow.source.type": "LOCAL"}
 class TrialRuns(StudyRuns):
     """Writes the runs of one study's trials, and reads all runs of the study as `StudyRuns` does."""
 
-    def start_trial(self, spec: TrialSpec, parent: str, *, began_ms: int | None = None) -> str:
+    def start_trial(self, spec: TrialSpec, parent: str, *, began_ms: int | None = None, host: str | None = None) -> str:
         """Begin the child run of a trial and return its id.
 
         Args:
             spec: The trial.
             parent: Id of the study's run.
             began_ms: When it began, in milliseconds since the epoch; None: now.
+            host: Machine that runs it; None: this one.
         """
         name = f"{spec.phase}-{spec.optimizer}-{spec.index}"
         tags = {
@@ -72,7 +73,7 @@ class TrialRuns(StudyRuns):
             TRIAL_TAG: spec.id,
             "optimizer": spec.optimizer,
             "phase": spec.phase,
-            HOST_TAG: socket.gethostname(),
+            HOST_TAG: socket.gethostname() if host is None else host,
         }
         run_id: str = self.client.create_run(self.experiment_id, began_ms, tags=tags, run_name=name).info.run_id
         self._log_data(run_id, spec.run.data, spec.data_digest, spec.run.val_split)

@@ -228,7 +228,8 @@ class Tracker(TrialRuns):
         """Store a session; a later call with the same session key replaces it."""
         parent = self._parent()
         if parent is not None:
-            self.client.set_tag(parent, f"{SESSION_TAG}{session.key}", json.dumps(asdict(session)))
+            entries = {name: value for name, value in asdict(session).items() if value is not None}
+            self.client.set_tag(parent, f"{SESSION_TAG}{session.key}", json.dumps(entries))
 
     def log_report(
         self, folder: Path, note: str = "", *, headline: str = "", metrics: Mapping[str, float] = MappingProxyType({})

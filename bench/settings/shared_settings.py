@@ -76,11 +76,27 @@ CHECKPOINTS_SETTING = Declaration(
     "/shared/checkpoints",
     flag=Flag(metavar="URL_OR_DIR"),
 )
+ENGINE_SETTING = Declaration(
+    Literal["local", "ray"],
+    "local",
+    "Where trials run; local: in processes of this machine; ray: on the nodes of a Ray cluster, `workers` then being "
+    "the most at once.",
+)
+RAY_ADDRESS_SETTING = Declaration(
+    str,
+    None,
+    "Address of the Ray cluster's head; without one, that of RAY_ADDRESS, else a cluster that runs on this machine, "
+    "else one that is started here.",
+    "10.0.0.1:6379",
+    flag=Flag(metavar="HOST:PORT"),
+)
 PLACE_SETTINGS = {
     "workers": WORKERS_SETTING,
     "gpus": GPUS_SETTING,
     "trials_per_gpu": TRIALS_PER_GPU_SETTING,
     "checkpoints": CHECKPOINTS_SETTING,
+    "engine": ENGINE_SETTING,
+    "ray_address": RAY_ADDRESS_SETTING,
 }
 """Settings of where and how many trials run, which are never part of a study."""
 SPACES_SETTING = Declaration(

@@ -65,6 +65,10 @@ def _workers_before(sessions: pd.DataFrame) -> int:
     A command with `--workers 0` has no session, so a study that others have joined was begun by one. Without any
     session: 1.
     """
+    if "engine" in sessions:  # how many a cluster ran says nothing of this machine
+        sessions = sessions[sessions["engine"].isna()]
+        if not len(sessions):
+            return 1
     own = sessions[~sessions["joined"].eq(True)].sort_values("began_ms")["workers"]  # earlier versions did not note it
     if len(own):
         return int(own.iloc[-1])

@@ -29,6 +29,7 @@ from bench.study.ledger_kind import LedgerKind
 from bench.study.ledger_runner import (
     OnRecord,
     Planner,
+    SessionHere,
     ignore_interrupt_of,
     note_at_once,
     session_here,
@@ -211,7 +212,7 @@ def join_study(
             planner = Planner(kind, spec, ledger, tracker, paths, on_event, workers=workers)
             session = None
             if not tracker.finished():
-                session = session_here(int(1000 * began), workers, data_s, joined=True)
+                session = SessionHere(session_here(int(1000 * began), workers, data_s, joined=True))
                 tracker.describe_machine(machine)
             with deadline:
                 work_off(planner, workforce, replace(settings, stint=stint), on_record, session)

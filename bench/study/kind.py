@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from bench.engines.cluster.settings import Cluster
 from bench.engines.events import OnEvent, ignore_event
 from bench.measure.gpus import Gpu
 from bench.optimizers import optimizer_entry
@@ -164,6 +165,7 @@ class StudyKind(ABC, Generic[S]):
         workers: int,
         gpus: Sequence[Gpu] = (),
         checkpoints: str | None = None,
+        cluster: Cluster | None = None,
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
@@ -177,6 +179,8 @@ class StudyKind(ABC, Generic[S]):
             workers: Trials that run at once.
             gpus: The GPU of each worker; empty: the device as it is.
             checkpoints: Shared folder or URL where interrupted trials keep their state; None: nowhere.
+            cluster: Cluster on which the trials run, with no workers here; None: they run on this machine, or in other
+                commands.
             on_event: Called with each event.
             began: Start of the command, in seconds since the epoch (None: now). Stored with the study, which reports
                 how its time was spent.

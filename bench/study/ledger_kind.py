@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 
+from bench.engines.cluster.settings import Cluster
 from bench.engines.events import OnEvent, ignore_event
 from bench.engines.trial import TrialKind
 from bench.measure.gpus import Gpu
@@ -72,6 +73,7 @@ class LedgerKind(StudyKind[S]):
         workers: int,
         gpus: Sequence[Gpu] = (),
         checkpoints: str | None = None,
+        cluster: Cluster | None = None,
         on_event: OnEvent = ignore_event,
         began: float | None = None,
         data_s: float = 0.0,
@@ -85,6 +87,7 @@ class LedgerKind(StudyKind[S]):
             workers=workers,
             gpus=gpus,
             checkpoints=checkpoints,
+            cluster=cluster,
             on_event=on_event,
             began=began,
             data_s=data_s,

@@ -8,8 +8,8 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,9 +18,11 @@ import pandas as pd
 
 from bench.engines import interruption
 from bench.engines.checkpoints import check_checkpoints, forget_recorded
-from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialEnded
+from bench.engines.cluster.settings import Cluster
+from bench.engines.engine import Engine
+from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialEnded, WorkersChanged
 from bench.engines.following import Following
-from bench.engines.processes import Crew, crew
+from bench.engines.processes import crew
 from bench.engines.worker import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import read_identities, read_study
@@ -36,6 +38,7 @@ from bench.storage.locks import path_lock
 from bench.storage.masking import masked
 from bench.storage.patience import outages_ignored
 from bench.study.longest_first import Pace, by_phase
+from bench.study.node_data import NodeData
 from bench.study.progress import mean_seconds
 from bench.study.store_paths import StorePaths
 from bench.trials.columns import rows_of
@@ -53,6 +56,8 @@ PLANNING_SHARE = 0.05
 """Share of a process's time that planning while others run takes at most, as long as enough trials wait."""
 ENOUGH_WAITING = 100
 """Number of waiting trials with which planning can be put off."""
+SEVERAL = 2
+"""Stands for the trials that run at once on a cluster without a bound."""
 OnRecord = Callable[[Record], None]
 """Receives each new record of this process's trials."""
 
@@ -65,6 +70,7 @@ def run_study(
     workers: int,
     gpus: Sequence[Gpu] = (),
     checkpoints: str | None = None,
+    cluster: Cluster | None = None,
     on_event: OnEvent,
     began: float | None,
     data_s: float,
@@ -73,7 +79,11 @@ def run_study(
     """Run a study of a ledger kind; see `bench.study.kind.StudyKind.run`."""
     objectives = kind.objectives(spec)
     began_ms = now_ms() if began is None else int(1000 * began)
-    session = session_here(began_ms, workers, data_s) if workers else None
+    runs_trials = bool(workers) or cluster is not None
+    session: SessionHere | None = None
+    if runs_trials:
+        engine = None if cluster is None else "ray"
+        session = SessionHere(session_here(began_ms, workers or 1, data_s, engine=engine))
     check_stores(paths.storage_url, paths.tracking_uri)
     check_checkpoints(checkpoints)
     known_studies = read_identities(paths.storage_url)  # read before the ledger is opened: opening changes the file
@@ -87,8 +97,9 @@ def run_study(
     with ledger.session(workers), ExitStack() as closing:
         on_record: list[OnRecord] = []
         on_study_event = with_records(on_event, on_record)
-        workforces = crew(workers, on_study_event, gpus=gpus) if workers else nullcontext(Following(on_study_event))
-        with ignore_interrupt_of(deadline), workforces as workforce:
+        if cluster is not None:
+            on_study_event = with_workers(on_study_event, ledger, session)
+        with ignore_interrupt_of(deadline), engine_of(kind, spec, workers, gpus, cluster, on_study_event) as workforce:
             counts = ledger.counts()
             if counts.total() - counts["waiting"] - counts["running"] < kind.minimum_trials(spec):
                 workforce.start()  # workers load their libraries while this process opens MLflow's store
@@ -97,7 +108,7 @@ def run_study(
             shown_again = tracker.finished() and not tracker.was_extended(spec, earlier)
             if shown_again:
                 session = None  # the study has already finished: this session's time is not counted
-            # With no workers, the first that joins describes its machine: this one runs no trial.
+            # With no workers, the first that joins describes its machine, and on a cluster the first node.
             machine = fingerprint(spec.optimizer_modules, gpus) if workers else versions(spec.optimizer_modules)
             with interruption.defer_interrupts():  # an opened run must also get its closing callback
                 parent = tracker.open_study(spec, machine, kind.views_of(spec), earlier)
@@ -105,7 +116,8 @@ def run_study(
             if workers and not shown_again:
                 tracker.describe_machine(machine)
             settings = worker_settings(kind, spec, paths, parent, checkpoints)
-            planner = Planner(kind, spec, ledger, tracker, paths, on_event, workers=workers)
+            at_once = workers if cluster is None else cluster.most or SEVERAL
+            planner = Planner(kind, spec, ledger, tracker, paths, on_event, workers=at_once)
             with deadline:
                 work_off(planner, workforce, settings, on_record, session)
         records = _settled_records(ledger, tracker, paths)
@@ -123,9 +135,50 @@ def run_study(
     return result, report
 
 
-def session_here(began_ms: int, workers: int, data_s: float, *, joined: bool = False) -> Session:
+def session_here(
+    began_ms: int, workers: int, data_s: float, *, joined: bool = False, engine: str | None = None
+) -> Session:
     """Return the session of this process, which began at ``began_ms``; arguments as for `Session`."""
-    return Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid(), joined)
+    return Session(began_ms, now_ms(), workers, data_s, socket.gethostname(), os.getpid(), joined, engine)
+
+
+@dataclass
+class SessionHere:
+    """This process's session, as last known."""
+
+    session: Session
+
+    def note(self, tracker: Tracker) -> None:
+        """Update the session's last-seen time."""
+        tracker.update_session(replace(self.session, heard_ms=now_ms()))
+
+    def note_workers(self, workers: int) -> None:
+        """Take note of the number of trials that can run at once now; the largest counts."""
+        self.session = replace(self.session, workers=max(self.session.workers, workers))
+
+
+def engine_of(
+    kind: "LedgerKind[S]",
+    spec: S,
+    workers: int,
+    gpus: Sequence[Gpu],
+    cluster: Cluster | None,
+    on_event: OnEvent,
+) -> AbstractContextManager[Engine]:
+    """Return what runs a study's trials; its processes end with the block."""
+    if cluster is not None:
+        from bench.engines.cluster.crew import ClusterCrew, cluster_crew  # imports Ray, an extra
+
+        on_nodes = ClusterCrew(
+            cluster,
+            on_event,
+            locate=NodeData(kind, spec),
+            data=spec.data,
+            modules=tuple(spec.optimizer_modules),
+            fresh=getattr(spec, "device", "cpu") != "cpu",
+        )
+        return cluster_crew(on_nodes)
+    return crew(workers, on_event, gpus=gpus) if workers else nullcontext(Following(on_event))
 
 
 def worker_settings(
@@ -153,6 +206,21 @@ def with_records(on_event: OnEvent, on_record: Sequence[OnRecord]) -> OnEvent:
         if isinstance(event, TrialEnded):
             for callback in on_record:
                 callback(event.record)
+        on_event(event)
+
+    return on_study_event
+
+
+def with_workers(on_event: OnEvent, ledger: Ledger, session: SessionHere | None) -> OnEvent:
+    """Return a function that notes how many trials a cluster can run at once, in ledger and session, then calls
+    ``on_event``."""
+
+    def on_study_event(event: Event) -> None:
+        if isinstance(event, WorkersChanged):
+            with outages_ignored():  # it is only shown
+                ledger.note_workers(event.workers)
+            if session is not None:
+                session.note_workers(event.workers)
         on_event(event)
 
     return on_study_event
@@ -260,10 +328,10 @@ class Planner:
 
 def work_off(
     planner: Planner,
-    workforce: Crew | Following,
+    workforce: Engine,
     settings: WorkerSettings,
     on_record: list[OnRecord],
-    session: Session | None,
+    session: SessionHere | None,
 ) -> None:
     """Plan, let the workers run what is planned, and plan again from the records, until nothing new is planned or the
     settings' stint is over.
@@ -308,13 +376,13 @@ def _mean_seconds(done: Mapping[str, EndedTrial]) -> dict[str, float]:
     return {phase: seconds for phase, seconds in phases.items() if seconds is not None}
 
 
-def _note(tracker: Tracker, session: Session | None) -> None:
+def _note(tracker: Tracker, session: SessionHere | None) -> None:
     """Update the session's last-seen time."""
     if session is not None:
-        tracker.update_session(replace(session, heard_ms=now_ms()))
+        session.note(tracker)
 
 
-def note_at_once(tracker: Tracker, session: Session | None) -> None:
+def note_at_once(tracker: Tracker, session: SessionHere | None) -> None:
     """Do so unless the server is away: the next record, or the end, does it again."""
     with outages_ignored():
         _note(tracker.at_once, session)
@@ -322,7 +390,7 @@ def note_at_once(tracker: Tracker, session: Session | None) -> None:
 
 def _close(
     tracker: Tracker,
-    session: Session | None,
+    session: SessionHere | None,
     kind: type[BaseException] | None,
     *_error: BaseException | object,
     shown_again: bool,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from bench.engines.cluster.settings import Cluster, require_ray
 from bench.engines.places import assign
 from bench.measure.cores import usable_cores
 from bench.measure.gpus import Gpu, visible_gpus
@@ -15,6 +16,12 @@ from bench.settings.presets import presets
 from posemodel.device import choose_device
 from posemodel.errors import SettingsError
 
+ABOUT_ITS_MACHINE = (
+    "a loader study is about the machine that it runs on, so its measurements cannot be placed on a cluster. Run it on "
+    "a node."
+)
+"""Why a study of loaders has no engine."""
+
 
 def places_here(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     """Resolve `device`, `workers` and `gpus` on this machine.
@@ -22,6 +29,8 @@ def places_here(settings: Mapping[str, Setting]) -> dict[str, Setting]:
     `gpus` becomes the UUIDs of the GPUs that workers get, or None for the device as it is. On a CPU, one
     single-threaded trial per core has the highest total throughput, which is what workers `cores` means.
     """
+    if on_cluster(settings):
+        return _places_on_cluster(settings)
     if settings["workers"].value == 0:
         return _places_elsewhere(settings)
     resolved = {**settings, "device": device_here(settings)}
@@ -56,7 +65,7 @@ def gpus_of_workers(settings: Mapping[str, Setting], visible: Sequence[Gpu] | No
     settings of GPUs where there are none.
     """
     device, workers, chosen = (settings[name] for name in ("device", "workers", "gpus"))
-    if workers.value == 0:
+    if workers.value == 0 or on_cluster(settings):
         return ()
     if visible is None:
         visible = visible_gpus() if device.value == "cuda" else ()
@@ -119,6 +128,58 @@ def _places_elsewhere(settings: Mapping[str, Setting]) -> dict[str, Setting]:
         "workers": settings["workers"],
         "gpus": Setting(None, settings["gpus"].origin),
     }
+
+
+def on_cluster(settings: Mapping[str, Setting]) -> bool:
+    """Return whether the trials run on a Ray cluster; SettingsError for an address of one where they do not."""
+    engine, address = settings.get("engine"), settings.get("ray_address")
+    ray = engine is not None and engine.value == "ray"
+    if not ray and address is not None and address.value is not None and address.origin == COMMAND_LINE:
+        raise SettingsError(f"--ray-address {address.value}: needs --engine ray.")
+    return ray
+
+
+def cluster_of(settings: Mapping[str, Setting]) -> Cluster | None:
+    """Return the cluster on which trials run, with what each needs there; None: they run on this machine.
+
+    ``settings``: those that `places_here` has resolved, and the loader's `num_workers`, if the study has one.
+    """
+    if not on_cluster(settings):
+        return None
+    loaders = settings["num_workers"].value if "num_workers" in settings else 0
+    most = settings["workers"].value
+    return Cluster(
+        settings["ray_address"].value,
+        most or None,
+        settings["device"].value,
+        settings["trials_per_gpu"].value,
+        1 + (max(loaders, default=0) if isinstance(loaders, tuple) else loaders),
+    )
+
+
+def _places_on_cluster(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the device and the workers (0: no bound) of a command whose trials run on a Ray cluster."""
+    require_ray()
+    workers, gpus = settings["workers"], settings["gpus"]
+    if workers.value == 0:
+        with errors_about(settings, "workers"):
+            raise SettingsError(
+                "workers: with --engine ray, workers is the most trials at once: give 1 or more, or leave it out."
+            )
+    if gpus.value:
+        with errors_about(settings, "gpus"):
+            raise SettingsError(
+                "gpus: with --engine ray, Ray chooses the GPUs of its nodes. Leave --gpus out; `ray start --num-gpus` "
+                "says how many a node offers."
+            )
+    if settings["device"].value == "auto":
+        with errors_about(settings, "device"):
+            raise SettingsError(
+                "device: with --engine ray trials run on the nodes of a cluster: say what they train on, --device cuda "
+                "or --device cpu."
+            )
+    bound = workers if isinstance(workers.value, int) else Setting(0, f"{workers.origin} ({workers.value}: no bound)")
+    return {"device": settings["device"], "workers": bound, "gpus": Setting(None, gpus.origin)}
 
 
 def device_here(settings: Mapping[str, Setting]) -> Setting:

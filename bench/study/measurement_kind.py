@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from bench.engines.cluster.settings import Cluster
 from bench.engines.events import OnEvent, ignore_event
 from bench.measure.gpus import Gpu
 from bench.records.measurements import MeasurementTracker, last_moment
@@ -67,6 +68,7 @@ class MeasurementKind(StudyKind[S]):
         workers: int,  # noqa: ARG002 (one measurement at a time)
         gpus: Sequence[Gpu] = (),  # noqa: ARG002
         checkpoints: str | None = None,  # noqa: ARG002
+        cluster: Cluster | None = None,  # noqa: ARG002
         on_event: OnEvent = ignore_event,
         began: float | None = None,  # noqa: ARG002 (a measurement knows its own time)
         data_s: float = 0.0,  # noqa: ARG002

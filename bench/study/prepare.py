@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bench.settings.data_files import absolute_paths
 from bench.settings.layers import build_model
 from bench.settings.weights_files import absolute_weights, weights_digest
-from bench.study.machine_settings import gpus_of_workers
+from bench.study.machine_settings import cluster_of, gpus_of_workers
 from bench.study.prepared import Prepared
 from bench.study.settings import StudyRequest, preset_of, resolve
 from bench.trials.study_base import StudyBase
@@ -62,7 +62,9 @@ def prepare(
     if name is None:
         name = kind.default_name(build_specs(UNNAMED, **data_fields)[0], settings, data.folder)
     specs = build_specs(name, **data_fields)
-    workers = settings["workers"].value if "workers" in settings else 1
+    cluster = cluster_of(settings) if "engine" in settings else None
+    here = settings["workers"].value if "workers" in settings else 1
+    workers = here if cluster is None else 0
     gpus = gpus_of_workers(settings) if "gpus" in settings else ()
     checkpoints = settings["checkpoints"].value if "checkpoints" in settings else None
     return Prepared(
@@ -74,4 +76,5 @@ def prepare(
         data.labelled_images,
         gpus=gpus,
         checkpoints=checkpoints,
+        cluster=cluster,
     )

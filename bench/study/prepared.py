@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from bench.engines.cluster.settings import Cluster
 from bench.measure.gpus import Gpu
 from bench.study.probe import Measured
 from bench.trials.study_base import StudyBase
@@ -20,7 +21,7 @@ class Prepared(Generic[S]):
     specs: tuple[S, ...]
     """The study, or the studies of the series in the order in which they run."""
     workers: int = 1
-    """Trials that run at once."""
+    """Trials that run at once on this machine; 0: they run elsewhere."""
     data_s: float = 0.0
     """Seconds spent on making the synthetic data set."""
     awaited_images: int | None = None
@@ -33,6 +34,8 @@ class Prepared(Generic[S]):
     """The GPU of each worker; empty: the device as it is."""
     checkpoints: str | None = None
     """Shared folder or URL where interrupted trials keep their state; None: nowhere."""
+    cluster: Cluster | None = None
+    """Cluster on which the trials run; None: none."""
 
     @property
     def spec(self) -> S:

@@ -18,6 +18,7 @@ from bench.engines.events import (
     TrialReturned,
     TrialStepped,
     WorkerDied,
+    WorkersChanged,
 )
 from bench.report.shown_score import AP, ShownScore
 from bench.report.stored_score import stored_score
@@ -395,5 +396,7 @@ def progress_after(progress: Progress, event: Event) -> Progress:
             return progress.without(event.trial_id)
         case WorkerDied():
             return progress.without(*(key for key, trial in progress.running_trials.items() if trial.pid == event.pid))
+        case WorkersChanged():
+            return replace(progress, workers=event.workers)
         case Measuring() | Stopping():
             return progress

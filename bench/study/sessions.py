@@ -8,8 +8,11 @@ def most_at_once(sessions: pd.DataFrame) -> int:
     speeds: the sum of workers of overlapping sessions.
 
     Args:
-        sessions: A row for each process that worked on the study: host, began_ms, heard_ms, workers.
+        sessions: A row for each process that worked on the study: host, began_ms, heard_ms, workers; and engine, if
+            one ran its trials on a cluster, which counts nothing here.
     """
+    if "engine" in sessions:
+        sessions = sessions[sessions["engine"].isna()]
     most = 0
     for _, on_host in sessions.groupby("host"):
         for began in on_host["began_ms"]:

@@ -90,6 +90,8 @@ class Session:
     pid: int
     joined: bool = False
     """True for `posebench worker`: not a session of the study's own command."""
+    engine: str | None = None
+    """What ran its trials, if not processes of its own machine: `ray`."""
 
     @property
     def key(self) -> str:

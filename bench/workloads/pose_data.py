@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.measure.cores import usable_cores
 from bench.settings.data_files import absolute_paths, named_files
 from bench.settings.layers import Setting, errors_about
+from bench.storage.locks import path_lock
 from bench.workloads.protocol import AWAITED, REPORT, SELECT, FoundData, MakeData, OnOpen, ProbeData
 from posemodel.config import Exif
 from posemodel.data.derived import is_derived
@@ -84,6 +85,25 @@ def made_again(folder: Path, make_data: MakeData) -> Path | None:
         return None
     make_data(DATA_FOLDER / folder.name, int(parts[1]), int(parts[2]))
     return DATA_FOLDER / folder.name
+
+
+def make_in(place: Path, folder: Path) -> Path | None:
+    """Make a default synthetic set, known by its folder's name, in a folder of ``place``, where it may be already; None
+    if it is none.
+
+    Processes that do this at once on one machine take turns.
+    """
+    parts = DEFAULT_NAME.fullmatch(folder.name)
+    if parts is None or folder.parent.name != DATA_FOLDER.name:
+        return None
+    made = place / DATA_FOLDER / folder.name
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with path_lock(made):
+        try:
+            generate(made, images=int(parts[1]), seed=int(parts[2]))
+        except (FileExistsError, ValueError, RuntimeError) as error:
+            raise DataError(str(error)) from error
+    return made
 
 
 def _is_complete(folder: Path) -> bool:

@@ -3,24 +3,28 @@
 The page's servers and the whole run are in `tests/proofs/test_clusters_page.py`.
 """
 
+import json
 import re
 import shlex
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 from mlflow import cli as mlflow_cli
 from typer.models import OptionInfo
 
-from tests.support.clusters_page import KUBERNETES, PAGE, SLURM, Machine, block, replaced
+from tests.support.clusters_page import KUBERNETES, LAUNCHER, PAGE, RAY_SLURM, SLURM, Machine, block, replaced
 from tests.support.place import PLANNED, VALLEY_FILE
+from tests.support.ray_nodes import MISSING
 from tests.support.reference.command_line import command_tree, flags, parameters
 from tests.support.running_study import DEADLINE_S, RUNNING, ended, entries, output, wait_for
 
 WAITING = "waiting"
 NAME = "optimizers-smoke-people"
-BLOCKS = ("database", "mlflow", "stores.sh", "begin", "ssh", "stop", "submit", "secret")
+RAY_BLOCKS = ("ray install", "ray head", "ray join", "ray study", "ray cloud")
+BLOCKS = ("database", "mlflow", "stores.sh", "begin", "ssh", "stop", "submit", "secret", *RAY_BLOCKS)
 
 
 def flags_of(*path):
@@ -46,9 +50,9 @@ def test_each_command_of_the_page_is_one(line):
     assert used <= flags_of(*path) | {"--json"}
 
 
-@pytest.mark.parametrize("script", [*BLOCKS, "slurm"])
+@pytest.mark.parametrize("script", [*BLOCKS, "slurm", "slurm with ray"])
 def test_each_script_is_one(script):
-    text = SLURM if script == "slurm" else block(script)
+    text = {"slurm": SLURM, "slurm with ray": RAY_SLURM}.get(script) or block(script)
     checked = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
     assert checked.stderr == ""
 
@@ -69,6 +73,31 @@ def test_the_job_of_kubernetes_runs_a_worker_of_the_study_and_has_time_to_leave(
     assert {each["name"] for each in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
     assert job["metadata"]["name"] + ".yaml" in block("secret")
     assert container["envFrom"][0]["secretRef"]["name"] in block("secret")
+
+
+def test_the_options_of_ray_s_commands_are_ray_s():
+    scripts = pytest.importorskip("ray.scripts.scripts", reason=MISSING)
+
+    def known(command):
+        return {name for each in scripts.cli.commands[command].params for name in each.opts} | {"--"}
+
+    launcher = yaml.safe_load(LAUNCHER)
+    started = [*launcher["head_start_ray_commands"], *launcher["worker_start_ray_commands"]]
+    lines = [block("ray head"), block("ray join"), *started]
+    for line in (each for each in lines if "ray start" in each):
+        assert {*re.findall(r"--[a-z-]+", line)} <= known("start"), line
+    symmetric = RAY_SLURM.split("symmetric-run")[1].split(" -- ")[0]
+    assert {*re.findall(r"--[a-z-]+", symmetric)} <= known("start") | known("symmetric-run")
+    for verb, line in re.findall(r"^ray (up|exec|down)([^'\n]*)", block("ray cloud"), re.M):
+        assert {*re.findall(r"--[a-z-]+", line)} <= known(verb)
+
+
+def test_the_launcher_s_file_is_what_ray_s_schema_asks_for():
+    ray = pytest.importorskip("ray", reason=MISSING)
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    launcher = yaml.safe_load(LAUNCHER)
+    pytest.importorskip("jsonschema").validate(launcher, schema)
+    assert launcher["available_node_types"][launcher["head_node_type"]]["resources"] == {"CPU": 0}
 
 
 def test_the_slurm_script_gives_its_trial_back_and_asks_for_another_job(place, tmp_path):

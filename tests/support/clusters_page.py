@@ -10,6 +10,8 @@ from tests.support.commands import ROOT
 
 PAGE = (ROOT / "docs" / "guide" / "clusters.md").read_text(encoding="utf-8")
 SLURM = re.search(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)[1]
+RAY_SLURM = re.findall(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)[1]
+LAUNCHER = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)[1]
 KUBERNETES = re.search(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)[1]
 
 

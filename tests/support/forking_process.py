@@ -62,6 +62,9 @@ LATE = (
 )
 """Imported by commands on their way; one that a release of its library has moved is imported by the commands again."""
 
+WITH_RAY = tuple(f"bench.engines.cluster.{name}" for name in ("connection", "crew", "place"))
+"""Import Ray, which most commands do without."""
+
 WORKERS = ("bench.engines.processes", "bench.kinds.optimizers.kind", "bench.records.writer", "pytest", *LATE)
 """Imported by workers of studies, and by tests' own processes."""
 
@@ -76,7 +79,8 @@ def load() -> dict[str, str]:
     import bench
 
     modules = [module.name for module in pkgutil.walk_packages(bench.__path__, "bench.")]
-    for name in [*(name for name in modules if not name.endswith("__main__")), *LATE]:
+    modules = [name for name in modules if not name.endswith("__main__") and name not in WITH_RAY]
+    for name in [*modules, *LATE]:
         with suppress(ImportError):
             importlib.import_module(name)
     sqlalchemy.orm.configure_mappers()

@@ -147,7 +147,7 @@ def _run(
     """Run one study; returns its result, what to print, and whether the budget ended it. Ctrl-C ends the command."""
     log_wrapped(f"study {spec.name}: {kind.size_text(spec)}")
     workers, idle = prepared.workers, IdleShare(prepared.workers)
-    if not workers:
+    if not workers and prepared.cluster is None:
         log_text(f"This command runs no trial. On each machine that is to run some: posebench worker {spec.name}")
     until = None if budget is None else budget.end
     with live_display(kind.progress(spec, workers)) as display:
@@ -158,6 +158,7 @@ def _run(
                 workers=workers,
                 gpus=prepared.gpus,
                 checkpoints=prepared.checkpoints,
+                cluster=prepared.cluster,
                 on_event=both(idle.on_event, display.on_event),
                 began=began,
                 data_s=data_s,
@@ -206,9 +207,20 @@ def go_on_text(name: str, prepared: Prepared[Any], paths: StorePaths) -> str:
         typed = shlex.join(["posebench", *sys.argv[1:]])
         shown = masked(typed)
         return f"The same command goes on{'' if shown == typed else ' (its password is not shown)'}:\n  {shown}"
-    workers = () if prepared.workers else ("--workers", "0")
-    command, remark = going_on(["posebench", "study", "resume", name, *workers], prepared.checkpoints)
+    command, remark = going_on(["posebench", "study", "resume", name, *_places(prepared)], prepared.checkpoints)
     return f"Go on with it{remark}:\n  {command}"
+
+
+def _places(prepared: Prepared[Any]) -> tuple[str, ...]:
+    """Return the options that say where the trials of a study run, if not in processes of this machine."""
+    if prepared.cluster is None:
+        return () if prepared.workers else ("--workers", "0")
+    address, most = prepared.cluster.address, prepared.cluster.most
+    return (
+        *("--engine", "ray"),
+        *(() if address is None else ("--ray-address", address)),
+        *(() if most is None else ("--workers", str(most))),
+    )
 
 
 def _fit_to_budget(

@@ -18,7 +18,14 @@ from bench.settings.shared_settings import PLACE_SETTINGS
 from bench.study.begun_study import BegunStudy, read_begun_study, refuse_other_machine, with_data
 from bench.study.ledger_kind import LedgerKind
 from bench.study.ledger_runner import extend_study
-from bench.study.machine_settings import gpus_of_workers, places_here, places_on_gpus
+from bench.study.machine_settings import (
+    ABOUT_ITS_MACHINE,
+    cluster_of,
+    gpus_of_workers,
+    on_cluster,
+    places_here,
+    places_on_gpus,
+)
 from bench.study.prepared import Prepared
 from posemodel.dotted_paths import with_dots
 from posemodel.errors import SettingsError
@@ -89,7 +96,8 @@ def _extend(
         return
     on_machine = places_of(study, places)  # raises for a wrong --workers or --gpus before anything is changed
     modules = study.spec.optimizer_modules
-    here = fingerprint(modules, on_machine["gpus"].value) if on_machine["workers"].value else versions(modules)
+    trains_here = on_machine["workers"].value and on_machine["engine"].value == "local"
+    here = fingerprint(modules, on_machine["gpus"].value) if trains_here else versions(modules)
     refuse_other_machine(study, here)
     located = with_data(study, data, data_logger(study.kind))
     spec = extended.model_copy(update={name: getattr(located, name) for name in type(located).not_in_identity})
@@ -99,8 +107,15 @@ def _extend(
 
 
 def _run(study: BegunStudy[Any], spec: Any, places: Mapping[str, Setting], *, as_json: bool, began: float) -> None:
+    loaders = {"num_workers": Setting(spec.num_workers, "")} if hasattr(spec, "num_workers") else {}
+    cluster = cluster_of({**places, **loaders}) if "device" in places else None
     prepared = Prepared(
-        spec.name, (spec,), places["workers"].value, gpus=places["gpus"].value, checkpoints=places["checkpoints"].value
+        spec.name,
+        (spec,),
+        places["workers"].value if cluster is None else 0,
+        gpus=places["gpus"].value,
+        checkpoints=places["checkpoints"].value,
+        cluster=cluster,
     )
     log_warnings(study.kind, prepared)
     run_prepared(study.kind, prepared, own_report=None, as_json=as_json, began=began)
@@ -132,6 +147,8 @@ def places_of(
     on_line = {name: (text, COMMAND_LINE) for name, text in typed.items() if text is not None}
     if on_line and not declared:
         flag, (text, _) = next(iter(on_line.items()))
+        if flag in ("engine", "ray_address"):
+            raise SettingsError(f"--{flag.replace('_', '-')} {text}: {ABOUT_ITS_MACHINE}")
         raise SettingsError(
             f"--{flag.replace('_', '-')} {text}: a study of kind {study.kind.name} measures one thing at a time."
         )
@@ -151,7 +168,7 @@ def places_of(
         value = text if declared[name].list_item_type is None else as_list(text, truths=False)
         settings[name] = checked_setting(declared[name].type, name, value, origin)
     settings["device"] = Setting(study.spec.device, f"study {study.spec.name}")
-    if not {"workers", "gpus", "trials_per_gpu"} & {*given}:
+    if not {"workers", "gpus", "trials_per_gpu"} & {*given} and not on_cluster(settings):
         settings["workers"] = workers or _as_before(as_before, settings)
     settings |= places_here(settings)
     return settings | {"gpus": Setting(gpus_of_workers(settings), settings["gpus"].origin)}

@@ -1,0 +1,161 @@
+"""A process on each node of a cluster that forks those which train: libraries are loaded once for all of them.
+
+Started by the first place on a node (`bench.engines.cluster.place`), it belongs to none of Ray's processes: when a
+place or the whole node's Ray ends, its training process notices at once and can still save its trial.
+"""
+
+import importlib
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from filelock import FileLock
+
+SERVING = "bench.engines.cluster.serving"
+"""Module that is loaded before the first fork, and that a forked process runs."""
+SOCKET = "nursery.sock"
+POLL_S = 0.5
+IDLE_S = 60.0
+"""Seconds without a connection after which it ends, if no place has ever asked it for a process."""
+START_S = 60.0
+"""Longest time until a new one listens, in seconds."""
+HOLD, FORK = b"H", b"F"
+"""First byte of a connection: the other side needs this process for as long as it is open; or a process is wanted."""
+
+
+def folder_of(session: str) -> Path:
+    """Return the folder of this user's nursery for one study process on this node; only this user can enter it."""
+    folder = Path(tempfile.gettempdir()) / f"posebench-{os.getuid()}-{session}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def hold(session: str) -> socket.socket:
+    """Return a connection that keeps this node's nursery alive; it is started if there is none."""
+    folder = folder_of(session)
+    with FileLock(folder / "start.lock"):
+        with suppress(OSError):
+            return _connect(folder, HOLD)
+        (folder / SOCKET).unlink(missing_ok=True)
+        with (folder / "nursery.txt").open("a") as said:
+            command = [sys.executable, "-m", __name__, str(folder)]
+            # It forks once more and ends: Ray kills the children of its own processes.
+            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=START_S)
+        return _connect(folder, HOLD)
+
+
+def new_process(session: str, *, fresh: bool, folder: Path) -> Connection:
+    """Return the connection to a new training process, with this process's environment.
+
+    Args:
+        session: Id of the study's process.
+        fresh: Start Python anew instead of forking, as CUDA wants it.
+        folder: Its working folder.
+    """
+    connection = Connection(_connect(folder_of(session), FORK).detach())
+    connection.send((dict(os.environ), [*sys.path, str(folder)], str(folder), fresh))
+    return connection
+
+
+def main(folder: Path) -> None:
+    """Listen in a folder, in a process of a session of its own."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(folder / SOCKET))
+    listener.listen(1024)
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    # What it forks uses CUDA; a library that looks for GPUs while it is imported must not do so here.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    importlib.import_module(SERVING).load_libraries()
+    _Nursery(listener).run()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Nursery:
+    """The loop of the process."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener = listener
+        self._holds: list[socket.socket] = []
+        self._held = False
+        self._used_at = time.monotonic()
+
+    def run(self) -> None:
+        """Serve until nobody holds it; the processes that it has forked end by themselves."""
+        while self._holds or (not self._held and time.monotonic() - self._used_at < IDLE_S):
+            ready, _, _ = select.select([self.listener, *self._holds], [], [], POLL_S)
+            for each in ready:
+                if each is self.listener:
+                    self._serve(self.listener.accept()[0])
+                else:
+                    each.close()  # nobody sends anything: the other side has ended
+                    self._holds.remove(each)
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+
+    def _serve(self, client: socket.socket) -> None:
+        self._used_at = time.monotonic()
+        kind = client.recv(1)
+        if kind == HOLD:
+            self._held = True
+            self._holds.append(client)
+            return
+        if kind == FORK and os.fork() == 0:
+            self.listener.close()
+            for each in self._holds:
+                each.close()
+            with Connection(client.detach()) as connection:
+                _become(connection)
+        client.close()
+
+
+def _become(connection: Connection) -> None:
+    """Run as a training process, and end with it."""
+    code = 1
+    try:
+        environment, path, folder, fresh = connection.recv()
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        if fresh:
+            os.set_inheritable(connection.fileno(), True)
+            os.execv(sys.executable, [sys.executable, "-m", SERVING, str(connection.fileno()), *path])
+        add_to_path(path)
+        code = importlib.import_module(SERVING).serve(connection)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def add_to_path(path: Sequence[str]) -> None:
+    """Make modules importable that the asking process can import, last: none hides a library."""
+    sys.path += [each for each in path if each and each not in sys.path]
+
+
+def _connect(folder: Path, kind: bytes) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        client.connect(str(folder / SOCKET))
+        client.sendall(kind)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

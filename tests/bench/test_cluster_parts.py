@@ -1,0 +1,213 @@
+"""Parts of a cluster's engine without a cluster: what is shipped, the processes on a node, data there, the ledger."""
+
+import io
+import os
+import pickle
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bench.engines.cluster import messages, nursery, settings, shipping
+from bench.engines.cluster.serving import NodeTrial, NodeWork
+from bench.engines.cluster.settings import Cluster, require_ray
+from bench.engines.events import TrialBegan, TrialEnded, WorkersChanged
+from bench.kinds.optimizers.kind import KIND
+from bench.kinds.optimizers.trial import TRIALS
+from bench.ledger.reader import read_study
+from bench.ledger.store import Ledger
+from bench.settings.layers import COMMAND_LINE, DEFAULT, Setting
+from bench.study.idle_share import IdleShare
+from bench.study.machine_settings import cluster_of, places_here
+from bench.study.node_data import NodeData
+from bench.trials.progress import RunningTrial
+from bench.trials.record import make_record
+from bench.trials.status import Status
+from posemodel.errors import SettingsError
+from posemodel.synthetic import generate
+from tests.support.plans import first_trials
+
+
+def names(shipped):
+    return sorted(zipfile.ZipFile(io.BytesIO(shipped)).namelist())
+
+
+def write(folder, *paths, content="x = 1\n"):
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content)
+
+
+def test_modules_are_shipped_and_nothing_else(tmp_path):
+    write(
+        tmp_path,
+        *("own.py", "package/__init__.py", "package/table.csv", "tiny.toml"),
+        *("data/set.py", "reports/r.py", ".hidden/h.py", "venv/pyvenv.cfg", "venv/lib.py", "mlflow.db", "people/p.py"),
+        *("photo.JPG", "weights.safetensors", ".env"),
+    )
+    (tmp_path / "big.txt").write_bytes(b"0" * (shipping.LARGEST_BYTES + 1))
+    shipped = shipping.pack(tmp_path, tmp_path / "people")
+    assert names(shipped) == ["own.py", "package/__init__.py", "package/table.csv", "tiny.toml"]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_what_git_ignores_is_not_shipped(tmp_path):
+    write(tmp_path, "own.py", "secret.txt")
+    (tmp_path / ".gitignore").write_text("secret.txt\n")
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert names(shipping.pack(tmp_path, tmp_path / "people")) == ["own.py"]
+
+
+def test_a_folder_with_too_much_in_it_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipping, "MOST_FILES", 2)
+    write(tmp_path, "a.py", "b.py", "c.py")
+    with pytest.raises(SettingsError, match="Start the study in a folder of its own"):
+        shipping.pack(tmp_path, tmp_path / "people")
+
+
+@pytest.fixture
+def session():
+    """A session whose nursery ends with the test."""
+    name = f"test-{os.getpid()}"
+    hold = nursery.hold(name)
+    yield name
+    hold.close()
+    shutil.rmtree(nursery.folder_of(name), ignore_errors=True)
+
+
+def answer(connection):
+    assert connection.poll(120)
+    return connection.recv()
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["forked", "started anew"])
+def test_a_process_on_a_node_runs_trials_and_ends_when_its_place_does(valley_spec, session, hermetic, fresh):
+    spec = valley_spec(tunings=1)
+    trial = first_trials(spec)[0]
+    work = NodeWork(spec.name, TRIALS.run_trial, NodeData(KIND, spec), {}, (), None, 1)
+    with nursery.new_process(session, fresh=fresh, folder=hermetic) as connection:
+        connection.send((messages.WORK, pickle.dumps(work)))
+        kind, about = answer(connection)
+        assert (kind, about["machine"]["torch_threads"]) == (messages.READY, "1")
+        connection.send((messages.TRIAL, pickle.dumps(NodeTrial(trial, 3, False))))
+        heard = []
+        while not heard or heard[-1][0] == messages.STEP:
+            heard.append(answer(connection))
+        assert {each[0] for each in heard} == {messages.STEP, messages.OUTCOME}
+        record = pickle.loads(heard[-1][1]).record
+        assert (record.status, record.concurrent_trials, record.trial_id) == (Status.COMPLETE, 3, trial.id)
+        connection.send((messages.STOP,))
+        assert answer(connection) == (messages.RETURNED,)
+        with pytest.raises(EOFError):
+            answer(connection)
+
+
+def test_a_node_makes_the_synthetic_set_and_refuses_what_it_lacks(tiny_spec, hermetic, monkeypatch, tmp_path):
+    monkeypatch.setenv("POSEBENCH_CACHE", str(tmp_path / "cache"))
+    made = generate(hermetic / "data" / "synthetic-12-seed0", images=12, seed=0)
+    assert made
+    from bench.workloads.pose_data import find_data  # the digest of what was made
+
+    folder = (hermetic / "data" / "synthetic-12-seed0").resolve()
+    digest = find_data({"data": Setting(folder, DEFAULT)}, None).digest
+    spec = tiny_spec().model_copy(update={"data": folder, "data_digest": digest})
+    assert NodeData(KIND, spec)() == folder
+    shutil.rmtree(folder)
+    there = pickle.loads(pickle.dumps(NodeData(KIND, spec)))()
+    assert there == tmp_path / "cache" / "data" / folder.name
+    elsewhere = spec.model_copy(update={"data": Path("/nowhere/coco")})
+    with pytest.raises(SettingsError, match=r"is not here\. Put it at the same path on each node"):
+        NodeData(KIND, elsewhere)()
+
+
+def test_the_death_of_a_process_elsewhere_is_counted_with_the_trial_of_this_one(valley_spec, storage_url):
+    spec = valley_spec(tunings=1)
+    ledger = Ledger(storage_url, spec.name, spec.identity())
+    ledger.enqueue(first_trials(spec)[:1])
+    claim = ledger.claim()
+    ledger.charge_death_of(claim.key)
+    again = ledger.claim()
+    assert (again.key, again.deaths) == (claim.key, 1)
+    ledger.put_back(again.key)
+    ledger.charge_death_of(again.key)
+    assert ledger.claim().deaths == 1, "it was nobody's then"
+
+
+def test_the_number_of_workers_in_the_ledger_follows_the_cluster(valley_spec, storage_url):
+    spec = valley_spec(tunings=1)
+    ledger = Ledger(storage_url, spec.name, spec.identity())
+    with ledger.session(0):
+        ledger.note_workers(7)
+        assert read_study(storage_url, spec.name).workers == 7
+    assert read_study(storage_url, spec.name).workers == 0
+
+
+def test_the_idle_share_counts_places_while_they_are_there(valley_spec, monkeypatch):
+    """Two places for the first 10 s, one for the next: 30 s offered, of which a trial of 20 s and one of 4 s ran."""
+    now = [100.0]
+    monkeypatch.setattr("bench.study.idle_share.time.time", lambda: now[0])
+    idle = IdleShare(0)
+    first, second = first_trials(valley_spec(tunings=1))[:2]
+
+    def begin(trial):
+        running = RunningTrial(trial.id, trial.phase, trial.optimizer, 0, 20, now[0], "node", 1)
+        idle.on_event(TrialBegan(running))
+
+    def end(trial, seconds):
+        idle.on_event(TrialEnded(make_record(trial, Status.COMPLETE, steps_done=1, metrics={}), seconds, 1))
+
+    idle.on_event(WorkersChanged(2))
+    begin(first)
+    begin(second)
+    now[0] = 110.0
+    end(second, 4.0)
+    idle.on_event(WorkersChanged(1))
+    now[0] = 120.0
+    end(first, 20.0)
+    assert idle.share == pytest.approx(1 - 24 / 30)
+    assert idle.workers == 2
+
+
+def places(**changed):
+    default = {"device": "cpu", "workers": "auto", "gpus": None, "trials_per_gpu": 1, "checkpoints": None}
+    values = {**default, "engine": "ray", "ray_address": None, **changed}
+    return {name: Setting(value, COMMAND_LINE) for name, value in values.items()}
+
+
+def test_a_trial_s_needs_come_from_the_settings():
+    pytest.importorskip("ray")
+    settled = places() | places_here(places(device="cuda", trials_per_gpu=4, workers=9))
+    cluster = cluster_of(settled | {"num_workers": Setting((0, 3), DEFAULT)} | {"trials_per_gpu": Setting(4, "")})
+    assert (cluster.most, cluster.cores, cluster.gpu_share) == (9, 4, 0.25)
+    unbounded = cluster_of(places() | places_here(places()))
+    assert (unbounded.most, unbounded.cores, unbounded.gpu_share) == (None, 1, 0.0)
+    assert cluster_of(places(engine="local")) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"workers": 0}, "most trials at once"),
+        ({"gpus": (0,)}, "Ray chooses the GPUs"),
+        ({"device": "auto"}, "say what they train on"),
+        ({"engine": "local", "ray_address": "head:6379"}, "needs --engine ray"),
+    ],
+)
+def test_settings_that_mean_nothing_on_a_cluster_are_refused(changed, text):
+    if changed.get("engine") != "local":
+        pytest.importorskip("ray")
+    with pytest.raises(SettingsError, match=text):
+        places_here(places(**changed))
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr(settings.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match=r'pip install "posebench\[ray\]"'):
+        require_ray()
+
+
+def test_a_cluster_in_words():
+    assert Cluster().text == "the Ray cluster"
+    assert Cluster("head:6379").text == "the Ray cluster at head:6379"
