@@ -29,7 +29,7 @@ from bench.records.waiting import WaitingRecord, waiting_record, waiting_trials
 from bench.records.writer import Tracker
 from bench.storage.patience import outages_ignored
 from bench.trials.outcome import Outcome
-from bench.trials.progress import RunningTrial, results_for_displays
+from bench.trials.progress import MS, RunningTrial, results_for_displays
 from bench.trials.record import Record, make_record, now_ms
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import FAULTS, Status
