@@ -18,11 +18,13 @@ if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever w
 
 from tests.support.coco_builder import CocoBuilder  # noqa: E402
 from tests.support.commands import COMMANDS  # noqa: E402
+from tests.support.examples import PROFILE, Examples  # noqa: E402
 
 # A shared machine misses any deadline now and then. The examples are the same in each run, so that CI passes what
 # passed before; `make test ARGS="--hypothesis-profile random"` looks for others. No folder is left behind.
 hypothesis.settings.register_profile("here", deadline=None, database=None, derandomize=True)
 hypothesis.settings.register_profile("random", deadline=None, database=None)
+hypothesis.settings.register_profile(PROFILE, deadline=None, database=None, derandomize=True)
 hypothesis.settings.load_profile("here")
 
 _cache = tempfile.TemporaryDirectory(prefix="posebench-tests-")  # removed when the tests end
@@ -43,6 +45,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests run in a shell's 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     """Register `--proofs` and `--shard`, and what they collect."""
     pluginmanager.import_plugin("tests.proofs.collection")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell how many examples properties are tried on."""
+    Examples.whole = config.getoption("--hypothesis-profile") == PROFILE
 
 
 @pytest.hookimpl(optionalhook=True)

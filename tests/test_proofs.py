@@ -1,7 +1,9 @@
 """The proofs' mechanism in a small repository: what is collected, what is left of a proof, and when it is stale."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -162,3 +164,33 @@ def test_entries_of_other_proofs_stay(tmp_path):
     register.drop(tmp_path, "one")
     register.drop(tmp_path, "nobody")
     assert register.read_entries(tmp_path) == {"other": {"figures": {"other": 1.5}}}
+
+
+def test_each_file_with_long_tests_is_run_by_a_proof():
+    """And by no other than that which a proof names."""
+    tests, marks = FOLDER.parent, re.compile(r"mark\.long\b|\blong\(")
+    marked = {
+        path.relative_to(tests.parent).as_posix()
+        for folder in ("bench", "end_to_end", "posemodel")
+        for path in (tests / folder).glob("test_*.py")
+        if marks.search(path.read_text(encoding="utf-8"))
+    }
+    named = [
+        file
+        for path in FOLDER.glob("test_long_*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "FILES"
+        for file in ast.literal_eval(node.value)
+    ]
+    assert sorted(named) == sorted(marked)
+
+
+def test_tests_marked_long_run_with_their_option_alone(repository):
+    (repository / "tests/bench/test_plain.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('case', [1, *(pytest.param(case, marks=pytest.mark.long) for case in (2, 3))])\n"
+        "def test_plain(case): pass\n"
+    )
+    plain, long = run(repository, "-p", "no:cacheprovider"), run(repository, "-p", "no:cacheprovider", "--long")
+    assert "1 passed, 2 deselected" in plain.stdout, plain.stdout + plain.stderr
+    assert "2 passed, 1 deselected" in long.stdout, long.stdout + long.stderr

@@ -19,6 +19,7 @@ from bench.kinds.optimizers.analysis import (
     seed_rows,
     time_use,
 )
+from tests.support.examples import few
 
 
 def record(optimizer, seed=0, *, phase="confirm", ap=0.5, status="complete", index=0, **more):
@@ -126,6 +127,7 @@ def test_an_infinite_loss_is_no_point_of_a_curve_and_moves_no_other():
     assert found["x"].tolist() == [10, 20, 30]
 
 
+@few(25)
 @given(
     st.lists(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0, 1)), min_size=1, max_size=6), min_size=1, max_size=4)
 )

@@ -115,7 +115,7 @@ def test_a_study_that_is_slower_than_measured_ends_with_what_it_has(
     valley_file, stores, made_up_costs, posebench, monkeypatch
 ):
     """Each step sleeps, which the made-up costs do not know; the same command is not needed to go on."""
-    monkeypatch.setattr(time_budget, "GRACE", 6 / 600)
+    monkeypatch.setattr(time_budget, "GRACE", 4 / 600)
     file = valley_file("sleep_ms = 1", above='optimizers = ["sgd", "adam"]\nworkers = 1', name=FILE)
     study = ("study", "optimizers", "--study", file, "--preset", "smoke", "--name", "slow", "--budget", "10m")
     code, out, err = posebench(*study, "--json")

@@ -14,6 +14,7 @@ def few_claims(monkeypatch):
     monkeypatch.setattr(claim_speed, "CLAIMS", 2)
 
 
+@pytest.mark.long
 def test_claims_are_timed_and_their_study_is_deleted(storage_url):
     rows = claim_speed.measure(storage_url, trials=30, clients=2, repeats=3)
     assert [row.name for row in rows] == ["claim", "claim back to back"]

@@ -304,7 +304,7 @@ def test_an_interrupted_training_says_how_to_go_on(posebench, tiny, hermetic):
     assert "--resume to go on" in err
 
 
-def test_a_dry_run_shows_the_plan_and_leaves_no_file(document, tiny, hermetic):
+def test_a_dry_run_shows_the_plan_and_leaves_no_file(document, measured_here, tiny, hermetic):
     found = document("study", "optimizers", *TINY_STUDY, "--data", tiny, "--dry-run")
     assert found["status"] == "planned"
     assert found["study"] == "optimizers-smoke-tiny"

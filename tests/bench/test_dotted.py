@@ -13,6 +13,7 @@ from bench.settings.layers import USER_OBJECT_SETTINGS, setting_layers
 from bench.workloads import workload
 from posemodel.dotted_paths import is_dotted_path, split_dotted_path, with_colon, with_dots
 from posemodel.errors import SettingsError
+from tests.support.examples import few
 from tests.support.valley import VALLEY
 
 OWN = """
@@ -109,6 +110,7 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
     assert of_command_line == {"optimizers": ["m.C"], "spaces": {"m.C": {}}, "dataset": "m:D"}
 
 
+@few(25)
 @given(st.lists(NAMES, min_size=1, max_size=3), NAMES)
 def test_both_spellings_are_one_path(modules, name):
     dotted = ".".join([*modules, name])

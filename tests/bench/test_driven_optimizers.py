@@ -25,6 +25,7 @@ from posemodel.config import LoaderSettings
 from posemodel.errors import SettingsError
 from posemodel.training.optimizer_maker import Driving
 from tests.support.line import LINE, Line, LineRun
+from tests.support.long_tests import long
 from tests.support.optimizer_kinds import KINDS
 from tests.support.toy_protocols import EVALUATIONS, HERE, PROTOCOLS
 
@@ -351,8 +352,7 @@ def test_nothing_to_measure_is_an_error():
         speed.trainable(["adamm"])
 
 
-def test_a_joint_search_over_conventions_is_run_and_resumed(posebench, hermetic, monkeypatch, tracking_uri):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+def test_a_joint_search_over_conventions_is_run_and_resumed(posebench, hermetic, stores, measured_here):
     names = ["sgd", PATHS["MySAM"], PATHS["Averaged"]]
     study = (
         *("study", "joint", "--preset", "smoke", "--workload", LINE, "--name", "kinds", "--sampler", "random"),
@@ -377,19 +377,19 @@ def test_a_joint_search_over_conventions_is_run_and_resumed(posebench, hermetic,
     assert json.loads(posebench("study", "resume", "kinds", "--json")[1])["front"] == document["front"]
 
 
-def test_the_costs_of_a_step_are_those_of_a_gradient_evaluation(tiny_spec):
+@pytest.mark.parametrize("first", [PATHS["MySAM"], long("torch.optim.LBFGS")], ids=["SAM", "LBFGS"])
+def test_the_costs_of_a_step_are_those_of_a_gradient_evaluation(tiny_spec, first):
     """On a pose network, with each convention as the one whose steps are really taken."""
     names = ["sgd", PATHS["MySAM"], PATHS["Curved"], PATHS["Averaged"], "torch.optim.LBFGS"]
     trials = typical_trials(tiny_spec(optimizers=names, tune_steps=30, steps=30))
-    for first in (PATHS["MySAM"], "torch.optim.LBFGS"):
-        pieces: list[Any] = []
-        probe.costs_of({first: trials[first], **trials}, 60.0, pieces.append)
-        assert [each.step_by for each in pieces[:2]] == ["first step", "steps"]
-        assert pieces[-1].evaluated and pieces[-1].step_s.keys() == set(names)
-        assert all(seconds > 0 for seconds in pieces[-1].step_s.values())
+    pieces: list[Any] = []
+    probe.costs_of({first: trials[first], **trials}, 60.0, pieces.append)
+    assert [each.step_by for each in pieces[:2]] == ["first step", "steps"]
+    assert pieces[-1].evaluated and pieces[-1].step_s.keys() == set(names)
+    assert all(seconds > 0 for seconds in pieces[-1].step_s.values())
 
 
-def test_a_plan_over_steps_is_refused_where_only_a_time_is_known(posebench, hermetic, monkeypatch):
+def test_a_plan_over_steps_is_refused_where_only_a_time_is_known(posebench, hermetic, monkeypatch, made_up_costs):
     (hermetic / "own_plans.py").write_text(KINDS)
     monkeypatch.syspath_prepend(str(hermetic))
     study = ("study", "optimizers", "--preset", "smoke", "--dry-run", "--optimizers", "own_plans.Planned")

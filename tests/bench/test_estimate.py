@@ -112,6 +112,7 @@ def test_a_study_in_seconds_is_measured(make_spec, measured_here, tiny):
     assert 400 < found.parts["tune_s"] < 1200 < 2400 < found.parts["confirm_s"]
 
 
+@pytest.mark.long
 def test_what_cannot_be_measured_is_said(make_spec, tiny):
     spec = make_spec(data=tiny, optimizers=["sgd"], size=64, network="small").model_copy(update={"network": "smal"})
     with pytest.raises(EstimateError, match="Did you mean small"):

@@ -27,6 +27,7 @@ from bench.study import ledger_runner
 from bench.study.begun_study import BegunStudy, refuse_other_machine, with_data
 from posemodel.errors import SettingsError
 from tests.support import asked
+from tests.support.examples import few
 from tests.support.plans import whole_plan
 
 OWN = "tests.support.toy_optimizer.SignSGD"
@@ -34,6 +35,7 @@ VALLEY_STUDY = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "
 SHORT = ("--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--no-controls")
 
 
+@few(12)
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, MAX_TUNINGS - 3), st.booleans())
 def test_places_stay_as_they_are_and_are_never_taken_twice(make_spec, seeds, added, trials, tunings, controls):
     begun = make_spec(optimizers=["sgd", "adabound"], tunings=tunings, trials=trials, seeds=seeds, controls=controls)
@@ -215,6 +217,7 @@ def test_the_study_s_run_gets_the_versions_of_packages_of_added_optimizers(track
     assert tracker.machine() == {"cpu": "one", "lion-pytorch": "0.2"}
 
 
+@pytest.mark.long
 def test_on_another_machine_nothing_is_changed(posebench, valley_file, stores):
     assert posebench(*VALLEY_STUDY, "--study", valley_file(), *SHORT, "--name", "mine")[0] == 0
     client = mlflow.MlflowClient(tracking_uri=stores)
@@ -258,6 +261,7 @@ def searched(name):
     return [*zip(rows["index"], rows["trial_id"], rows["run_id"], strict=True)]
 
 
+@pytest.mark.long
 def test_a_joint_study_keeps_its_places(posebench, valley_file, stores):
     arguments = ("study", "joint", "--preset", "smoke", "--device", "cpu", "--optimizers", "sgd,adam", "--seeds", 1)
     arguments += ("--study", valley_file(), "--images", 64, "--num-workers", 0, "--name", "both", "--json")
@@ -289,6 +293,7 @@ def test_a_joint_study_s_first_places_are_those_it_was_begun_with(hermetic, tiny
     assert ids[1] == ids[2][: len(ids[1])]
 
 
+@pytest.mark.long
 def test_a_look_is_not_lost_while_an_optimizer_is_added(posebench, valley_file, stores, monkeypatch):
     """The study had ended with two tunings; then its larger self is interrupted, and extended."""
     assert posebench(*VALLEY_STUDY, "--study", valley_file(), *SHORT, "--name", "mine")[0] == 0

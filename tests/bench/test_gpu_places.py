@@ -33,6 +33,7 @@ from bench.workloads.protocol import Costs
 from posemodel.errors import SettingsError
 from tests.support.deaths import DyingOnce, tell_environment
 from tests.support.forking_process import forked_starts
+from tests.support.long_tests import long
 from tests.support.plans import first_trials
 from tests.support.records import record
 
@@ -278,7 +279,7 @@ def trials(valley_spec, storage_url, tracking_uri):
     return lambda run_trial, **changes: Trials(valley_spec(tunings=1, **changes), storage_url, tracking_uri, run_trial)
 
 
-@pytest.mark.parametrize("gpus", [[C], [A, B]], ids=["one of several", "two"])
+@pytest.mark.parametrize("gpus", [long([C]), [A, B]], ids=["one of several", "two"])
 def test_each_worker_process_sees_its_gpu_alone(trials, monkeypatch, gpus):
     """Even before it loads anything: CUDA reads the variable once."""
     monkeypatch.setenv(VISIBLE_VARIABLE, "0,1,2,3")

@@ -18,6 +18,7 @@ from bench.measure.gpus import (
     visible_gpus,
     visible_of,
 )
+from tests.support.long_tests import long
 
 GB = 10**9
 FIRST, SECOND, THIRD = (Gpu(f"GPU-{name}-1", "NVIDIA H200", 150 * GB) for name in ("aa01", "aa02", "cc03"))
@@ -106,8 +107,13 @@ def test_pytorchs_uuids_get_their_beginning(uuid, name, whole):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_gpu_none_is_visible():
-    assert visible_gpus({}) == visible_gpus({VISIBLE_VARIABLE: "0", ORDER_VARIABLE: "PCI_BUS_ID"}) == ()
+@pytest.mark.parametrize(
+    "environ",
+    [{}, long({VISIBLE_VARIABLE: "0", ORDER_VARIABLE: "PCI_BUS_ID"})],
+    ids=["plain", "chosen"],
+)
+def test_without_a_gpu_none_is_visible(environ):
+    assert visible_gpus(environ) == ()
 
 
 def test_nvml_lists_gpus_and_their_instances(monkeypatch):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.kinds.optimizers.analysis.headline import headline_metrics
+from tests.support.examples import few
 from tests.support.records import SIX, comparison_of, confirm_records, headline_of, noisy, record, summary_of
 
 CLEAR = {"adam": [0.50, 0.51, 0.505], "adagrad": [0.40, 0.405, 0.41], "sgd": [0.20, 0.21, 0.208]}
@@ -93,6 +94,7 @@ def test_nothing_is_recommended_where_nothing_is_known(records, said):
     assert headline_of(records) == (said, "")
 
 
+@few(15)
 @given(st.integers(0, 10_000), st.floats(0, 0.3), st.integers(2, 6))
 def test_never_says_more_than_the_claims(seed, gap, count):
     rng = np.random.default_rng(seed)

@@ -24,6 +24,7 @@ from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.workload import DatasetWorkload, OpenLoader
 from tests.support import own_datasets as own
 from tests.support.device import DeviceStep
+from tests.support.long_tests import long
 from tests.support.simulated_loader import SleepingData, SleepingStep, sleeping
 from tests.support.troubled_data import Random, Troubled
 
@@ -82,6 +83,7 @@ def test_a_start_tells_of_the_first_batch_of_the_border_and_of_what_was_delivere
     assert found.compared == {}
 
 
+@pytest.mark.long
 def test_the_border_between_epochs_costs_less_where_workers_persist():
     """Spawned ones take their time."""
     gaps = []
@@ -138,7 +140,7 @@ def test_several_take_turns_there_and_back_and_each_arm_is_what_it_says():
                     assert found[arm].wait_s >= SIZE * SAMPLE_S * found[arm].batches
 
 
-@pytest.mark.parametrize(("sample_s", "step_s"), [(0.002, 0.001), (0.0005, 0.008)])
+@pytest.mark.parametrize(("sample_s", "step_s"), [(0.002, 0.001), long(0.0005, 0.008)])
 def test_pauses_change_nothing_of_what_is_measured(sample_s, step_s):
     """Bound by loading or by computing: slices of 0.3 s between pauses are as fast as one that nothing interrupts.
 
@@ -212,7 +214,7 @@ class ShortEpochs:
         return SleepingStep(0.005)()
 
 
-@pytest.mark.parametrize(("border_s", "batches"), [(0.2, 5), (0.05, 1)])
+@pytest.mark.parametrize(("border_s", "batches"), [(0.2, 5), long(0.05, 1)])
 def test_borders_of_a_loader_that_decides_itself_are_not_in_a_slice(border_s, batches):
     """But where each batch is an epoch."""
     with MeasuringProcess(ShortEpochs(batches, border_s), configuration(batch_size=1), hashed_batches=8) as living:
@@ -272,8 +274,8 @@ def test_ones_own_cpu_time_is_not_others_and_a_strangers_is():
         ("raise", MeasurementStatus.FAILED, "ValueError: sample 24 is broken"),
         ("hang", MeasurementStatus.TIMED_OUT, "no batch for 2 s (stall_s)"),
         ("SIGKILL", MeasurementStatus.OUT_OF_MEMORY, "a worker was killed (SIGKILL)"),
-        ("SIGBUS", MeasurementStatus.BUS_ERROR, "/dev/shm is full"),
-        ("memory", MeasurementStatus.OUT_OF_MEMORY, "MemoryError: no more of it"),
+        long("SIGBUS", MeasurementStatus.BUS_ERROR, "/dev/shm is full"),
+        long("memory", MeasurementStatus.OUT_OF_MEMORY, "MemoryError: no more of it"),
     ],
 )
 def test_trouble_in_a_worker_is_a_fault_that_is_told_again(trouble, status, words):
@@ -336,7 +338,7 @@ def test_who_takes_too_much_memory_in_a_slice_is_ended():
 # --- nobody is left ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("resting", [False, True])
+@pytest.mark.parametrize("resting", [False, long(True)])
 def test_nobody_is_left_when_the_parent_dies(tmp_path, resting):
     """Killed while a slice runs, or while all workers are stopped."""
     note = tmp_path / "pids"

@@ -22,6 +22,7 @@ from bench.measure.loader.workload import DatasetWorkload
 from posemodel.errors import SettingsError
 from tests.support import own_datasets as own
 from tests.support.forking_process import forked_starts
+from tests.support.long_tests import long
 
 OWN = "tests.support.own_datasets"
 
@@ -73,7 +74,7 @@ def test_persistent_workers_begin_each_epoch_anew():
     loader._iterator._shutdown_workers()
 
 
-@pytest.mark.parametrize(("method", "persistent"), [("fork", False), ("fork", True), ("spawn", True)])
+@pytest.mark.parametrize(("method", "persistent"), [("fork", False), ("fork", True), long("spawn", True)])
 def test_a_worker_init_fn_chooses_the_share_of_its_worker_and_the_length_of_epochs_can_be_set(method, persistent):
     """By the worker's data set, as PyTorch's documentation does it; the length also where workers outlive an epoch."""
     workload = {"worker_init_fn": own.set_range}

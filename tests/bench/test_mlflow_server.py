@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.support.commands import ROOT
+from tests.support.long_tests import long
 
 STAND_IN = """
 import os, subprocess, sys, threading, time
@@ -60,8 +61,18 @@ def serve(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("end", [SLEEP, WAIT_TO_BE_TOLD], ids=["deaf", "obeys"])
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda sign: sign.name)
+@pytest.mark.parametrize(
+    ("sign", "end"),
+    [
+        (signal.SIGTERM, WAIT_TO_BE_TOLD),
+        (signal.SIGKILL, SLEEP),
+        long(signal.SIGTERM, SLEEP),
+        long(signal.SIGINT, SLEEP),
+        long(signal.SIGINT, WAIT_TO_BE_TOLD),
+        long(signal.SIGKILL, WAIT_TO_BE_TOLD),
+    ],
+    ids=lambda each: each.name if isinstance(each, signal.Signals) else {SLEEP: "deaf"}.get(each, "obeys"),
+)
 def test_the_server_ends_with_the_command(serve, sign, end):
     """Whether it does what it is told or not, and with what it has started."""
     ours, theirs = serve(end)

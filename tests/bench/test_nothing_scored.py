@@ -5,7 +5,7 @@ import random
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.kinds.optimizers.analysis.losses import losses_reached
@@ -22,6 +22,7 @@ from bench.trials.record import make_record
 from bench.trials.scores import has_scored as any_scored
 from bench.trials.status import Status
 from tests.support.commands import ROOT
+from tests.support.examples import few
 from tests.support.first_ap import first_steps, predictions
 from tests.support.plans import whole_plan
 
@@ -97,7 +98,7 @@ def test_with_controls_and_until_decided_nothing_is_confirmed_either(make_spec):
     assert len(trials) == 3 * 2 * spec.trials, "no look is taken: no further tuning begins"
 
 
-@settings(max_examples=30, deadline=None)
+@few(8, of=30)
 @given(seed=st.integers(0, 10**6), order=st.randoms(use_true_random=False), lucky=st.sampled_from([2, 10, 10**9]))
 def test_any_order_of_arrival_gives_the_same_trials_and_none_is_ever_taken_back(spec, seed, order, lucky):
     outcome = by_luck(seed, lucky)

@@ -11,7 +11,7 @@ import torch
 from bench.cli.actions import optimizers as actions
 from bench.cli.actions.optimizer_text import _labelled, command_lines
 from bench.optimizers import listing, optimizer_entry
-from bench.optimizers.check import Check
+from bench.optimizers.check import Check, check_optimizer
 from bench.optimizers.description import Description, default_text, space_text, value_text
 from bench.optimizers.space import Categorical, Fixed, Log, from_document
 from bench.optimizers.spaces import parse_space
@@ -57,6 +57,24 @@ def modules(hermetic):
     yield
     for name in files:
         sys.modules.pop(name, None)
+
+
+_CHECKS: dict[tuple[str, str], Check] = {}
+
+
+@pytest.fixture(autouse=True)
+def checked_once(monkeypatch):
+    """Classes of this project and of PyTorch are checked once for all tests of this module."""
+
+    def check(name, hyperparameters=None):
+        if "own_" in name:
+            return check_optimizer(name, hyperparameters)
+        key = name, repr(hyperparameters)
+        if key not in _CHECKS:
+            _CHECKS[key] = check_optimizer(name, hyperparameters)
+        return _CHECKS[key]
+
+    monkeypatch.setattr("bench.optimizers.description.check_optimizer", check)
 
 
 @pytest.fixture

@@ -404,6 +404,7 @@ def study(posebench, monkeypatch, tracking_uri, storage_url, hermetic):
     return run
 
 
+@pytest.mark.long
 def test_a_study_of_a_score_that_is_minimized(study, posebench):
     document, pages, tables, figures = study(LOSS_VALLEY, 0.2)
     assert document["score"] == {"name": "remaining_loss", "direction": "minimize"}

@@ -33,6 +33,7 @@ from bench.trials.phases import CONFIRM, TUNE
 from bench.trials.record import make_record
 from bench.trials.spec import FIRST_CONFIRM_SEED
 from bench.trials.status import Status
+from tests.support.examples import few
 from tests.support.plans import confirm_trials, first_trials, tune_trials, whole_plan
 
 SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]
@@ -606,6 +607,7 @@ def test_a_point_that_comes_again_is_tried_with_the_next_seed(make_spec):
         assert {trial.seed for trial in of_tuning(tune, "adam", tuning)} == {tuning}
 
 
+@few(25)
 @given(trials=st.integers(1, 12), values=st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, unique=True))
 def test_every_planned_trial_is_another_one(make_spec, trials, values):
     spec = make_spec(optimizers=["sgd", "nesterov"], trials=trials, spaces={"sgd": {"lr": {"values": values}}})

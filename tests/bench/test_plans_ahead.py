@@ -26,6 +26,7 @@ from bench.trials.spec import TrialSpec
 from tests.bench.ledger_process import CONTEXT
 from tests.bench.test_findings_report import study as made_up_study
 from tests.support.forking_process import forked_starts
+from tests.support.long_tests import long
 from tests.support.plans import first_trials
 from tests.support.stores import empty_store
 
@@ -176,7 +177,7 @@ def undisturbed(valley_spec, empty_ledgers, tmp_path_factory):
     return records(paths, whole)[SAME]
 
 
-@pytest.mark.parametrize("at", [1, 6, 8, 11, 16])
+@pytest.mark.parametrize("at", [6, 16, *(long(at) for at in (1, 8, 11))])
 def test_an_interrupted_study_goes_on_with_the_same_trials(spec, paths, at, undisturbed, monkeypatch):
     """Also where the interruption comes after a record, and before what it makes possible is planned."""
     hear, heard = ledger_runner.Planner.plan_from, []

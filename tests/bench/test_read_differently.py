@@ -158,6 +158,7 @@ def test_notes_that_do_not_act_are_no_part_of_a_study(posebench, made_up_costs, 
     assert json.loads(out)["spec"]["data_digest"] == fingerprint(plain.root)
 
 
+@pytest.mark.long
 def test_a_study_records_and_reports_what_it_read(
     posebench, plain, other, plain_figures, hermetic, tracking_uri, storage_url, monkeypatch
 ):

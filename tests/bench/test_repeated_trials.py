@@ -13,6 +13,7 @@ from posemodel.config import AugmentSettings, LoaderSettings, TrainSettings
 from posemodel.synthetic import generate
 from posemodel.training.loop import train
 from posemodel.training.run import LAST_FILE
+from tests.support.long_tests import long
 
 SIZE = 64
 COCO = Path(__file__).resolve().parents[3] / "shared" / "coco-mini"
@@ -116,7 +117,7 @@ def test_it_repeats_the_trials_that_an_optimizers_study_shows(studied, pasted, p
         assert {name: found[name] for name in NUMBERS} == {name: record[name] for name in NUMBERS}
 
 
-@pytest.mark.parametrize("data", ["people", "train_alone"])
+@pytest.mark.parametrize("data", ["people", long("train_alone")])
 def test_it_repeats_trials_that_began_from_weights(data, studied, pasted, learned, request, hermetic):
     shutil.copy(learned, hermetic / "base.safetensors")
     folder = request.getfixturevalue(data)
@@ -134,6 +135,7 @@ def test_it_repeats_trials_that_began_from_weights(data, studied, pasted, learne
     assert f"Repeats the confirm trial of seed {record['seed']}: AP {record['ap']:.3f} on the report split" in appendix
 
 
+@pytest.mark.long
 def test_it_repeats_the_pick_of_a_joint_study(studied, pasted, people, learned, hermetic):
     document, records = studied(*JOINT, "--weights", learned, "--data", people, "--seeds", 1)
     (best,) = [each for each in document["recommended"] if each["role"] == "best AP"]
@@ -149,6 +151,7 @@ def test_it_repeats_the_pick_of_a_joint_study(studied, pasted, people, learned, 
     assert f"Repeats the confirm trial of seed {seed}: AP {found['ap']:.3f} on the report split" in page
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not COCO.is_dir(), reason="the extract of COCO is not there (shared/coco-mini)")
 def test_it_repeats_a_trial_on_pictures_of_coco(studied, pasted):
     document, records = studied(*OPTIMIZERS, *NETWORK, "--data", COCO, "--tunings", 1, "--optimizers", "adam")
@@ -158,7 +161,7 @@ def test_it_repeats_a_trial_on_pictures_of_coco(studied, pasted):
     assert {name: found[name] for name in NUMBERS} == {name: record[name] for name in NUMBERS}
 
 
-@pytest.mark.parametrize("splits", [("train",), ("train", "val")], ids=" and ".join)
+@pytest.mark.parametrize("splits", [("train",), long(("train", "val"))], ids=" and ".join)
 def test_it_repeats_a_trial_on_annotation_files_that_are_named(studied, pasted, people, splits):
     named = [
         option

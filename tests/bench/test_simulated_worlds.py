@@ -11,6 +11,7 @@ import pytest
 from bench.kinds.optimizers.simulation import preset_study
 from bench.statistics import nested
 from tests.support import simulated_worlds as worlds
+from tests.support.long_tests import long
 
 STUDIES = 100
 MOST_FALSE = 0.17
@@ -29,13 +30,21 @@ def independent_runs(scores, *, floor):
     return nested.tuning_spreads(scores.reshape(*scores.shape[:2], -1, 1), floor=floor)
 
 
-@pytest.mark.parametrize("family", ["flat", "0.4 decades", "cliff at the best"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        long("flat"),
+        "0.4 decades",
+        long("cliff at the best"),
+    ],
+)
 def test_few_studies_make_a_false_claim_and_intervals_hold_the_truth(family):
     found = worlds.figures(preset_study(), family, STUDIES)
     assert found.false_claims <= MOST_FALSE
     assert found.coverage >= LEAST_COVERED
 
 
+@pytest.mark.long
 def test_where_nothing_learns_nothing_is_claimed_and_no_interval_is_given():
     found = worlds.figures(preset_study(), "none learns", STUDIES)
     assert found.false_claims <= MOST_FALSE

@@ -76,7 +76,7 @@ def test_the_limits_of_an_index_are_those_of_coco_for_each_keypoint(
     monkeypatch.setattr(index, "SCENES", 4)
     monkeypatch.setattr(index, "_in_new_process", lambda function, *arguments: function(*arguments))
     monkeypatch.setattr(index, "_worker_pss", lambda *_: None)
-    first, cached = index.measure(images=1500, people=1400, parts=34, repeats=3)
+    first, cached = index.measure(images=300, people=280, parts=34, repeats=3)
     assert (first.facts["keypoints"], cached.facts["asked_resident_mb"]) == (34, 2 * index.MAX_RESIDENT_MB)
     assert first.max_ratio == index.MAX_FIRST_RATIO
     json.dumps([first.as_row(), cached.as_row()], allow_nan=False)

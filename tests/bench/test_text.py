@@ -5,7 +5,7 @@ import re
 
 import matplotlib.pyplot as plt
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from matplotlib.lines import Line2D
@@ -14,6 +14,7 @@ from bench.report.prose import prose
 from bench.report.style import RC, legend_below
 from bench.report.text import cell, code, fence, figure_text, inline_html, literal, plain, visible
 from bench.storage.visible import visible_lines
+from tests.support.examples import few
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -220,7 +221,7 @@ def test_a_figure_in_a_cell_stays_as_it_is(text: str) -> None:
     assert literal(text) != text
 
 
-@settings(max_examples=25)
+@few(10, of=25)
 @given(st.text(st.sampled_from("$\\\\_ax{}^frac"), min_size=1, max_size=20))
 @example(r"$\frac")
 def test_matplotlib_draws_the_text_itself(text: str) -> None:

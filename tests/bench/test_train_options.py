@@ -11,6 +11,7 @@ from bench.cli.actions.train_output import next_commands
 from posemodel.config import TrainSettings
 from posemodel.network import build_network
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
+from tests.support.long_tests import long
 
 SMALL = ("--network", "small", "--steps", 2, "--size", 64, "--device", "cpu")
 
@@ -152,10 +153,10 @@ def test_mistakes_are_refused_in_words(posebench, tiny_set, hermetic, arguments,
     assert [path for path in hermetic.rglob("*") if path.is_file()] == []
 
 
-def test_threads_are_those_asked_for(trained):
-    for threads in (1, 2):
-        trained(*SMALL, "--threads", threads, name=f"in-{threads}")
-        assert torch.get_num_threads() == threads
+@pytest.mark.parametrize("threads", [2, long(1)])
+def test_threads_are_those_asked_for(trained, threads):
+    trained(*SMALL, "--threads", threads)
+    assert torch.get_num_threads() == threads
 
 
 def test_what_stands_in_for_select_is_held_out(trained):

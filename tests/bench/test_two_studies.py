@@ -20,6 +20,7 @@ from bench.kinds.optimizers.report.comparison import PAGE, TITLE, write_comparis
 from bench.statistics.nested import MARGIN
 from bench.workloads.score import Score
 from posemodel.errors import SettingsError
+from tests.support.long_tests import long
 
 NAMES = ("adam", "sgd", "adagrad")
 
@@ -119,7 +120,7 @@ def false_claims(n, studies):
     return {column: count / studies for column, count in claims.items()}
 
 
-@pytest.mark.parametrize("n", [3, 6])
+@pytest.mark.parametrize("n", [3, long(6)])
 def test_equal_studies_are_rarely_told_apart(n):
     """Of 40 pairs; of 200: tests/proofs/test_two_studies.py."""
     claims = false_claims(n, studies=40)

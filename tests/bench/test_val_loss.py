@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.kinds.optimizers.analysis.losses import loss_means
@@ -32,6 +32,7 @@ from bench.trials.scores import as_skill, curves_as_skill
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from tests.support import simulated_worlds as worlds
+from tests.support.examples import few
 from tests.support.tuned_records import tuned
 
 SELECT_REFERENCE, REPORT_REFERENCE = 3.0, 2.0
@@ -163,7 +164,7 @@ def test_the_outcome_of_a_trial_is_its_skill(make_spec):
     assert outcomes_of(pd.DataFrame(rows))[trials[0].index] == TrialOutcome(0.0, 1.0), "by AP it has learned nothing"
 
 
-@settings(max_examples=20, deadline=None)
+@few(6, of=20)
 @given(order=st.randoms(use_true_random=False), lucky=st.sampled_from([1, 7, 10**9]))
 def test_any_order_of_arrival_gives_the_same_trials(make_spec, order, lucky):
     """And none is confirmed before the skill of one is above the floor, whatever its AP."""

@@ -1,5 +1,6 @@
 """Workers on real trials of a tiny study: every end is a record, nothing runs twice, the dead are cleared up."""
 
+import contextlib
 import multiprocessing
 import shutil
 import signal
@@ -34,6 +35,7 @@ from posemodel.errors import DataError
 from tests.bench.ledger_process import Unreadable, die, hold, tell_start_methods
 from tests.support.deadly_trials import DEADLY, run_unless_deadly
 from tests.support.forking_process import forked_starts
+from tests.support.long_tests import long
 from tests.support.plans import confirm_trials, first_trials
 from tests.support.stores import empty_store
 
@@ -332,9 +334,9 @@ def test_a_confirm_trial_that_diverged_leaves_no_samples(valley_spec):
     ("error", "status"),
     [
         (RuntimeError("it broke"), "failed"),
-        (ZeroDivisionError("it broke"), "failed"),
-        (ValueError("it broke"), "failed"),
-        (MemoryError("it broke"), "out_of_memory"),
+        long(ZeroDivisionError("it broke"), "failed"),
+        long(ValueError("it broke"), "failed"),
+        long(MemoryError("it broke"), "out_of_memory"),
         (torch.OutOfMemoryError("it broke"), "out_of_memory"),
     ],
 )
@@ -432,9 +434,9 @@ def test_a_trial_that_ends_every_worker_is_recorded_as_failed(make_bench, valley
 def test_a_trial_whose_workers_are_killed_with_their_driver_is_neither_failed_nor_charged(
     make_bench, valley_spec, die_holding_a_trial
 ):
-    """Ten times: nobody who lives saw its worker die."""
+    """Once more than it may die by itself: nobody who lives saw its worker die."""
     bench = make_bench(valley_spec())
-    for _ in range(10):
+    for _ in range(MAX_DEATHS + 1):
         die_holding_a_trial(bench.spec)
         sweep(bench.settings, bench.ledger, bench.tracker)
     bench.work()
@@ -454,9 +456,9 @@ def test_a_trial_that_ends_each_of_its_worker_processes_is_recorded_as_failed(ma
     assert bench.run_states() == {"KILLED": MAX_DEATHS, "FAILED": 1, "FINISHED": 1}
 
 
-@pytest.fixture(scope="module")
-def crew_of_two(valley_spec, empty_ledgers, tmp_path_factory):
-    """Two spawned workers, which take seconds to load: two phases, one of them killed, a third phase."""
+@pytest.fixture(scope="module", params=["forked", long("spawned")])
+def crew_of_two(request, valley_spec, empty_ledgers, tmp_path_factory):
+    """Two workers: two phases, one of them killed, a third phase. Spawned ones take seconds to load."""
     folder = tmp_path_factory.mktemp("crew")
     shutil.copy(empty_ledgers, folder / "optuna.db")
     shutil.copy(empty_store(), folder / "mlflow.db")
@@ -465,7 +467,11 @@ def crew_of_two(valley_spec, empty_ledgers, tmp_path_factory):
         patch.setattr(sys, "path", [*sys.path, str(folder)])  # as the command line does with the working directory
         patch.setenv("OMP_NUM_THREADS", "1")
         spec = valley_spec(trials=2, seeds=2, optimizers=["sgd", "own_rule.Half"])
-        yield _crew_of_two(Bench(spec, f"sqlite:///{folder / 'optuna.db'}", f"sqlite:///{folder / 'mlflow.db'}"))
+        bench = Bench(spec, f"sqlite:///{folder / 'optuna.db'}", f"sqlite:///{folder / 'mlflow.db'}")
+        with forked_starts(processes) if request.param == "forked" else contextlib.nullcontext():
+            found = _crew_of_two(bench)
+        found.spawned = request.param == "spawned"
+        yield found
 
 
 def _crew_of_two(bench):
@@ -493,7 +499,7 @@ def _crew_of_two(bench):
     return seen
 
 
-def test_two_spawned_workers_leave_what_one_does_and_stay_for_the_next_phase(crew_of_two):
+def test_two_workers_leave_what_one_does_and_stay_for_the_next_phase(crew_of_two):
     bench, events = crew_of_two.bench, crew_of_two.events
     assert sorted(crew_of_two.recorded) == sorted(trial.id for trial in bench.plan)
     assert sum(isinstance(event, TrialEnded) for event in events) == 4
@@ -506,14 +512,15 @@ def test_two_spawned_workers_leave_what_one_does_and_stay_for_the_next_phase(cre
     assert not any(psutil.pid_exists(pid) for pid in at_first.union(*crew_of_two.pids))
 
 
-def test_spawned_workers_find_modules_of_the_working_directory_and_have_no_address_in_their_arguments(crew_of_two):
+def test_workers_find_modules_of_the_working_directory_and_have_no_address_in_their_arguments(crew_of_two):
     """An address may hold a password, and everybody on a machine may read arguments."""
     records = crew_of_two.bench.tracker.records()
     own = records[records["optimizer"] == "own_rule.Half"]
     assert set(own["status"]) == {"complete"}
     assert own["implementation"].str.startswith("own_rule.Half").all()
     assert len(crew_of_two.arguments) == 2
-    assert all("spawn_main" in arguments and "sqlite" not in arguments for arguments in crew_of_two.arguments)
+    assert all("sqlite" not in arguments for arguments in crew_of_two.arguments)
+    assert all(("spawn_main" in arguments) == crew_of_two.spawned for arguments in crew_of_two.arguments)
 
 
 def test_a_worker_that_died_between_two_phases_is_replaced(crew_of_two):

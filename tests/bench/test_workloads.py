@@ -385,7 +385,7 @@ FEW = 'optimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 1\ntune_steps = 10\nste
     ],
 )
 def test_every_end_is_a_row_and_an_exit_code(study, valley_file, hermetic, above, valley, status, code):
-    found, document, rows, _ = study(valley_file(valley, above=FEW.replace("= 10", "= 60") + above))
+    found, document, rows, _ = study(valley_file(valley, above="tunings = 1\n" + FEW.replace("= 10", "= 60") + above))
     assert found == code
     ends = {(row["optimizer"], row["status"]) for row in rows}
     others = "timed_out" if status == "timed_out" else "complete"

@@ -13,6 +13,7 @@ from tests.conftest import REPOSITORY
 from tests.support.killed_moment import Moment
 from tests.support.killed_runs import killed_at
 from tests.support.line import LINE
+from tests.support.long_tests import long
 from tests.support.place import WORKERS
 from tests.support.toy_protocols import EVALUATIONS
 
@@ -80,7 +81,10 @@ def tensors(path):
         return {key: file.get_tensor(key).tobytes() for key in file.keys()}  # noqa: SIM118 (safe_open is not iterable)
 
 
-@pytest.mark.parametrize("name", ["Twice", "MySAM", "Curved", "Averaged", "ByModule"])
+@pytest.mark.parametrize(
+    "name",
+    ["MySAM", "Averaged", *(long(name) for name in ("Twice", "Curved", "ByModule"))],
+)
 def test_a_training_with_any_optimizer_is_killed_and_resumed(pose_place, name):
     put_package(pose_place)
     command = (*TRAIN, "--optimizer", f"my_package.{name}")

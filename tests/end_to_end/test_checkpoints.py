@@ -77,12 +77,16 @@ def kill(process):
 
 
 @pytest.mark.parametrize(
-    ("workers", "url", "end"),
-    [(1, False, terminate), (2, True, terminate), (1, True, kill), (2, False, kill)],
-    ids=["interrupted", "workers interrupted", "killed", "workers killed"],
+    ("workers", "url", "end"), [(1, True, terminate), (2, False, kill)], ids=["interrupted", "workers killed"]
 )
 def test_a_trial_goes_on_in_another_process(tmp_path, undisturbed, workers, url, end):
-    place = make_place(tmp_path / "here", SLOW_FILE)
+    """The other pairs of these: tests/proofs/test_more_kills.py."""
+    goes_on(tmp_path, undisturbed, workers, url, end)
+
+
+def goes_on(folder, undisturbed, workers, url, end):
+    """A study of so many workers, with its checkpoints at a URL or in a folder, is ended and resumed."""
+    place = make_place(folder / "here", SLOW_FILE)
     place.forked_starts = WORKERS
     shared = f"local://{place.folder / 'shared'}" if url else "shared"
     process = place.start(*place.study_of("slow.toml"), "--workers", workers, "--checkpoints", shared, **OFTEN)
@@ -110,6 +114,7 @@ def test_a_trial_goes_on_in_another_process(tmp_path, undisturbed, workers, url,
     assert_as_undisturbed(place, undisturbed, PLANNED)
 
 
+@pytest.mark.long
 def test_a_pose_network_goes_on_in_another_process(tmp_path):
     """Its final weights show in its samples, AP and losses, which are equal to the bit."""
     undisturbed = make_place(tmp_path / "undisturbed", POSE_FILE, pose=True)

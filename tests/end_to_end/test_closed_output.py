@@ -6,6 +6,7 @@ import time
 import psutil
 import pytest
 
+from tests.support.long_tests import long
 from tests.support.place import PLANNED, TIMEOUT_S, WORKERS
 from tests.support.running_study import DEADLINE_S, ended, holding, wait_for
 
@@ -36,9 +37,9 @@ def session_of(pid):
     ("options", "stdout", "stderr"),
     [
         (("--workers", "2"), "pipe", "pipe"),
-        ((), "pipe", "pipe"),
+        long((), "pipe", "pipe"),
         (("--json",), "pipe", "nothing"),
-        (("--json", "--workers", "2"), "nothing", "pipe"),
+        long(("--json", "--workers", "2"), "nothing", "pipe"),
     ],
 )
 def test_a_study_goes_on_without_its_reader(place, options, stdout, stderr):
@@ -56,6 +57,7 @@ def test_a_study_goes_on_without_its_reader(place, options, stdout, stderr):
         time.sleep(0.02)
 
 
+@pytest.mark.long
 def test_a_study_whose_reader_never_was(place):
     place.forked_starts = WORKERS
     process, read = piped(place, *place.study, "--workers", "2", stdout="pipe", stderr="pipe")

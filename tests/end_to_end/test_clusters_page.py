@@ -1,6 +1,7 @@
 """What docs/guide/clusters.md shows can be typed, and its Slurm script gives a trial back and asks for another job.
 
-The page's servers and the whole run are in `tests/proofs/test_clusters_page.py`.
+The scripts' `posebench` is forked. The page's servers and the whole run, with the installed program, are in
+`tests/proofs/test_clusters_page.py`.
 """
 
 import json
@@ -16,6 +17,7 @@ from mlflow import cli as mlflow_cli
 from typer.models import OptionInfo
 
 from tests.support.clusters_page import KUBERNETES, LAUNCHER, PAGE, RAY_SLURM, SLURM, Machine, block, replaced
+from tests.support.forked_program import forked_program
 from tests.support.place import PLANNED, VALLEY_FILE
 from tests.support.ray_nodes import MISSING
 from tests.support.reference.command_line import command_tree, flags, parameters
@@ -38,6 +40,12 @@ def flags_of(*path):
         if isinstance(declared, OptionInfo)
         for flag in re.findall(r"--[a-z-]+", " ".join(flags(name, declared)))
     }
+
+
+@pytest.fixture
+def programs():
+    with forked_program() as folder:
+        yield folder
 
 
 @pytest.mark.parametrize(
@@ -100,14 +108,14 @@ def test_the_launcher_s_file_is_what_ray_s_schema_asks_for():
     assert launcher["available_node_types"][launcher["head_node_type"]]["resources"] == {"CPU": 0}
 
 
-def test_the_slurm_script_gives_its_trial_back_and_asks_for_another_job(place, tmp_path):
+def test_the_slurm_script_gives_its_trial_back_and_asks_for_another_job(place, programs, tmp_path):
     """As Slurm sends it: SIGTERM to the script alone. The job that it asked for goes on to the study's end."""
-    (place.folder / "tiny.toml").write_text(VALLEY_FILE + "sleep_ms = 40\n")
+    (place.folder / "tiny.toml").write_text(VALLEY_FILE + "sleep_ms = 20\n")
     stores = (
         f"export POSEBENCH_STORAGE=sqlite:///{place.folder}/optuna.db\n"
         f"export MLFLOW_TRACKING_URI=sqlite:///{place.folder}/mlflow.db\n"
     )
-    machine = Machine(tmp_path / "node1", stores)
+    machine = Machine(tmp_path / "node1", stores, programs=programs)
     variables = {"STUDY": NAME, "DATA": "people", "CHECKPOINTS": str(tmp_path / "checkpoints"), "SLURM_JOB_ID": "17_3"}
     with ended(place.start(*place.study, "--workers", 0, "--json")) as driver:
         wait_for(lambda: entries(place, WAITING), driver, place)
@@ -124,13 +132,13 @@ def test_the_slurm_script_gives_its_trial_back_and_asks_for_another_job(place, t
     assert len(place.recorded()) == len(set(place.recorded())) == PLANNED
 
 
-def test_the_ssh_loop_goes_on_to_the_next_host_and_the_stop_command_stops_one_worker(place, tmp_path):
+def test_the_ssh_loop_goes_on_to_the_next_host_and_the_stop_command_stops_one_worker(place, programs, tmp_path):
     """Its trials do not end, so that a loop which waits for a worker would never end."""
     stores = (
         f"export POSEBENCH_STORAGE=sqlite:///{place.folder}/optuna.db\n"
         f"export MLFLOW_TRACKING_URI=sqlite:///{place.folder}/mlflow.db\n"
     )
-    login, first, second = (Machine(tmp_path / name, stores) for name in ("login", "gpu1", "gpu2"))
+    login, first, second = (Machine(tmp_path / name, stores, programs=programs) for name in ("login", "gpu1", "gpu2"))
     changes = {"gpu1 gpu2 gpu3": "gpu1 gpu2", "worker mine": f"worker {NAME}", "/data/coco": "people"}
     with ended(place.start(*place.long_study, "--workers", 0)) as driver:
         wait_for(lambda: entries(place, WAITING), driver, place)

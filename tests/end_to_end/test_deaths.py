@@ -1,15 +1,20 @@
-"""Trials whose worker processes are killed together with the process that drives them: nobody is to blame."""
+"""Trials whose worker processes are killed together with the process that drives them: nobody is to blame.
+
+Ten times in a row: tests/proofs/test_many_kills.py.
+"""
 
 import json
 import os
 import signal
 import sqlite3
 
+from bench.ledger.store import MAX_DEATHS
 from tests.support.place import WORKERS, Place
 from tests.support.running_study import ended, holding, wait_for
 from tests.support.valley import VALLEY
 
-TIMES = 10
+TIMES = MAX_DEATHS + 1
+"""Once more than a trial's own process may die."""
 PLANNED = 4
 STUDY_FILE = f"""
 kind = "optimizers"
@@ -29,12 +34,16 @@ sleep_ms = 100
 """
 
 
-def test_trials_killed_with_their_driver_ten_times_in_a_row_complete(tmp_path):
+def test_trials_killed_with_their_driver_again_and_again_complete(tmp_path):
+    complete_though_killed(tmp_path, TIMES)
+
+
+def complete_though_killed(folder, times):
     """As by the end of a machine, or of a job: both workers and the study's process at once."""
-    place = Place(tmp_path / "here", STUDY_FILE)
+    place = Place(folder / "here", STUDY_FILE)
     place.forked_starts = WORKERS
     command = (*place.study, "--workers", "2")
-    for _ in range(TIMES):
+    for _ in range(times):
         with ended(place.start(*command)) as process:
             wait_for(lambda: holding(place, 2), process, place)
             os.killpg(process.pid, signal.SIGKILL)

@@ -49,7 +49,11 @@ def python() -> Iterator[Path]:
         yield programs.folder / "python"
 
 
-@pytest.mark.parametrize("name", ARGUMENTS)
+LONG = "own_workload.py"
+"""A study, which tests/bench/test_own_workload.py runs too."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.long] * (each == LONG)) for each in ARGUMENTS])
 def test_an_example_does_what_it_says(name, python, tmp_path):
     does_what_it_says(name, python, tmp_path)
 

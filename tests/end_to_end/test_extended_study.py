@@ -31,6 +31,7 @@ BEFORE = 16
 """Trials of the study before it is extended."""
 OWN = "tests.support.toy_optimizer.SignSGD"
 SMOKE = ("study", "optimizers", "--preset", "smoke", "--study", "own.toml")
+EXTEND = ("study", "extend", "mine", "--tunings", "3", "--json")
 ADD = ("study", "optimizers", "--add", OWN, "mine", "--json")
 EXTENDED = "bench.ledger.store:Ledger.extend"
 OPENED_STUDY = "bench.records.writer:Tracker.open_study"
@@ -104,7 +105,7 @@ def same_as(place, document, planned_place, planned_document):
 
 
 def test_more_tunings_give_what_a_study_gives_that_was_planned_so(place, planned):
-    found = ran(place, "study", "extend", "mine", "--tunings", "3", "--json")
+    found = ran(place, *EXTEND)
     assert found["spec"]["looks"] == [2]
     same_as(place, found, planned[0], planned[1])
     assert ran(place, "study", "resume", "mine", "--json") == found, "it has ended, and is shown again"
@@ -122,12 +123,12 @@ def test_an_optimizer_that_is_added_gives_what_a_study_gives_that_had_it(place, 
     assert ran(place, *SMOKE, "--optimizers", f"sgd,adam,{OWN}", "--name", "mine", "--json") == found
 
 
-@pytest.mark.parametrize(
-    ("command", "which"),
-    [(("study", "extend", "mine", "--tunings", "3", "--json"), 1), (ADD, 2)],
-    ids=["extend", "add"],
-)
-def test_killed_in_the_middle_it_goes_on_to_the_same_end(place, planned, command, which):
+def test_killed_in_the_middle_it_goes_on_to_the_same_end(place, planned):
+    """With an optimizer that is added: tests/proofs/test_more_kills.py."""
+    goes_on(place, planned, EXTEND, 1)
+
+
+def goes_on(place, planned, command, which):
     killed_at(place, Moment(EXTENDED, "after"), *command)  # the ledger knows, MLflow does not
     resumed = ("study", "resume", "mine", "--json")
     killed_at(place, Moment(OPENED_STUDY, "after"), *resumed)

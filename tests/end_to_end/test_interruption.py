@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from bench.ledger.reader import LOST, RUNNING, WAITING
+from tests.support.long_tests import long
 from tests.support.place import PLANNED, VALLEY_FILE, WORKERS
 from tests.support.running_study import DEADLINE_S, OnTerminal, ended, entries, holding, output, wait_for
 
@@ -80,7 +81,7 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
     assert set(states) <= {"FINISHED", "KILLED"}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [long(1), 2])
 def test_sigterm_gives_the_trials_back(place, workers):
     """As clusters send it: to every process of the job, and more than once."""
     place.forked_starts = WORKERS
@@ -125,7 +126,7 @@ def check_ctrl_c_of_two_workers(place):
     assert (after["status"], after["trials"]["running"], after["trials"]["waiting"]) == ("unfinished", 0, PLANNED)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, long(2)])
 def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
     """The second one comes while the first is stuck: somebody else's transaction locks the ledger."""
     place.forked_starts = WORKERS
@@ -156,6 +157,7 @@ def test_ctrl_c_twice_ends_at_once_and_the_same_command_goes_on(place, workers):
     assert set(place.run_states()) <= {"FINISHED", "KILLED"}
 
 
+@pytest.mark.long
 def test_workers_end_with_the_process_that_started_them(place):
     """It was killed, and could tell them nothing."""
     place.forked_starts = WORKERS

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.killed_moment import OPENED, Moment
 from tests.support.killed_runs import killed_at
+from tests.support.long_tests import long
 from tests.support.place import MEASURING, Place, PosePlace
 from tests.support.running_study import DEADLINE_S, ended, wait_for
 from tests.support.valley import VALLEY
@@ -182,12 +183,22 @@ def test_other_verbs_know_it(undisturbed):
     assert "seeds: 2 -> 3" in other.stderr
 
 
-def test_killed_at_every_moment_it_searches_the_same(place, undisturbed):
+FEW = (
+    "between two choices",
+    "between MLflow's end and the ledger's",
+    "after the choices are kept",
+    "before the picks are planned",
+    "while a pick is scored on the other split",
+)
+
+
+@pytest.mark.parametrize("moments", [FEW, long(tuple(MOMENTS))], ids=["at five moments", "at every moment"])
+def test_killed_it_searches_the_same(place, undisturbed, moments):
     """All of its choices are made by chance, whose seeds are the places': none is lost, doubled or made anew."""
     prepare(place)
-    for name, moment in MOMENTS.items():
+    for name in moments:
         print(f"killed {name}")  # shown where one fails
-        killed_at(place, moment, *COMMAND)
+        killed_at(place, MOMENTS[name], *COMMAND)
     last = place.run(*COMMAND)
     assert last.returncode == 0, last.stderr
     found = json.loads(last.stdout)

@@ -85,6 +85,11 @@ MOMENTS = {
 }
 """In the order in which one study meets them."""
 PROVED = (
+    "after the claim",
+    "while the next rounds are enqueued",
+    "after a tuning's last round, before its finalist is planned",
+    "while a trial's samples are attached",
+    "with the report's second file empty",
     "while the ledger's tables are made",
     "after the study's run is made, before it is described",
     "after an evaluation that the pruner has seen",

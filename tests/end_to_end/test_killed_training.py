@@ -1,4 +1,7 @@
-"""`posebench train` killed with SIGKILL, again and again, and resumed: it ends as one that ran through, bit for bit."""
+"""`posebench train` killed with SIGKILL, again and again, and resumed: it ends as one that ran through, bit for bit.
+
+At all moments, with each of the optimizers, precisions and loaders: tests/proofs/test_more_kills.py.
+"""
 
 import json
 import time
@@ -30,12 +33,17 @@ MOMENTS = {
     "after the last step's state": Moment(SAVED, "after", call=2, match="resume.pt"),
 }
 FEW = ("right after resume.pt", "between two checkpoints, within an epoch")
-RUNS = {
-    "adam": (("--optimizer", "adam", "--lr", "2e-3"), tuple(MOMENTS)),
-    "adabound, 2 loader workers": (("--optimizer", "adabound", "--num-workers", "2", "--persistent-workers"), FEW),
+SOME = (
+    "half of the first resume.pt written",
+    "between last.safetensors and resume.pt",
+    "between two checkpoints, within an epoch",
+    "half of best.safetensors written",
+)
+OPTIONS = {
+    "adam": ("--optimizer", "adam", "--lr", "2e-3"),
+    "adabound, 2 loader workers": ("--optimizer", "adabound", "--num-workers", "2", "--persistent-workers"),
     "sgd in bf16, 2 loader workers": (
-        ("--optimizer", "sgd", "--lr", "1e-2", "--num-workers", "2", "--precision", "bf16"),
-        FEW,
+        *("--optimizer", "sgd", "--lr", "1e-2", "--num-workers", "2", "--precision", "bf16"),
     ),
 }
 
@@ -60,10 +68,13 @@ def assert_nobody_is_left(place):
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_a_killed_training_ends_with_the_same_weights_and_its_loader_workers_with_it(pose_place, run):
-    place = pose_place
-    options, moments = RUNS[run]
+@pytest.mark.parametrize(("run", "moments"), [("adam", SOME), ("adabound, 2 loader workers", FEW[1:])])
+def test_a_killed_training_ends_with_the_same_weights_and_its_loader_workers_with_it(pose_place, run, moments):
+    ends_as_undisturbed(pose_place, OPTIONS[run], moments)
+
+
+def ends_as_undisturbed(place, options, moments):
+    """Train once through, and once killed at each of the moments."""
     straight = place.run(*COMMAND, *options, "--out", "straight")
     assert straight.returncode == 0, straight.stderr
 

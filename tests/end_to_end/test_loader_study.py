@@ -1,6 +1,6 @@
 """`posebench study loaders` as a person runs it: on the pose network, and on a data set of one's own.
 
-Measuring processes are forked; in one test they are spawned, as a person's are.
+Measuring processes are forked; in one long test they are spawned, as a person's are.
 """
 
 import json
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.support.forking_process import MEASURING
+from tests.support.long_tests import long
 from tests.support.running_study import DEADLINE_S, ended, output, wait_for
 
 OWN = """
@@ -198,6 +199,7 @@ def test_configurations_that_deliver_other_samples_are_rows_and_never_recommende
     assert own.run(*command, "--json").returncode == 3
 
 
+@pytest.mark.long
 def test_a_data_set_that_is_another_each_time_has_its_speeds_and_no_recommendation(own):
     command = ("study", "loaders", *SMALL, "--dataset", "own:Drawn")
     done = own.run(*command, "--json")
@@ -225,14 +227,16 @@ def test_a_sample_that_cannot_be_made_leaves_no_study_in_the_way_of_the_mended_o
     assert mended.returncode == 0, mended.stderr
 
 
-def test_what_a_data_set_prints_is_not_in_the_document(own):
-    """Measuring processes are spawned: the data set reaches them, and their workers, from the working directory."""
-    own.forked_starts = ()
+@pytest.mark.parametrize("starts", [(MEASURING,), long(())], ids=["forked", "spawned"])
+def test_what_a_data_set_prints_is_not_in_the_document(own, starts):
+    """The data set reaches measuring processes, and their workers, from the working directory."""
+    own.forked_starts = starts
     done = own.run("study", "loaders", *SMALL, "--num-workers", "1", "--dataset", "own:Talking", "--json")
     assert json.loads(done.stdout)["status"] == "complete"
     assert "loading annotations" in done.stderr
 
 
+@pytest.mark.long
 def test_a_search_for_the_largest_batch_is_done_however_it_ends(own):
     done = own.run(
         "study", "loaders", *SMALL, "--num-workers", "0", "--dataset", "own:Points", "--step", "own:make_holding_step",

@@ -236,6 +236,7 @@ def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browse
     see(browser, "Group: (study)", study.name)
 
 
+@pytest.mark.long
 def test_the_tune_runs_are_a_view_too(browser, study):
     visit(browser, study, study.page("runs?workflowType=machine_learning"))
     press(browser, "//*[@data-testid='saved-views-trigger']")
@@ -244,6 +245,7 @@ def test_the_tune_runs_are_a_view_too(browser, study):
     see(browser, *(name for name in study.run_ids if name.startswith("tune-")), "Group: (study)", study.name)
 
 
+@pytest.mark.long
 def test_the_plain_list_holds_the_parent_over_all_runs(browser, study):
     visit(browser, study, study.page("runs?workflowType=machine_learning"))
     see(browser, study.name, f"{RUNS} matching runs")
@@ -251,6 +253,7 @@ def test_the_plain_list_holds_the_parent_over_all_runs(browser, study):
     see(browser, *study.run_ids)
 
 
+@pytest.mark.long
 def test_the_report_is_an_artifact_of_the_parent(browser, study):
     visit(browser, study, study.page(f"runs/{study.run_ids[study.name]}/artifacts"))
     press(browser, "//*[normalize-space(text())='report']")
@@ -258,6 +261,7 @@ def test_the_report_is_an_artifact_of_the_parent(browser, study):
     see(browser, "records.csv")
 
 
+@pytest.mark.long
 def test_the_report_s_page_is_shown_with_its_pictures(browser, study):
     """Opened by the link in the note of the experiment's page."""
     document = json.loads((study.place.folder / "reports" / study.name / "result.json").read_text())
@@ -282,6 +286,7 @@ def test_the_report_s_page_is_shown_with_its_pictures(browser, study):
     assert wait_for(shown) == [400]
 
 
+@pytest.mark.long
 def test_a_run_shows_its_curves(browser, study):
     run = next(run_id for name, run_id in study.run_ids.items() if name.startswith("confirm-adam-"))
     visit(browser, study, study.page(f"runs/{run}/model-metrics"))

@@ -7,6 +7,7 @@ import pytest
 from bench.kinds.joint.kind import JointKind
 from bench.records.writer import Tracker
 from tests.support.forking_process import MEASURING
+from tests.support.long_tests import long
 from tests.support.place import PLANNED, VALLEY_FILE, Place
 from tests.support.valley import VALLEY
 
@@ -53,8 +54,19 @@ OOM = "out_of_memory"
 TOO_WIDE = ("out_of_memory_at = 3", "ran out of memory: {} times `MemoryError: the valley is too wide`", OOM)
 
 
-@pytest.mark.parametrize(("trouble", "why", "status"), [FAILS, TOO_WIDE])
-@pytest.mark.parametrize(("kind", "file", "count"), [("optimizers", VALLEY_FILE, PLANNED), ("joint", JOINT_FILE, 3)])
+OPTIMIZERS, JOINT = ("optimizers", VALLEY_FILE, PLANNED), ("joint", JOINT_FILE, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "count", "trouble", "why", "status"),
+    [
+        (*OPTIMIZERS, *FAILS),
+        (*JOINT, *TOO_WIDE),
+        long(*OPTIMIZERS, *TOO_WIDE),
+        long(*JOINT, *FAILS),
+    ],
+    ids=["optimizers fail", "joint too wide", "optimizers too wide", "joint fails"],
+)
 def test_it_ends_in_a_report_that_says_why(tmp_path, kind, file, count, trouble, why, status):
     said = f"All {count} trials {why.format(count)}"
     place = Place(tmp_path / "here", f"{file}{trouble}\n")
@@ -99,6 +111,7 @@ def test_one_of_two_optimizers_that_always_fails_is_named(tmp_path):
     assert place.run("report", place.name).returncode == 0, "there is a result"
 
 
+@pytest.mark.long
 def test_measurements_that_all_fail_end_in_a_report(tmp_path):
     place = Place(tmp_path / "here")
     (place.folder / "own.py").write_text(OWN)

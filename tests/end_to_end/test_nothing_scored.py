@@ -127,6 +127,7 @@ def test_run_again_it_is_shown_and_nothing_more_is_run(blind):
     assert first == second
 
 
+@pytest.mark.long
 def test_any_number_of_workers_gives_the_same_trials(blind, tmp_path):
     place, done = blind
     other = Place(tmp_path / "here", BLIND_FILE)
@@ -158,6 +159,7 @@ def test_joint_picks_are_not_trained_again(tmp_path):
     assert found["needed"]["unit"] == "image"
 
 
+@pytest.mark.long
 def test_a_real_network_says_how_its_loss_stands(tmp_path):
     place = PosePlace(tmp_path / "here", POSE_FILE)
     done = study(place)

@@ -1,6 +1,6 @@
 """A user whom the machine does not know, without a name or a home, in a folder that belongs to another.
 
-In a folder of their own they run a study: tests/proofs/test_small_places.py.
+Commands are forked. In a folder of their own they run a study, as installed: tests/proofs/test_small_places.py.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import Commands
 from tests.support.place import Place
 from tests.support.postgres import OPEN
 
@@ -46,16 +47,22 @@ def place(everybodys):
 
 
 @pytest.fixture
-def run(as_stranger, place, everybodys):
-    """Run the installed command as the stranger: an environment of nothing, and a folder for temporary files."""
+def environment(place, everybodys):
+    """An environment of nothing, and a folder for temporary files, in which nothing may be left."""
     temporary = everybodys / "temporary"
     temporary.mkdir()
     temporary.chmod(0o1777)
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": place.environment["PYTHONPATH"]}
+    yield kept | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    left = [path.name for path in temporary.iterdir() if path.name.endswith(".lock") or path.name.startswith("db_init")]
+    assert left == []
+
+
+@pytest.fixture
+def run(as_stranger, place, environment):
+    """Run the installed command as the stranger."""
 
     def run_it(*arguments):
-        kept = {name: os.environ[name] for name in ("PATH",)}
-        environment = kept | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-        environment |= {"PYTHONPATH": place.environment["PYTHONPATH"]}
         return subprocess.run(
             [*as_stranger, *place.command(*arguments)],
             cwd=place.folder,
@@ -66,9 +73,15 @@ def run(as_stranger, place, everybodys):
             check=False,
         )
 
-    yield run_it
-    left = [path.name for path in temporary.iterdir() if path.name.endswith(".lock") or path.name.startswith("db_init")]
-    assert left == []
+    return run_it
+
+
+@pytest.fixture
+def run_forked(as_stranger, place, environment):
+    """The same, forked from a process of the stranger's that has its libraries loaded."""
+    commands = Commands(as_stranger, environment)
+    yield lambda *arguments: commands.run(arguments, folder=place.folder, environment=environment, timeout=TIMEOUT_S)
+    commands.close()
 
 
 def own(folder: Path, user: int) -> None:
@@ -76,18 +89,18 @@ def own(folder: Path, user: int) -> None:
         os.chown(path, user, user)
 
 
-def test_in_another_user_s_folder_one_is_told_what_cannot_be_written(run, place, everybodys):
+def test_in_another_user_s_folder_one_is_told_what_cannot_be_written(run_forked, place):
     assert place.run(*place.study).returncode == 0
     own(place.folder, 0)
     place.folder.chmod(0o755)
     before = place.files()
-    study = run(*place.study)
+    study = run_forked(*place.study)
     assert study.returncode == 2
     assert study.stderr.count("\n") == 1
     assert (
         "MLFLOW_TRACKING_URI sqlite:///mlflow.db: cannot be opened (the folder . cannot be written to)" in study.stderr
     )
-    report = run("report", place.name)
+    report = run_forked("report", place.name)
     assert report.returncode == 1
     assert report.stderr.count("\n") == 1
     assert f"reports/{place.name}/" in report.stderr

@@ -9,6 +9,7 @@ import json
 import pandas as pd
 import pytest
 
+from tests.support.long_tests import long
 from tests.support.recorded_stores import ARCHIVES, FINISHED, FIRST_PROTOCOL, INTERRUPTED, KINDS, command, unpack
 
 
@@ -29,7 +30,7 @@ def ids(place, kind, name):
     return list(pd.read_csv(place.folder / "reports" / name / file)[column])
 
 
-@pytest.mark.parametrize("name", [FINISHED, INTERRUPTED])
+@pytest.mark.parametrize("name", [INTERRUPTED, long(FINISHED)])
 def test_the_report_is_the_one_that_was_made_then(recorded, name):
     _, place = recorded
     folder = place.folder / "reports" / name

@@ -133,6 +133,7 @@ def test_errors_and_tracebacks_keep_it_too(place, postgres, addresses, variable)
     assert not list(place.folder.glob("*.db")), "nothing was made elsewhere"
 
 
+@pytest.mark.long
 def test_the_pages_of_mlflow_are_served_without_it_in_an_argument(place, addresses):
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]

@@ -4,6 +4,7 @@ import json
 import signal
 
 import pandas as pd
+import pytest
 
 from tests.support.place import PLANNED, VALLEY_FILE
 from tests.support.running_study import DEADLINE_S, ended, entries, output, wait_for
@@ -28,6 +29,7 @@ def test_a_series_runs_a_study_for_each_schedule_and_goes_on_after_an_interrupti
         assert found["spec"]["schedule"] == name.removeprefix("both-")
 
 
+@pytest.mark.long
 def test_a_study_in_seconds_with_a_pruner_runs_to_its_end(place):
     file = place.folder / "timed.toml"
     file.write_text(

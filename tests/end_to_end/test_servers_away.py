@@ -1,6 +1,7 @@
 """An MLflow server that is killed while a study runs: records wait on disk and follow; none is lost or comes twice.
 
-The long sibling, in which its database and that of the ledger are killed too, is `tests/proofs/test_servers_away.py`.
+The server is forked, see `tests.support.mlflow_process`. The long sibling, with the installed one, in which its
+database and that of the ledger are killed too, is `tests/proofs/test_servers_away.py`.
 """
 
 import json
@@ -11,7 +12,14 @@ import pytest
 
 from tests.bench.conftest import make_spec, valley_spec  # noqa: F401 (fixtures)
 from tests.bench.test_worker import Bench
-from tests.support.away_servers import assert_whole, servers, slow_study, trainings, until_it_waits, waiting_files
+from tests.support.away_servers import (
+    assert_whole,
+    servers,
+    slow_study,
+    trainings,
+    until_it_waits,
+    waiting_files,
+)
 from tests.support.lossy_proxy import lossy_proxy
 from tests.support.place import PLANNED, Place
 from tests.support.restarted_servers import WAIT_S
@@ -21,7 +29,7 @@ from tests.support.running_study import ended, output, wait_for
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     """The servers."""
-    with servers(tmp_path_factory.mktemp("servers")) as found:
+    with servers(tmp_path_factory.mktemp("servers"), forked=True) as found:
         yield found
 
 

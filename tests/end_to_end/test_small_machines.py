@@ -38,6 +38,7 @@ def in_shell(place, before, *arguments, shell=("bash",)):
     )
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not may_mount(), reason="may not mount a small /dev/shm")
 def test_a_small_dev_shm(pose_place):
     """A study there: tests/proofs/test_small_places.py."""
@@ -48,6 +49,7 @@ def test_a_small_dev_shm(pose_place):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_low_limit_of_open_files(pose_place):
     done = in_shell(pose_place, "ulimit -n 40", *TRAIN, "--size", "64", "--out", "run")
     assert done.returncode == 1
@@ -88,11 +90,21 @@ def test_what_a_terminal_cannot_encode_ends_nothing(finished_copy, encoding, ver
     assert "| optimizer" in done.stdout or "| study" in done.stdout, "a table is drawn in ASCII"
 
 
+UMLAUTS = "M\u00fcller \u263a"
+TRAIN_UMLAUTS = ("train", "--data", UMLAUTS, *TRAIN[3:-1], "0", "--size", "64", "--out", "L\u00e4ufe")
+
+
+def test_names_with_umlauts(pose_place):
+    (pose_place.folder / "people").rename(pose_place.folder / UMLAUTS)
+    done = pose_place.run(*TRAIN_UMLAUTS, LC_ALL="C", LANG="C")
+    assert done.returncode == 0, done.stderr
+    assert (pose_place.folder / "L\u00e4ufe" / "last.safetensors").is_file()
+
+
+@pytest.mark.long
 def test_names_with_umlauts_in_the_c_locale(pose_place):
     """A study of such names: tests/proofs/test_small_places.py."""
-    (pose_place.folder / "people").rename(pose_place.folder / "M\u00fcller \u263a")
-    plain = "export LC_ALL=C LANG=C"
-    train = ("train", "--data", "M\u00fcller \u263a", *TRAIN[3:-1], "0", "--size", "64", "--out", "L\u00e4ufe")
-    done = in_shell(pose_place, plain, *train)
+    (pose_place.folder / "people").rename(pose_place.folder / UMLAUTS)
+    done = in_shell(pose_place, "export LC_ALL=C LANG=C", *TRAIN_UMLAUTS)
     assert done.returncode == 0, done.stderr
     assert (pose_place.folder / "L\u00e4ufe" / "last.safetensors").is_file()

@@ -119,6 +119,7 @@ def test_another_score_is_another_study_and_cannot_be_compared_with_it(judged):
     assert "their scores differ (val_loss and ap)" in refused.stderr
 
 
+@pytest.mark.long
 def test_two_of_them_are_compared_in_skill(judged):
     place, _ = judged
     again = study(place, "--score", "val_loss", "--plan-seed", "5", "--name", "again")
@@ -133,6 +134,7 @@ def test_two_of_them_are_compared_in_skill(judged):
     assert "skill in A" in place.run("compare", place.name, "again").stdout
 
 
+@pytest.mark.long
 def test_any_number_of_workers_gives_the_same_trials(judged, tmp_path):
     place, done = judged
     other = Place(tmp_path / "here", VALLEY_LOSS_FILE)
@@ -144,6 +146,7 @@ def test_any_number_of_workers_gives_the_same_trials(judged, tmp_path):
     assert alone == together
 
 
+@pytest.mark.long
 def test_it_is_extended_as_any_study(judged, tmp_path):
     place = Place(tmp_path / "here", VALLEY_LOSS_FILE)
     assert study(place, "--score", "val_loss").returncode == 0

@@ -20,7 +20,7 @@ NAME = "optimizers-smoke-people"
 def begun(place, tmp_path):
     """The place of a study without a worker, its process, and three places elsewhere."""
     (place.folder / "tiny.toml").write_text(
-        VALLEY_FILE.replace("batch_size = 2", "batch_size = 2\nnum_workers = 16") + "sleep_ms = 50\n"
+        VALLEY_FILE.replace("batch_size = 2", "batch_size = 2\nnum_workers = 16") + "sleep_ms = 20\n"
     )
     with ended(place.start_to(*place.study, "--workers", 0, "--json", **streams(place))) as driver:
         wait_for(lambda: entries(place, WAITING), driver, place)
@@ -104,7 +104,7 @@ def test_a_worker_runs_trials_leaves_at_its_time_and_gives_its_trial_back(place,
         for text in ("0", "00"):
             none = elsewhere.run("worker", NAME, "--workers", text)
             assert (none.returncode, "workers: a worker runs trials" in none.stderr) == (2, True)
-        left = elsewhere.run("worker", NAME, "--time-limit", "5s", "--json")
+        left = elsewhere.run("worker", NAME, "--time-limit", "2s", "--json")
         assert left.returncode == 0, left.stderr
         assert (document(left)["left"], document(left)["trials"]["recorded"]) == ("time", 0)
         assert entries(place, RUNNING) == []
@@ -197,6 +197,7 @@ def test_a_data_set_that_is_not_on_this_machine_is_asked_for(tmp_path):
     assert "is not here. Give its folder here with --data." in refused.stderr
 
 
+@pytest.mark.long
 def test_a_study_of_one_machine_s_loaders_takes_no_worker(tmp_path):
     place = Place(tmp_path / "here")
     generate(place.folder / "pictures", images=12, seed=0, size=(96, 80))

@@ -23,6 +23,7 @@ from posemodel.errors import DataError
 from posemodel.inference.pictures import read_picture
 from posemodel.network import build_network
 from tests.support.coco_builder import CocoBuilder, standing_keypoints
+from tests.support.long_tests import long
 from tests.support.tagged import TAGGED_FORMATS, tiff_block, with_orientation
 
 WIDTH, HEIGHT = 48, 32
@@ -181,7 +182,7 @@ def test_a_set_annotated_upright_is_read_upright(coco_builder: CocoBuilder, orie
         assert note is None or (note.kind, note.count) == ("exif-ignored", 2)
 
 
-@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("orientation", [long(3), 6])
 def test_the_loader_gives_the_pixels_of_upright_files(
     coco_builder: CocoBuilder, tmp_path: Path, orientation: int
 ) -> None:

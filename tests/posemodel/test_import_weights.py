@@ -18,6 +18,7 @@ from posemodel.network.input_format import CAFFE, IMAGENET
 from posemodel.network.public_layouts import LIGHTWEIGHT, OPENPOSE_2019, RTPOSE_VGG, PublicLayout
 from posemodel.network.state_files import StateFile
 from posemodel.network.weights import load_network
+from tests.support.long_tests import long
 from tests.support.public_networks import PublicLightweight, PublicOpenpose, PublicRtpose, with_random_weights
 
 CPU = torch.device("cpu")
@@ -58,7 +59,7 @@ def without_counters(state: State) -> State:
 @pytest.mark.parametrize(
     ("public", "file_format", "name", "order", "written"),
     [
-        (PublicRtpose, "tensorboy", "rtpose_vgg", pafs_first, parallel),
+        long(PublicRtpose, "tensorboy", "rtpose_vgg", pafs_first, parallel),
         (PublicOpenpose, "tensorboy", "openpose_2019", all_pafs_first, container("state_dict", "model.")),
         (functools.partial(PublicLightweight, 1), "lightweight", "lightweight", heatmaps_first, dict),
         (functools.partial(PublicLightweight, 2), "lightweight", "lightweight_2", heatmaps_first, without_counters),

@@ -20,6 +20,7 @@ from posemodel.data.open_split import PackedSplit, open_split
 from posemodel.data.sampler import EpochSampler
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_PERSON
+from tests.support.long_tests import long
 
 GEOMETRY = InputSettings(size=64, stride=4)
 START_METHODS = multiprocessing.get_all_start_methods()
@@ -67,7 +68,12 @@ def in_process(split: PackedSplit) -> list[str]:
     return digests(split)
 
 
-@pytest.mark.parametrize("method", START_METHODS)
+FORKED = [each for each in START_METHODS if each == "fork"] or START_METHODS[:1]
+"""Workers that start in no time; those of the other methods take seconds."""
+BY_METHOD = [pytest.param(each, marks=[] if each in FORKED else pytest.mark.long) for each in START_METHODS]
+
+
+@pytest.mark.parametrize("method", BY_METHOD)
 @pytest.mark.parametrize(
     "settings", [{"num_workers": 1}, {"num_workers": 2, "prefetch_factor": 3, "persistent_workers": True}]
 )
@@ -218,7 +224,14 @@ class _Telling(PoseDataset):
         return super().__getitem__(position)
 
 
-@pytest.mark.parametrize("method", START_METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [
+        *FORKED,
+        "spawn",
+        *(long(each) for each in START_METHODS if each not in (*FORKED, "spawn")),
+    ],
+)
 def test_a_worker_leaves_interruptions_to_the_process_that_trains(
     split: PackedSplit, tmp_path: Path, method: str
 ) -> None:

@@ -17,6 +17,7 @@ from posemodel.network.input_format import CAFFE, IMAGENET
 from posemodel.network.rtpose_vgg import RtposeVgg
 from posemodel.skeleton import COCO_PERSON
 from posemodel.training.loss import pose_loss
+from tests.support.long_tests import long
 
 VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21)
 """Numbers of VGG19's first ten convolutions in torchvision's `features`."""
@@ -181,7 +182,10 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("name", ["openpose_2019", "lightweight", "lightweight_3"])
+@pytest.mark.parametrize(
+    "name",
+    ["lightweight", *map(long, ("openpose_2019", "lightweight_3"))],
+)
 def test_from_its_initial_weights_a_network_learns_a_batch(tiny_set: Path, name: str) -> None:
     """Every output that is supervised gets nearer; without batch norm the way there is not smooth, hence the lowest."""
     geometry = input_geometry(name, 48)

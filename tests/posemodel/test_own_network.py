@@ -231,6 +231,7 @@ def test_an_object_that_does_not_fit_is_refused_by_predict(here) -> None:
 # --- training -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_it_trains_with_spawned_workers_and_is_loaded_again(tiny: str, tiny_set: Path, tmp_path: Path) -> None:
     loader = {"batch_size": 4, "num_workers": 1, "start_method": "spawn"}
     settings = settings_for(tiny_set, network="mine.Tiny", steps=2, loader=loader)

@@ -10,6 +10,7 @@ from posemodel.errors import SettingsError
 from posemodel.network import NETWORKS
 from posemodel.recipes import load_recipe, merge_settings, recipe_names
 from posemodel.training.loop import train
+from tests.support.long_tests import long
 
 
 def test_the_recipes_there_are() -> None:
@@ -80,7 +81,7 @@ def test_layers() -> None:
     assert merge_settings({"schedule": "step", "gamma": 1}, {"schedule": "step"})["gamma"] == 1
 
 
-@pytest.mark.parametrize("name", ["2017", "lightweight", "tensorboy"])
+@pytest.mark.parametrize("name", ["lightweight", *map(long, ("2017", "tensorboy"))])
 def test_each_recipe_trains(tiny_set: Path, name: str, one_thread: None) -> None:
     recipe = load_recipe(name)
     assert recipe.training["network"] in NETWORKS

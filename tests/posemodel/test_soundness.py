@@ -25,6 +25,7 @@ from posemodel.data.annotations.skeletons import SkeletonChoice
 from posemodel.data.annotations.soundness import proven_sound
 from posemodel.skeleton import COCO_KEYPOINTS
 from tests.support.coco_builder import rectangle, standing_keypoints
+from tests.support.long_tests import long
 
 FILE = Path("x.json")
 WIDTH, HEIGHT = 80, 64
@@ -417,8 +418,8 @@ def test_the_unchanged_document_is_sound() -> None:
         assert read_plainly(document, segments=True)
 
 
-@pytest.mark.parametrize("start", [base, animals])
-@pytest.mark.parametrize("segments", [True, False])
+@pytest.mark.parametrize("start", [base, long(animals)])
+@pytest.mark.parametrize("segments", [True, long(False)])
 @pytest.mark.parametrize("rule", CHANGES)
 def test_every_change_is_sound_in_bulk_where_it_is_entry_by_entry(
     rule: str, segments: bool, start: Callable[[], Document]

@@ -26,6 +26,7 @@ from posemodel.training.schedule import TimeBudget, schedule_factor
 from posemodel.training.state import RESUME_FILE
 from posemodel.training.throughput import ThroughputMeter, Totals
 from tests.support.coco_builder import CocoBuilder
+from tests.support.long_tests import long
 from tests.support.training_runs import Log
 
 CPU = torch.device("cpu")
@@ -160,7 +161,7 @@ def run_interrupted(settings: TrainSettings, make: Any, out: Path, step: int) ->
     return train(settings, make, out=out, resume=True)
 
 
-@pytest.mark.parametrize("step", [2, 3, 4])
+@pytest.mark.parametrize("step", [3, *(long(step) for step in (2, 4))])
 @pytest.mark.parametrize(
     "make", [Adam, partial(torch.optim.SGD, lr=1e-3, momentum=0.9, nesterov=True)], ids=["adam", "nesterov"]
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_other_user import STRANGER, as_stranger, everybodys, own, run  # noqa: F401 (fixtures)
+from tests.end_to_end.test_other_user import STRANGER, as_stranger, environment, everybodys, own, run  # noqa: F401 (fixtures)
 from tests.end_to_end.test_small_machines import OWN_MOUNTS, SMALL_SHM, TRAIN, in_shell, may_mount
 from tests.end_to_end.test_torchrun import MANY, assert_one_process_goes_on, wait_for_metrics
 from tests.support.place import PLANNED, TIMEOUT_S, Place, PosePlace

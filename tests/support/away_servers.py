@@ -72,11 +72,11 @@ class Servers:
 
 
 @contextmanager
-def servers(folder: Path) -> Iterator[Servers]:
-    """All three, until the block ends."""
+def servers(folder: Path, *, forked: bool = False) -> Iterator[Servers]:
+    """All three, until the block ends; ``forked``: the tracking server starts in no time."""
     with postgres_server((RECORDS,)) as records, postgres_server((LEDGER,)) as ledger:
         database = Postgres(records)
-        with mlflow_server(database.url(RECORDS), folder) as tracking:
+        with mlflow_server(database.url(RECORDS), folder, forked=forked) as tracking:
             yield Servers(tracking, database, Postgres(ledger))
 
 

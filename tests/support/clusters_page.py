@@ -35,17 +35,16 @@ class Machine:
     and ends once nobody holds their output open; `scontrol` does nothing.
     """
 
-    def __init__(self, home: Path, stores: str) -> None:
-        """``stores``: the lines of stores.sh."""
+    def __init__(self, home: Path, stores: str, *, programs: Path | None = None) -> None:
+        """``stores``: the lines of stores.sh. ``programs``: folder whose programs come before the installed ones."""
         self.home, self.work = home, home / "work"
         self.called = home / "called.txt"
-        programs = home / "bin"
-        for folder in (self.work / ".venv" / "bin", programs):
+        for folder in (self.work / ".venv" / "bin", home / "bin"):
             folder.mkdir(parents=True)
         (self.work / "stores.sh").write_text(stores)
         (self.work / "people").mkdir()
-        here = Path(sys.executable).parent
-        (self.work / ".venv" / "bin" / "activate").write_text(f'PATH="{here}:$PATH"\n')
+        path = ":".join(map(str, filter(None, (programs, Path(sys.executable).parent))))
+        (self.work / ".venv" / "bin" / "activate").write_text(f'PATH="{path}:$PATH"\n')
         self._program("scontrol", f'echo "$@" >> "{self.called}"')
         self._program(
             "ssh", f'cd "{home.parent}/$1" && shift && said=$(bash -c "$*" 2>&1); code=$?; echo "$said"; exit $code'

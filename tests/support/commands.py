@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import IO, Any
 PROGRAM = Path(__file__).with_name("forking_process.py")
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.01
+POSEBENCH = "bench.cli.app:main"
 
 
 class ForkedProcess:
@@ -63,10 +65,16 @@ class ForkedProcess:
 class Commands:
     """The process that commands are forked from; started at the first one."""
 
-    def __init__(self) -> None:
-        """Nothing is started yet."""
+    def __init__(self, prefix: Iterable[str] = (), environment: Mapping[str, str] | None = None) -> None:
+        """Nothing is started yet.
+
+        ``prefix``: words of a command that runs another one, as another user for instance. ``environment``: that in
+        which libraries are loaded; None: this process's, without settings of ours.
+        """
+        self._prefix, self._environment = list(prefix), environment
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._one_at_a_time = threading.Lock()
 
     def start(
         self,
@@ -78,14 +86,16 @@ class Commands:
         stdout: IO[Any] | int,
         stderr: IO[Any] | int,
         new_session: bool = True,
+        program: str = POSEBENCH,
     ) -> ForkedProcess:
-        """Start `posebench ARGUMENTS` in a folder."""
+        """Start `posebench ARGUMENTS` in a folder, or another ``program``: `module:function`."""
         descriptors = [each if isinstance(each, int) else each.fileno() for each in (stdin, stdout, stderr)]
         request = {
             "arguments": [str(each) for each in arguments],
             "folder": str(folder),
             "environment": dict(environment),
             "new_session": new_session,
+            "program": program,
         }
         return ForkedProcess(self, self.ask(request, descriptors)["pid"])
 
@@ -110,15 +120,21 @@ class Commands:
             return subprocess.CompletedProcess(["posebench", *map(str, arguments)], code, out.read(), err.read())
 
     def ask(self, request: Mapping[str, Any], descriptors: Iterable[int] = ()) -> dict[str, Any]:
-        """Send a request and return its answer."""
+        """Send a request and return its answer; from any thread."""
+        with self._one_at_a_time:
+            return self._ask(request, descriptors)
+
+    def _ask(self, request: Mapping[str, Any], descriptors: Iterable[int]) -> dict[str, Any]:
         if self._socket is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             # As places have it: see `tests.support.place`.
-            environment = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_"))}
+            environment = self._environment
+            if environment is None:
+                environment = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_"))}
             self._process = subprocess.Popen(
-                [sys.executable, str(PROGRAM)],
+                [*self._prefix, sys.executable, str(PROGRAM)],
                 stdin=theirs.fileno(),
-                env=environment | {"OMP_NUM_THREADS": "1"},
+                env={**environment, "OMP_NUM_THREADS": "1"},
                 cwd=ROOT,
             )
             theirs.close()

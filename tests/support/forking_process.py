@@ -123,9 +123,9 @@ def _code(child: int, ended: dict[int, int]) -> int | None:
 
 
 def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
-    """Run the command in this process, which ends with it."""
-    from bench.cli.app import main as posebench
-
+    """Run the command, or another program, in this process, which ends with it."""
+    module, _, function = asked["program"].partition(":")
+    program = getattr(importlib.import_module(module), function)
     if asked["new_session"]:
         os.setsid()
     for ours, descriptor in enumerate(descriptors):
@@ -154,7 +154,8 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
         for module in modules.split(","):
             importlib.import_module(module).multiprocessing = Forking()
     try:
-        posebench()
+        program()
+        leave(0)
     except SystemExit as end:
         leave(end.code)
     except BaseException:

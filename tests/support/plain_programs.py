@@ -4,8 +4,6 @@
 environment and streams of its caller; only the imports, which take seconds, are shared. `python` forks for text from
 standard input, for `-c` and for the scripts in `examples/`; any other script, such as one that spawns processes, is run
 by the real interpreter. tests/proofs/test_programs.py tests that all of this also works without shared imports.
-
-python -m tests.support.plain_programs SOCKET     # the process that programs are forked from
 """
 
 import atexit
@@ -19,7 +17,6 @@ import select
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import tempfile
 import threading
@@ -28,6 +25,9 @@ import types
 import warnings
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+
+from tests.support.commands import COMMANDS
+from tests.support.forking_process import DRAWN_VARIABLE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LENGTH = 1 << 20
@@ -60,25 +60,34 @@ class Programs(AbstractContextManager["Programs"]):
             program.write_text(CALLER.format(python=sys.executable, address=str(address)))
             program.chmod(program.stat().st_mode | stat.S_IXUSR)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_", "PYTHON"))}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.plain_programs", str(address)],
-            env=kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)},
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        stdin, self._held = os.pipe()
+        reading, stdout = os.pipe()
+        self._process = COMMANDS.start(
+            (address,),
+            folder=REPOSITORY,
+            environment=kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), DRAWN_VARIABLE: "1"},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=sys.__stderr__.fileno(),
+            program="tests.support.plain_programs:main",
         )
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
+        os.close(stdin)
+        os.close(stdout)
+        with os.fdopen(reading) as answers:
+            assert answers.readline() == "ready\n"
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()  # the end of its standard input ends it
+        os.close(self._held)  # the end of its standard input ends it
+        self._process.wait()
         self._temporary.cleanup()
 
 
-def main(address: str) -> None:
-    """Serve until standard input ends."""
-    before = dict(os.environ)
+def main() -> None:
+    """Serve at the socket that is the first argument, until standard input ends."""
+    address = sys.argv[1]
+    here = (str(REPOSITORY), str(Path(__file__).parent))  # the second is that of the process which it is forked from
+    sys.path[:] = [str(REPOSITORY), *(each for each in sys.path if each not in here)]
     import cv2  # noqa: F401
     import PIL.Image
     import torch._dynamo  # noqa: F401 (the first optimizer imports it)
@@ -88,7 +97,7 @@ def main(address: str) -> None:
     import bench.cli.train  # noqa: F401
 
     PIL.Image.init()
-    own = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    own = {name: value for name, value in os.environ.items() if name not in (DRAWN_VARIABLE, "PYTHONPATH")}
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen()
@@ -161,7 +170,3 @@ def _start(name: str, arguments: list[str]) -> None:
     sys.argv, sys.path[0] = arguments[:1] or [""], ""
     module = sys.modules["__main__"] = types.ModuleType("__main__")
     exec(compile(source, name, "exec"), module.__dict__)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

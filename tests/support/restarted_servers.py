@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 import requests
 
+from tests.support.commands import COMMANDS, ForkedProcess
 from tests.support.postgres import USER, _program
 
 WAIT_S = 300
@@ -107,7 +109,7 @@ class MlflowServer:
     def __init__(self, backend: str, folder: Path) -> None:
         """``backend``: database of its records; ``folder``: that of its artifacts and its log."""
         self.port, self.folder, self.backend = free_port(), folder, backend
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen | ForkedProcess | None = None
 
     @property
     def address(self) -> str:
@@ -116,19 +118,22 @@ class MlflowServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+        environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # eight processes that no study needs
+        with (self.folder / "mlflow-server.log").open("a") as log:
+            self._process = self._started(environment, log)
+        until(self._answers, "the tracking server's first answer")
+
+    def _started(self, environment: dict[str, str], log: IO[str]) -> "subprocess.Popen | ForkedProcess":
         command = [
             *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
             *("--backend-store-uri", self.backend, "--serve-artifacts", "--workers", "1"),
             *("--artifacts-destination", str(self.folder / "artifacts")),
         ]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-        environment |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # eight processes that no study needs
-        with (self.folder / "mlflow-server.log").open("a") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
-        until(self._answers, "the tracking server's first answer")
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
 
     @property
     def runs(self) -> bool:
@@ -152,10 +157,26 @@ class MlflowServer:
             return False
 
 
+class ForkedMlflowServer(MlflowServer):
+    """The same, forked from a process that has its libraries loaded: see `tests.support.mlflow_process`."""
+
+    def _started(self, environment: dict[str, str], log: IO[str]) -> ForkedProcess:
+        with Path(os.devnull).open() as nothing:
+            return COMMANDS.start(
+                (self.backend, self.folder / "artifacts", self.port),
+                folder=self.folder,
+                environment=environment,
+                stdin=nothing,
+                stdout=log,
+                stderr=log,
+                program="tests.support.mlflow_process:main",
+            )
+
+
 @contextmanager
-def mlflow_server(backend: str, folder: Path) -> Iterator[MlflowServer]:
-    """A tracking server that ends with the block."""
-    server = MlflowServer(backend, folder)
+def mlflow_server(backend: str, folder: Path, *, forked: bool = False) -> Iterator[MlflowServer]:
+    """A tracking server that ends with the block: as installed, or ``forked``, which starts in no time."""
+    server = (ForkedMlflowServer if forked else MlflowServer)(backend, folder)
     try:
         server.start()
         yield server

@@ -1,0 +1,35 @@
+"""Tests of optimizers, analyses and estimates that take seconds.
+
+Their shorter siblings stand beside them, and run in `make test`.
+"""
+
+import pytest
+
+from tests.support.long_tests import run_tests
+
+SHARD = "simulations"
+COVERS = (
+    "bench/kinds/optimizers/**/*.py",
+    "bench/optimizers/*.py",
+    "bench/report/*.py",
+    "bench/speed/*.py",
+    "bench/statistics/*.py",
+    "bench/study/*.py",
+)
+FILES = (
+    "tests/bench/test_driven_optimizers.py",
+    "tests/bench/test_estimate.py",
+    "tests/bench/test_extension.py",
+    "tests/bench/test_gpus.py",
+    "tests/bench/test_installed_packages.py",
+    "tests/bench/test_own_scores.py",
+    "tests/bench/test_plans_ahead.py",
+    "tests/bench/test_simulated_worlds.py",
+    "tests/bench/test_skeleton_figure.py",
+    "tests/bench/test_two_studies.py",
+)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_takes_long(file, figures):
+    run_tests(figures, "--long", files=[file])
