@@ -95,8 +95,9 @@ def measure_costs(prepared: Prepared[Any], trials: Mapping[str, TrialSpec], *, m
     if prepared.measured is not None:
         return prepared.measured
     if not prepared.workers:
+        where = "--workers 0" if prepared.cluster is None else "--engine ray"
         raise EstimateError(
-            "The time is not estimated: with --workers 0 the trials run elsewhere, and only this machine could be "
+            f"The time is not estimated: with {where} the trials run elsewhere, and only this machine could be "
             "measured."
         )
     study: MeasurableStudy = prepared.spec

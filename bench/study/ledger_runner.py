@@ -3,6 +3,7 @@
 Safe to interrupt: the same command continues the study; a finished study is shown again.
 """
 
+import importlib
 import json
 import os
 import socket
@@ -56,6 +57,8 @@ PLANNING_SHARE = 0.05
 """Share of a process's time that planning while others run takes at most, as long as enough trials wait."""
 ENOUGH_WAITING = 100
 """Number of waiting trials with which planning can be put off."""
+CLUSTER_CREW = "bench.engines.cluster.crew"
+"""Module of the engine that imports Ray."""
 SEVERAL = 2
 """Stands for the trials that run at once on a cluster without a bound."""
 OnRecord = Callable[[Record], None]
@@ -167,9 +170,8 @@ def engine_of(
 ) -> AbstractContextManager[Engine]:
     """Return what runs a study's trials; its processes end with the block."""
     if cluster is not None:
-        from bench.engines.cluster.crew import ClusterCrew, cluster_crew  # imports Ray, an extra
-
-        on_nodes = ClusterCrew(
+        module = importlib.import_module(CLUSTER_CREW)  # imports Ray, an extra
+        on_nodes = module.ClusterCrew(
             cluster,
             on_event,
             locate=NodeData(kind, spec),
@@ -177,7 +179,8 @@ def engine_of(
             modules=tuple(spec.optimizer_modules),
             fresh=getattr(spec, "device", "cpu") != "cpu",
         )
-        return cluster_crew(on_nodes)
+        nodes: AbstractContextManager[Engine] = module.cluster_crew(on_nodes)
+        return nodes
     return crew(workers, on_event, gpus=gpus) if workers else nullcontext(Following(on_event))
 
 

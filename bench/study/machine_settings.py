@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from bench.engines.cluster.settings import Cluster, require_ray
+from bench.engines.cluster.settings import Cluster, named_address, require_ray
 from bench.engines.places import assign
 from bench.measure.cores import usable_cores
 from bench.measure.gpus import Gpu, visible_gpus
@@ -178,6 +178,7 @@ def _places_on_cluster(settings: Mapping[str, Setting]) -> dict[str, Setting]:
                 "device: with --engine ray trials run on the nodes of a cluster: say what they train on, --device cuda "
                 "or --device cpu."
             )
+    named_address(settings["ray_address"].value)  # raises for one that does not answer, before a study is begun
     bound = workers if isinstance(workers.value, int) else Setting(0, f"{workers.origin} ({workers.value}: no bound)")
     return {"device": settings["device"], "workers": bound, "gpus": Setting(None, gpus.origin)}
 

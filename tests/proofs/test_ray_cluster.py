@@ -16,6 +16,7 @@ import time
 import pytest
 
 from tests.support.clusters_page import Machine, block, replaced
+from tests.support.mortal_valley import MORTAL
 from tests.support.place import VALLEY_FILE, Place, PosePlace
 from tests.support.ray_nodes import LOOPBACK, MISSING, OBJECT_BYTES, nodes
 from tests.support.running_study import DEADLINE_S, RUNNING, ended, entries, output, wait_for
@@ -122,6 +123,19 @@ def test_a_study_without_a_place_says_what_is_missing_within_thirty_seconds(tmp_
     assert done.returncode == 2, done.stderr
     assert "no node of the cluster has a GPU" in " ".join(done.stderr.split())
     assert figures["seconds until it is said"] < 30
+
+
+def test_a_study_whose_processes_all_die_ends_in_words(tmp_path, figures):
+    deaths = tmp_path / "deaths"
+    deaths.mkdir()
+    text = VALLEY_FILE.replace("tests.support.valley:Valley", MORTAL).replace('["sgd", "adam"]', '["sgd"]')
+    place = Place(tmp_path / "here", text.replace("tunings = 2", "tunings = 4") + f'deaths = "{deaths}"\n')
+    with nodes(1, 1) as cluster:
+        done = place.run_installed(*place.study, *cluster.options)
+    assert done.returncode == 1, done.stderr
+    assert "died one after the other" in done.stderr
+    assert entries(place, RUNNING) == []
+    figures["deaths"] = len(list(deaths.iterdir()))
 
 
 def test_the_page_s_nodes_run_its_study(tmp_path, figures):

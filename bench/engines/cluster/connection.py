@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,14 +11,12 @@ from typing import Any
 import ray
 from ray._private import services, state, worker
 
-from bench.engines.cluster.settings import Cluster
+from bench.engines.cluster.settings import AUTO, LOCAL, Cluster, answers, named_address
 from bench.measure.cores import usable_cores
 from bench.report.wording import counted
 from posemodel.errors import SettingsError
 
-USAGE_VARIABLE, ADDRESS_VARIABLE = "RAY_USAGE_STATS_ENABLED", "RAY_ADDRESS"
-FIND_S = 3.0
-"""Longest time that the head of a cluster may take to answer, in seconds."""
+USAGE_VARIABLE = "RAY_USAGE_STATS_ENABLED"
 OBJECT_BYTES = 100 * 2**20
 """Memory for Ray's objects in a cluster of this machine: all that is sent is a few MB."""
 LOOPBACK = "127.0.0.1"
@@ -126,40 +123,22 @@ def _address(cluster: Cluster) -> str | None:
 
     Raises SettingsError if the one that is named does not answer.
     """
-    named = cluster.address or os.environ.get(ADDRESS_VARIABLE)
-    if named in (None, "auto", "local"):
-        if named == "local":
-            return None
-        found = None
-        with suppress(Exception):
-            found = services.get_ray_address_from_environment("auto", None)
-        if found and _answers(found):
-            return str(found)
-        if named == "auto":
-            raise SettingsError(
-                "ray_address: no Ray cluster runs on this machine. Start one with `ray start --head`, or leave "
-                "--ray-address out."
-            )
+    named = named_address(cluster.address)
+    if named == LOCAL:
         return None
-    assert named is not None
-    origin = "ray_address" if cluster.address else f"environment {ADDRESS_VARIABLE}"
-    if "://" in named:
+    if named is not None and named != AUTO:
+        return named
+    found = None
+    with suppress(Exception):  # Ray looks for traces of one in its folders
+        found = services.get_ray_address_from_environment(AUTO, None)
+    if found and answers(found):
+        return str(found)
+    if named == AUTO:
         raise SettingsError(
-            f"{origin}: {named} is the address of Ray's client, with which posebench does not work. Give that of the "
-            "head, HOST:6379, on a node of the cluster."
+            "ray_address: no Ray cluster runs on this machine. Start one with `ray start --head`, or leave "
+            "--ray-address out."
         )
-    if not _answers(named):
-        raise SettingsError(f"{origin}: no Ray cluster answers at {named}. Give the address of its head, HOST:6379.")
-    return named
-
-
-def _answers(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=FIND_S):
-            return True
-    except (OSError, ValueError):
-        return False
+    return None
 
 
 @contextmanager

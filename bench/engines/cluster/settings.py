@@ -1,10 +1,18 @@
 """Which cluster a study runs on, and what each of its trials needs there."""
 
 import importlib.util
+import os
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from posemodel.errors import SettingsError
 
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+FIND_S = 3.0
+"""Longest time that the head of a cluster may take to answer, in seconds."""
+LOCAL, AUTO = "local", "auto"
+"""Ray's names of a cluster that is started here, and of one that runs here."""
 EXTRA = 'pip install "posebench[ray]"'
 
 
@@ -37,3 +45,33 @@ def require_ray() -> None:
     """Raise SettingsError if the extra is not installed."""
     if importlib.util.find_spec("ray") is None:
         raise SettingsError(f"engine: Ray is not installed here. Install it with {EXTRA}, on each node too.")
+
+
+def named_address(address: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return the address of a cluster that is named, by ``address`` or in the environment, or `LOCAL` or `AUTO`; None:
+    none is.
+
+    Raises SettingsError if no cluster can be used there.
+    """
+    named = address or environ.get(ADDRESS_VARIABLE)
+    if not named or named in (LOCAL, AUTO):
+        return named or None
+    origin = "ray_address" if address else f"environment {ADDRESS_VARIABLE}"
+    if "://" in named:
+        raise SettingsError(
+            f"{origin}: {named} is the address of Ray's client, with which posebench does not work. Give that of the "
+            "head, HOST:6379, on a node of the cluster."
+        )
+    if not answers(named):
+        raise SettingsError(f"{origin}: no Ray cluster answers at {named}. Give the address of its head, HOST:6379.")
+    return named
+
+
+def answers(address: str) -> bool:
+    """Return whether something listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=FIND_S):
+            return True
+    except (OSError, ValueError):
+        return False
