@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.engines.cluster import messages, nursery, settings, shipping
 from bench.engines.cluster.serving import NodeTrial, NodeWork
@@ -28,6 +29,7 @@ from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from posemodel.synthetic import generate
 from tests.support.plans import first_trials
+from tests.support.ray_nodes import MISSING
 
 
 def names(shipped):
@@ -206,6 +208,20 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     monkeypatch.setattr(settings.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match=r'pip install "posebench\[ray\]"'):
         require_ray()
+
+
+def test_a_system_that_cannot_fork_is_refused(monkeypatch):
+    monkeypatch.delattr(settings.os, "fork")
+    with pytest.raises(SettingsError, match="Linux and macOS alone; here, leave --engine out"):
+        require_ray()
+
+
+def test_builds_of_pytorch_for_different_devices_are_one_version():
+    place = pytest.importorskip("bench.engines.cluster.place", reason=MISSING)
+    found = place.versions()
+    assert {*found} == {"python", "posebench", "torch"}
+    assert "+" not in found["torch"]
+    assert torch.__version__.startswith(found["torch"])
 
 
 def test_a_cluster_in_words():

@@ -50,11 +50,12 @@ COMPARED = ("posebench", "torch")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions in which a node must not differ from the study's process."""
+    """Return the versions in which a node must not differ from the study's process: PyTorch's builds for the CPU and for
+    CUDA are one version."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for package in COMPARED:
         try:
-            found[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package).partition("+")[0]
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found

@@ -42,7 +42,9 @@ class Cluster:
 
 
 def require_ray() -> None:
-    """Raise SettingsError if the extra is not installed."""
+    """Raise SettingsError if the extra is not installed, or this system cannot fork."""
+    if not hasattr(os, "fork"):
+        raise SettingsError("engine: studies run on Ray from Linux and macOS alone; here, leave --engine out.")
     if importlib.util.find_spec("ray") is None:
         raise SettingsError(f"engine: Ray is not installed here. Install it with {EXTRA}, on each node too.")
 
