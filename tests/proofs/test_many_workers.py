@@ -23,14 +23,14 @@ STEPS = 20
 SIX = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
 
 
-def study_file(tunings, *, trial_s=TRIAL_S, optimizers=("sgd", "adam")):
-    """A study with a tune and a confirm trial of each tuning of each optimizer, all of the same length."""
+def study_file(tunings, *, seeds=1, trial_s=TRIAL_S, optimizers=("sgd", "adam")):
+    """A study with a tune trial and confirm trials of each tuning of each optimizer, all of the same length."""
     return f"""
 kind = "optimizers"
 optimizers = {json.dumps(optimizers)}
 tunings = {tunings}
 trials = 1
-seeds = 1
+seeds = {seeds}
 tune_steps = {STEPS}
 steps = {STEPS}
 evaluations = 1
@@ -69,7 +69,7 @@ def test_eight_workers_on_eight_gpus_are_almost_eight_times_as_fast_as_one(tmp_p
     which is measured with the same trials without their sleep."""
     took, places = {}, {}
     for workers, trial_s in ((1, 0.0), (8, 2 * TRIAL_S)):
-        place = places[workers] = Place(tmp_path / str(workers), study_file(12, trial_s=trial_s, optimizers=SIX))
+        place = places[workers] = Place(tmp_path / str(workers), study_file(8, seeds=2, trial_s=trial_s, optimizers=SIX))
         began = time.monotonic()
         command = [sys.executable, "-m", "tests.support.simulated_gpus", "tiny.toml", "people", str(workers)]
         done = subprocess.run(
