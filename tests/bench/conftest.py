@@ -24,6 +24,7 @@ from posemodel.data.layout import fingerprint
 from posemodel.synthetic import generate
 from tests.bench.ledger_process import LedgerProcess
 from tests.support.asked import built, resolved
+from tests.support.migrations import remember_migrations
 from tests.support.stores import empty_store
 from tests.support.unsynced import write_without_waiting
 from tests.support.valley import VALLEY
@@ -69,6 +70,12 @@ def databases_do_not_wait_for_the_disk():
     sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
     yield
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", write_without_waiting)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_are_read_once():
+    """See `tests.support.migrations`."""
+    remember_migrations()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from tests.support.examples import few
 
 SHAPES = [(), (7,), (8, 3, 3, 3), (60, 1000)]
 """The largest is taken in chunks, which are a tenth of what they are: see `small_chunks`."""
+REAL_SHAPES, REAL_CHUNK = [*SHAPES[:-1], (600, 1000)], adabound.CHUNK_PER_THREAD
 STEPS = 200
 
 
@@ -80,6 +81,17 @@ def test_200_steps_are_those_of_the_package(weight_decay, amsbound, scheduled):
         ends.append(weights)
     assert distance(*ends) <= 1e-6
     assert distance(ends[0], make_weights()) > 0.05  # they have gone somewhere
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore:This overload of")
+@pytest.mark.parametrize("scheduled", [False, True])
+@pytest.mark.parametrize("amsbound", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+def test_200_steps_in_chunks_of_their_real_size(weight_decay, amsbound, scheduled, monkeypatch):
+    monkeypatch.setattr(adabound, "CHUNK_PER_THREAD", REAL_CHUNK)
+    monkeypatch.setitem(globals(), "SHAPES", REAL_SHAPES)
+    test_200_steps_are_those_of_the_package(weight_decay, amsbound, scheduled)
 
 
 def test_amsbound_is_adabound_with_the_flag():

@@ -10,6 +10,7 @@ from bench.speed import decode, index, sample
 from bench.speed.everything import Request
 from bench.speed.parts import chain, max_ratio, with_chains
 from posemodel.data.open_split import open_split
+from tests.support.long_tests import long
 
 
 def test_a_chain_has_a_limb_from_each_part_to_the_next() -> None:
@@ -70,13 +71,14 @@ def test_annotations_of_many_keypoints_are_sound(tmp_path: Path, monkeypatch: py
     assert split.truth.keypoints.shape[1:] == (40, 3)
 
 
+@pytest.mark.parametrize("images", [300, long(1500)])
 def test_the_limits_of_an_index_are_those_of_coco_for_each_keypoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, images: int
 ) -> None:
     monkeypatch.setattr(index, "SCENES", 4)
     monkeypatch.setattr(index, "_in_new_process", lambda function, *arguments: function(*arguments))
     monkeypatch.setattr(index, "_worker_pss", lambda *_: None)
-    first, cached = index.measure(images=300, people=280, parts=34, repeats=3)
+    first, cached = index.measure(images=images, people=images - 20, parts=34, repeats=3)
     assert (first.facts["keypoints"], cached.facts["asked_resident_mb"]) == (34, 2 * index.MAX_RESIDENT_MB)
     assert first.max_ratio == index.MAX_FIRST_RATIO
     json.dumps([first.as_row(), cached.as_row()], allow_nan=False)

@@ -1,6 +1,6 @@
 """Trials whose worker processes are killed together with the process that drives them: nobody is to blame.
 
-Ten times in a row: tests/proofs/test_many_kills.py.
+Ten times in a row: tests/proofs/test_more_kills.py.
 """
 
 import json

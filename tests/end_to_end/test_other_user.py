@@ -79,7 +79,7 @@ def run(as_stranger, place, environment):
 @pytest.fixture
 def run_forked(as_stranger, place, environment):
     """The same, forked from a process of the stranger's that has its libraries loaded."""
-    commands = Commands(as_stranger, environment)
+    commands = Commands(as_stranger, environment | {"MPLCONFIGDIR": environment["TMPDIR"]})  # else one of its own
     yield lambda *arguments: commands.run(arguments, folder=place.folder, environment=environment, timeout=TIMEOUT_S)
     commands.close()
 

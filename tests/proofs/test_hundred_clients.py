@@ -1,6 +1,6 @@
 """A hundred clients join a study at once, as many as a PostgreSQL takes connections that nobody has set up for more.
 
-The short sibling, with a server that takes few, is in `tests/end_to_end/test_postgres.py`.
+The short sibling, with fewer clients, is in `tests/end_to_end/test_postgres.py`.
 """
 
 from tests.end_to_end.test_postgres import all_join

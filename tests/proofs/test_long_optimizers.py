@@ -17,6 +17,7 @@ COVERS = (
     "bench/study/*.py",
 )
 FILES = (
+    "tests/bench/test_adabound.py",
     "tests/bench/test_driven_optimizers.py",
     "tests/bench/test_estimate.py",
     "tests/bench/test_extension.py",
@@ -26,6 +27,7 @@ FILES = (
     "tests/bench/test_plans_ahead.py",
     "tests/bench/test_simulated_worlds.py",
     "tests/bench/test_skeleton_figure.py",
+    "tests/bench/test_speed_parts.py",
     "tests/bench/test_two_studies.py",
 )
 

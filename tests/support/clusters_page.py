@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from tests.support.commands import ROOT
+from tests.support.forking_process import FORKED_STARTS_VARIABLE
+from tests.support.place import WORKERS
 
 PAGE = (ROOT / "docs" / "guide" / "clusters.md").read_text(encoding="utf-8")
 SLURM = re.search(r"^```bash\n(.*?)^```", PAGE, re.M | re.S)[1]
@@ -36,7 +38,7 @@ class Machine:
     """
 
     def __init__(self, home: Path, stores: str, *, programs: Path | None = None) -> None:
-        """``stores``: the lines of stores.sh. ``programs``: folder whose programs come before the installed ones."""
+        """``stores``: the lines of stores.sh. ``programs``: folder of `forked_program`; None: the installed one."""
         self.home, self.work = home, home / "work"
         self.called = home / "called.txt"
         for folder in (self.work / ".venv" / "bin", home / "bin"):
@@ -45,6 +47,7 @@ class Machine:
         (self.work / "people").mkdir()
         path = ":".join(map(str, filter(None, (programs, Path(sys.executable).parent))))
         (self.work / ".venv" / "bin" / "activate").write_text(f'PATH="{path}:$PATH"\n')
+        self._forked = {} if programs is None else {FORKED_STARTS_VARIABLE: ",".join(WORKERS)}
         self._program("scontrol", f'echo "$@" >> "{self.called}"')
         self._program(
             "ssh", f'cd "{home.parent}/$1" && shift && said=$(bash -c "$*" 2>&1); code=$?; echo "$said"; exit $code'
@@ -60,7 +63,11 @@ class Machine:
         """The environment of a job."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_", "PYTHON"))}
         path = f"{self.home / 'bin'}:{Path(sys.executable).parent}:{kept.get('PATH', '')}"
-        return kept | {"HOME": str(self.home), "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        return (
+            kept
+            | self._forked
+            | {"HOME": str(self.home), "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        )
 
     def start(self, script: str, **variables: str) -> "subprocess.Popen[bytes]":
         """A shell with a script, in a group of its own; what it says goes to said.txt."""

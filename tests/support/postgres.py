@@ -27,19 +27,17 @@ OPEN = "/tmp" if os.name != "nt" else None
 
 
 @contextmanager
-def postgres_server(databases: Sequence[str], *, password: str = "", options: str = "") -> Iterator[str]:
+def postgres_server(databases: Sequence[str], *, password: str = "") -> Iterator[str]:
     """A server with these databases; yields `host:port`. Its user `posebench` needs the password, if any.
-
-    ``options``: further ones of `postgres`.
 
     The test is skipped where there is no PostgreSQL. Its folder is none of pytest's: another pytest makes those private
     again, while the server runs as another user.
     """
     with tempfile.TemporaryDirectory(prefix="posebench-postgres-", dir=OPEN, ignore_cleanup_errors=True) as folder:
-        yield from _server(Path(folder), databases, password, options)
+        yield from _server(Path(folder), databases, password)
 
 
-def _server(folder: Path, databases: Sequence[str], password: str, more: str) -> Iterator[str]:
+def _server(folder: Path, databases: Sequence[str], password: str) -> Iterator[str]:
     pytest.importorskip("psycopg", reason="psycopg is not installed (extra `postgres`)")
     initdb, server = _program("initdb"), _program("postgres")
     if initdb is None or server is None:
@@ -69,7 +67,7 @@ def _server(folder: Path, databases: Sequence[str], password: str, more: str) ->
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     control = _program("pg_ctl")
-    options = f"-h 127.0.0.1 -p {port} -k {folder} {more}"
+    options = f"-h 127.0.0.1 -p {port} -k {folder}"
     start = [*as_user, control, "-D", str(cluster), "-w", "-l", str(folder / "log"), "-o", options, "start"]
     subprocess.run(start, check=True, capture_output=True, cwd="/")
     try:
