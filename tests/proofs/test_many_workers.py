@@ -69,7 +69,9 @@ def test_eight_workers_on_eight_gpus_are_almost_eight_times_as_fast_as_one(tmp_p
     which is measured with the same trials without their sleep."""
     took, places = {}, {}
     for workers, trial_s in ((1, 0.0), (8, 2 * TRIAL_S)):
-        place = places[workers] = Place(tmp_path / str(workers), study_file(8, seeds=2, trial_s=trial_s, optimizers=SIX))
+        place = places[workers] = Place(
+            tmp_path / str(workers), study_file(8, seeds=2, trial_s=trial_s, optimizers=SIX)
+        )
         began = time.monotonic()
         command = [sys.executable, "-m", "tests.support.simulated_gpus", "tiny.toml", "people", str(workers)]
         done = subprocess.run(
