@@ -50,8 +50,8 @@ COMPARED = ("posebench", "torch")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions in which a node must not differ from the study's process: PyTorch's builds for the CPU and for
-    CUDA are one version."""
+    """Return the versions in which a node must not differ from the study's process; PyTorch's builds for the CPU and
+    for CUDA are one version."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for package in COMPARED:
         try:
