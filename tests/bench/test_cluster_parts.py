@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from bench.engines.cluster import messages, nursery, settings, shipping
+from bench.engines.cluster.needs import needs_in, why_unplaceable
 from bench.engines.cluster.serving import NodeTrial, NodeWork
 from bench.engines.cluster.settings import Cluster, require_ray
 from bench.engines.events import TrialBegan, TrialEnded, WorkersChanged
@@ -227,3 +228,28 @@ def test_builds_of_pytorch_for_different_devices_are_one_version():
 def test_a_cluster_in_words():
     assert Cluster().text == "the Ray cluster"
     assert Cluster("head:6379").text == "the Ray cluster at head:6379"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cluster", "needs"),
+    [
+        ([{"CPU": 2}, {"CPU": 16}], Cluster(cores=9), {"num_cpus": 9, "num_gpus": 0}),
+        ([{"CPU": 2}, {"CPU": 4}], Cluster(cores=9), {"num_cpus": 4, "num_gpus": 0}),
+        ([{"CPU": 0}], Cluster(cores=9), {"num_cpus": 9, "num_gpus": 0}),
+        ([{"CPU": 32, "GPU": 4}, {"CPU": 8}], Cluster(device="cuda", cores=9), {"num_cpus": 8, "num_gpus": 1}),
+        ([{"CPU": 32, "GPU": 4}], Cluster(device="cuda", trials_per_gpu=4, cores=9), {"num_cpus": 2, "num_gpus": 0.25}),
+        ([{"CPU": 2, "GPU": 4}], Cluster(device="cuda"), {"num_cpus": 0, "num_gpus": 1}),
+        ([], Cluster(device="cuda", cores=3), {"num_cpus": 3, "num_gpus": 1}),
+    ],
+)
+def test_what_a_place_needs(nodes, cluster, needs):
+    assert needs_in(nodes, cluster) == needs
+
+
+def test_why_nothing_can_be_placed():
+    gpu, cores = Cluster(device="cuda"), Cluster(cores=4)
+    assert why_unplaceable([{"CPU": 2}, {"GPU": 1.0, "CPU": 1}], {"num_cpus": 1, "num_gpus": 1.0}, gpu) is None
+    text = why_unplaceable([{"CPU": 2}], {"num_cpus": 1, "num_gpus": 0.5}, gpu)
+    assert text.endswith("needs 1 core and 0.5 of a GPU, but no node of the cluster has a GPU.")
+    text = why_unplaceable([{"CPU": 2}, {"CPU": 2}], {"num_cpus": 4, "num_gpus": 0}, cores)
+    assert text == "The study trains on cpu; a trial needs 4 cores, but no node has that much."

@@ -25,7 +25,7 @@ from tests.support.running_study import DEADLINE_S, RUNNING, ended, entries, out
 
 WAITING = "waiting"
 NAME = "optimizers-smoke-people"
-RAY_BLOCKS = ("ray install", "ray head", "ray join", "ray study", "ray cloud")
+RAY_BLOCKS = ("ray install", "ray token", "ray head", "ray join", "ray study", "ray cloud")
 BLOCKS = ("database", "mlflow", "stores.sh", "begin", "ssh", "stop", "submit", "secret", *RAY_BLOCKS)
 
 
@@ -96,7 +96,8 @@ def test_the_options_of_ray_s_commands_are_ray_s():
         assert {*re.findall(r"--[a-z-]+", line)} <= known("start"), line
     symmetric = RAY_SLURM.split("symmetric-run")[1].split(" -- ")[0]
     assert {*re.findall(r"--[a-z-]+", symmetric)} <= known("start") | known("symmetric-run")
-    for verb, line in re.findall(r"^ray (up|exec|down)([^'\n]*)", block("ray cloud"), re.M):
+    others = block("ray token") + block("ray cloud")
+    for verb, line in re.findall(r"^ray (up|exec|down|get-auth-token)([^'\n]*)", others, re.M):
         assert {*re.findall(r"--[a-z-]+", line)} <= known(verb)
 
 

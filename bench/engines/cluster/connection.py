@@ -9,14 +9,24 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
+from ray import _raylet
 from ray._private import services, state, worker
 
-from bench.engines.cluster.settings import AUTO, LOCAL, Cluster, answers, named_address
+from bench.engines.cluster.needs import needs_in, resources_text, total, why_unplaceable
+from bench.engines.cluster.settings import (
+    AUTO,
+    LOCAL,
+    MODE_VARIABLE,
+    USAGE_VARIABLE,
+    Cluster,
+    answers,
+    has_token,
+    named_address,
+)
 from bench.measure.cores import usable_cores
 from bench.report.wording import counted
 from posemodel.errors import SettingsError
 
-USAGE_VARIABLE = "RAY_USAGE_STATS_ENABLED"
 OBJECT_BYTES = 100 * 2**20
 """Memory for Ray's objects in a cluster of this machine: all that is sent is a few MB."""
 LOOPBACK = "127.0.0.1"
@@ -27,7 +37,7 @@ class Connected:
 
     def __init__(self, cluster: Cluster) -> None:
         """Connect; SettingsError if no cluster answers."""
-        os.environ.setdefault(USAGE_VARIABLE, "0")
+        os.environ.setdefault(USAGE_VARIABLE, "0")  # nothing is reported to Ray's makers, unless the user wants it
         self.cluster = cluster
         address = _address(cluster)
         self.started_here = address is None
@@ -47,11 +57,12 @@ class Connected:
             own = {"address": address}
         with _signals_kept():
             try:
-                ray.init(**own, **quiet)
+                _connect(**own, **quiet)
             except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
                 raise SettingsError(
                     f"ray_address: {cluster.text} cannot be used from here ({_first_line(error)}). posebench has to "
-                    "run on a node of the cluster; `ray start --address=HOST:PORT --num-cpus=0` makes this machine one."
+                    "run on a node of the cluster, with its token in ~/.ray/auth_token if it asks for one; "
+                    "`ray start --address=HOST:PORT --num-cpus=0` makes this machine a node."
                 ) from error
         _print_no_raylet_lines()
 
@@ -70,39 +81,21 @@ class Connected:
 
     def text(self) -> str:
         """Return what the cluster has, in words."""
-        nodes = self.nodes()
-        return f"{counted(len(nodes), 'node')} with {_resources_text(_sum(nodes))}"
+        nodes = self._resources()
+        return f"{counted(len(nodes), 'node')} with {resources_text(total(nodes))}"
 
     def needs(self) -> dict[str, float]:
-        """Return what a place needs: Ray's `num_cpus` and `num_gpus`.
-
-        Cores are no more than a node has for each trial that its GPUs take, or than the largest node has.
-        """
-        nodes = [node["Resources"] for node in self.nodes()]
-        share = self.cluster.gpu_share
-        if share:
-            fits = [int(each.get("CPU", 0) // (each["GPU"] / share)) for each in nodes if each.get("GPU")]
-            least = 0 if fits else 1
-        else:
-            fits, least = [int(each.get("CPU", 0)) for each in nodes], 1
-        cores = min(self.cluster.cores, max(fits)) if fits and max(fits) >= 1 else self.cluster.cores
-        if fits and max(fits) < 1:
-            cores = least
-        return {"num_cpus": cores, "num_gpus": share}
+        """Return what a place needs in this cluster."""
+        return needs_in(self._resources(), self.cluster)
 
     def why_unplaceable(self, needs: Mapping[str, float]) -> str | None:
-        """Return why no node, even an idle one, has room for a trial; None if one has, or more nodes may come."""
-        wanted = {"CPU": needs["num_cpus"], "GPU": needs["num_gpus"]}
-        nodes = self.nodes()
-        if any(all(node["Resources"].get(name, 0) >= least for name, least in wanted.items()) for node in nodes):
-            return None
-        total = _sum(nodes)
-        device = f"The study trains on {self.cluster.device}; a trial needs {_resources_text(wanted)}"
-        if wanted["GPU"] and not total.get("GPU"):
-            missing = "no node of the cluster has a GPU"
-        else:
-            missing = "no node has that much"
-        return f"{device}, but {missing}. {self.cluster.text[0].upper()}{self.cluster.text[1:]} has {self.text()}."
+        """Return why no node, even an idle one, has room for a trial; None if one has."""
+        why = why_unplaceable(self._resources(), needs, self.cluster)
+        text = self.cluster.text
+        return None if why is None else f"{why} {text[0].upper()}{text[1:]} has {self.text()}."
+
+    def _resources(self) -> list[dict[str, float]]:
+        return [node["Resources"] for node in self.nodes()]
 
     def scales(self) -> bool:
         """Return whether an autoscaler may add nodes: the launcher of a cloud or of Kubernetes has started the head."""
@@ -116,6 +109,18 @@ class Connected:
                     for group in config.node_group_configs
                 )
         return False
+
+
+def _connect(**how: Any) -> None:
+    """Connect; a cluster that refuses this process may ask for a token, if there is one."""
+    try:
+        ray.init(**how)
+    except ConnectionError:
+        if not has_token():
+            raise
+        os.environ[MODE_VARIABLE] = "token"
+        _raylet.Config.initialize("")  # type: ignore[attr-defined] # it has read the variable before
+        ray.init(**how)
 
 
 def _address(cluster: Cluster) -> str | None:
@@ -165,18 +170,6 @@ def _print_no_raylet_lines() -> None:
 def _all_nodes() -> list[dict[str, Any]]:
     """Return the nodes of the cluster, those that have left too, as Ray describes them."""
     return list(ray.nodes())  # type: ignore[no-untyped-call]
-
-
-def _sum(nodes: list[dict[str, Any]]) -> dict[str, float]:
-    return {name: sum(node["Resources"].get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
-
-
-def _resources_text(resources: Mapping[str, float]) -> str:
-    cores, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
-    text = counted(int(cores), "core")
-    if not gpus:
-        return text
-    return f"{text} and {counted(int(gpus), 'GPU') if gpus == int(gpus) else f'{gpus:.2g} of a GPU'}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -37,7 +37,7 @@ PENDING = 32
 """Places that are asked of Ray beyond those that it has placed: they are the demand that an autoscaler sees."""
 SWEEP_EVERY_S = 5.0
 """Seconds between two looks for trials of other commands' dead workers."""
-REFUSE_AFTER_S = 15.0
+REFUSE_AFTER_S = 12.0
 """Seconds in which nothing can be placed until the study ends, if no more nodes can come."""
 NODE_VERDICT_S = 10.0
 """Seconds after the loss of a place until its death counts as the trial's, since its node lives."""

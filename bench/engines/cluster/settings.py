@@ -4,11 +4,16 @@ import importlib.util
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from posemodel.errors import SettingsError
 
-ADDRESS_VARIABLE = "RAY_ADDRESS"
+ADDRESS_VARIABLE, USAGE_VARIABLE = "RAY_ADDRESS", "RAY_USAGE_STATS_ENABLED"
+MODE_VARIABLE, TOKEN_VARIABLES = "RAY_AUTH_MODE", ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+TOKEN = Path(".ray", "auth_token")
+"""Where Ray keeps a cluster's token, in a home folder."""
 FIND_S = 3.0
 """Longest time that the head of a cluster may take to answer, in seconds."""
 LOCAL, AUTO = "local", "auto"
@@ -77,3 +82,13 @@ def answers(address: str) -> bool:
             return True
     except (OSError, ValueError):
         return False
+
+
+def has_token(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether there is a token to show to a cluster, and the user has not said whether to."""
+    if MODE_VARIABLE in environ:
+        return False
+    with suppress(RuntimeError):  # there is no home folder
+        if (Path.home() / TOKEN).is_file():
+            return True
+    return any(environ.get(name) for name in TOKEN_VARIABLES)
