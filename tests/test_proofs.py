@@ -168,7 +168,7 @@ def test_entries_of_other_proofs_stay(tmp_path):
 
 def test_each_file_with_long_tests_is_run_by_a_proof():
     """And by no other than that which a proof names."""
-    tests, marks = FOLDER.parent, re.compile(r"mark\.long\b|\blong[(,]")
+    tests, marks = FOLDER.parent, re.compile(r"mark\.long\b|\blong\(|\bmap\(long,")
     marked = {
         path.relative_to(tests.parent).as_posix()
         for folder in ("bench", "end_to_end", "posemodel")

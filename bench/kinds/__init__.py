@@ -5,7 +5,7 @@ In: settings and records. Out: trials to run, and findings.
 A kind never imports another, and is itself imported only when it is asked for.
 """
 
-import importlib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -27,8 +27,8 @@ class Entry:
     """Registry entry of a study kind."""
 
     package: str
-    """Package of the kind. Its modules `spec` (with SPEC), `kind` (with KIND) and, if the ledger has its trials, `size`
-    (with `size_of`) are imported when needed."""
+    """Package of the kind. Its modules `spec` (with SPEC), `kind` (with KIND) and, if its progress is shown in a way of
+    its own, `size` (with `size_of`) are imported when needed."""
     help: str
     """Summary of `posebench study KIND`: a sentence of at most 62 characters, so that lists of verbs show it whole."""
 
@@ -93,7 +93,8 @@ def study_size(document: Mapping[str, Any], planned: Mapping[str, int]) -> "Stud
     kind = document.get("kind", DEFAULT_KIND)
     if study_spec(kind, f"study {document.get('name')}").runner != "ledger":
         return None
-    module = importlib.import_module(f"{KINDS[kind].package}.size")
+    own = f"{KINDS[kind].package}.size"
+    module = importlib.import_module(own if importlib.util.find_spec(own) is not None else "bench.study.progress")
     return cast("StudySize", module.size_of(document, planned))
 
 

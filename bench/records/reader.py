@@ -83,8 +83,10 @@ class StudyRuns:
 
     def sessions(self) -> pd.DataFrame:
         """Return a row for each session, with the fields of `Session`; none in old studies."""
-        sessions = [json.loads(value) for key, value in self.study_tags().items() if key.startswith(SESSION_TAG)]
-        return pd.DataFrame(sessions, columns=[field.name for field in fields(Session)])
+        later = {field.name: field.default for field in fields(Session) if field.default is not MISSING}
+        texts = [value for key, value in self.study_tags().items() if key.startswith(SESSION_TAG)]
+        columns = [field.name for field in fields(Session)]
+        return pd.DataFrame([later | json.loads(text) for text in texts], columns=columns)
 
     def finished(self) -> bool:
         """Return True if the study and its report are finished."""

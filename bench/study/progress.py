@@ -200,6 +200,10 @@ class PlanSize:
         return mean_seconds(done) if phase_mean is None else phase_mean
 
 
+size_of = PlanSize.of
+"""Returns the size of a study of a kind that has no module `size`."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """State of a study at one moment."""

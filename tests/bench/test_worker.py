@@ -519,7 +519,7 @@ def test_workers_find_modules_of_the_working_directory_and_have_no_address_in_th
     assert set(own["status"]) == {"complete"}
     assert own["implementation"].str.startswith("own_rule.Half").all()
     assert len(crew_of_two.arguments) == 2
-    assert all("sqlite" not in arguments for arguments in crew_of_two.arguments)
+    assert all("sqlite:" not in arguments for arguments in crew_of_two.arguments)
     assert all(("spawn_main" in arguments) == crew_of_two.spawned for arguments in crew_of_two.arguments)
 
 

@@ -108,7 +108,8 @@ def test_records_failures_and_progress_are_the_same_on_each_engine(engine, tmp_p
     for trial_id, names in heard.items():
         assert (names[0], names[-1]) == ("TrialBegan", "TrialEnded"), trial_id
         assert "TrialStepped" in names
-    assert [event["ended"] for event in events if event["event"] == "TrialEnded"] == list(range(1, PLANNED + 1))
+    # Of two workers the one that has ended a trial earlier may be heard later.
+    assert sorted(event["ended"] for event in events if event["event"] == "TrialEnded") == list(range(1, PLANNED + 1))
     machine = dict(place.query("SELECT key, value FROM tags WHERE key LIKE 'machine.%'"))
     assert {"machine.cpu", "machine.cores", "machine.torch"} <= {*machine}, "on a cluster its node's"
     told = place.query("SELECT value FROM tags WHERE key LIKE 'posebench.session.%'")
