@@ -33,7 +33,14 @@ os.environ["POSEBENCH_CACHE"] = _cache.name  # of processes that tests start, to
 LONGEST = {
     name: place
     for place, name in enumerate(
-        ("test_loader_study", "test_killed_study", "test_interruption", "test_joint_study", "test_series")
+        (
+            "test_engines",
+            "test_loader_study",
+            "test_killed_study",
+            "test_interruption",
+            "test_joint_study",
+            "test_series",
+        )
     )
 }
 _SOON, _LATE = len(LONGEST), len(LONGEST) + 1
@@ -54,8 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: tests on processes and servers wait for these."""
-    return len(os.sched_getaffinity(0)) + 2 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 2
+    """One more than there are cores: tests on processes and servers wait for these."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
