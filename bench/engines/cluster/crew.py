@@ -43,6 +43,8 @@ NODE_VERDICT_S = 10.0
 """Seconds after the loss of a place until its death counts as the trial's, since its node lives."""
 UNREACHED_S = 60.0
 """Seconds until a place that cannot be reached is given up, without blame."""
+UNTRIED = ("cancelled before it started", "its node has died")
+"""Parts of Ray's messages about a place that was to start on a node that has died."""
 IDLE_S = 60.0
 """Seconds after which a place without a trial gives back what it holds, while others run the last ones."""
 
@@ -432,7 +434,8 @@ class ClusterCrew:
             place.running = None
         self._drop(place)
         self._tell_workers()
-        if not place.node or isinstance(error, ray.exceptions.RayTaskError):  # it could not even start
+        untried = any(text in str(error) for text in UNTRIED)
+        if isinstance(error, ray.exceptions.RayTaskError) or not (place.node or untried):  # it could not even start
             self._count_death(f"places could not start on {self.cluster.text}: {_last_line(error)}")
 
     def _count_death(self, text: str) -> None:
