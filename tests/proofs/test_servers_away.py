@@ -11,6 +11,7 @@ from tests.support.away_servers import (
     assert_whole,
     servers,
     slow_study,
+    trainings,
     waiting_files,
 )
 from tests.support.place import PLANNED, WORKERS, Place
@@ -22,6 +23,7 @@ COVERS = (
     "bench/storage/patience.py", "bench/records/*.py", "bench/engines/*.py", "bench/ledger/*.py",
     "bench/study/ledger_runner.py", "tests/support/away_servers.py", "tests/support/restarted_servers.py",
 )  # fmt: skip
+WORKERS_AT_ONCE = 2
 SHORT, LONG = (4, 5.0), (1, 120.0)
 """Kills of a study, and seconds without the server after each."""
 
@@ -74,9 +76,11 @@ def test_a_study_whose_servers_are_killed_and_started_again_is_whole(away, place
     rounds, away_s = often
     name = kill.__name__.replace("_", "-")
     waited = []
-    with ended(place.start(*slow_study(place, name), "--workers", "2", **away.both)) as process:
+    with ended(place.start(*slow_study(place, name), "--workers", WORKERS_AT_ONCE, **away.both)) as process:
         for number in range(rounds):
             wait_for(lambda least=1 + number: len(away.recorded(name)) >= least, process, place)
+            if kill is kill_everything:  # between two trials neither of the workers has anything to keep
+                wait_for(lambda: trainings(place) > WORKERS_AT_ONCE, process, place)
             time.sleep(0.13 * number)  # a moment of its own in the trial, not a state that is waited for
             kill(away)
             gone = time.monotonic() + away_s
