@@ -110,10 +110,10 @@ def test_a_study_of_ten_thousand_trials_is_read_and_reported(stores, valley_spec
 
 
 @pytest.mark.parametrize("kind", ["a file", "a server"])
-def test_the_status_of_ten_thousand_trials_comes_from_the_ledger_alone(kind, valley_spec, tmp_path, figures):  # noqa: F811
-    """There is no MLflow store at all."""
+def test_the_status_of_ten_thousand_trials_comes_from_the_ledger_alone(kind, make_spec, tmp_path, figures):  # noqa: F811
+    """There is no MLflow store at all. A workload of one's own would import what it needs, PyTorch say."""
     place = Place(tmp_path / "here", used=False)
-    spec = many(valley_spec, place)
+    spec = many(make_spec, place)
     ended = simulated_study(spec)
     ended = ended[: ALL * 9 // 10]
     with ExitStack() as closing:
