@@ -152,6 +152,7 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     _write_without_waiting()
     if DRAWN_VARIABLE not in os.environ:
         _draw_nothing()
+    _keep_disturbed_slices()
     if modules := os.environ.get(FORKED_STARTS_VARIABLE):
         _start_forkserver()
         for module in modules.split(","):
@@ -173,6 +174,16 @@ def _write_without_waiting() -> None:
     from tests.support.unsynced import write_without_waiting
 
     sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
+
+
+def _keep_disturbed_slices() -> None:
+    """A study of loaders drops no slice because of other programs: other tests are these, and it would have no result.
+
+    That it does otherwise is tested on slices made by hand.
+    """
+    from bench.kinds.loaders.analysis import ratios
+
+    ratios.DISTURBING_SHARE = 1.0
 
 
 def _draw_nothing() -> None:
