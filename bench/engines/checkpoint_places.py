@@ -50,6 +50,12 @@ def open_place(text: str) -> tuple[str, Place]:
     return text, _Folder(_folder_of(text))
 
 
+def place_anywhere(text: str) -> str:
+    """Return the text of a place that means the same in each folder: a relative path is absolute in it."""
+    scheme = _SCHEME.match(text)
+    return text if scheme is not None and scheme[1].lower() != "file" else str(_folder_of(text))
+
+
 class _Folder:
     """A folder that this process sees as one, such as on a shared file system."""
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pandas as pd
 
 from bench.engines import interruption
+from bench.engines.checkpoint_places import place_anywhere
 from bench.engines.checkpoints import check_checkpoints, forget_recorded
 from bench.engines.cluster.settings import Cluster
 from bench.engines.engine import Engine
@@ -198,7 +199,7 @@ def worker_settings(
         kind.trials,
         kind.objectives(spec),
         file_paths=spec.file_paths,
-        checkpoints=checkpoints,
+        checkpoints=None if checkpoints is None else place_anywhere(checkpoints),
     )
 
 

@@ -46,19 +46,51 @@ def write(folder, *paths, content="x = 1\n"):
 def test_modules_are_shipped_and_nothing_else(tmp_path):
     write(
         tmp_path,
-        *("own.py", "package/__init__.py", "package/table.csv", "tiny.toml"),
-        *("data/set.py", "reports/r.py", ".hidden/h.py", "venv/pyvenv.cfg", "venv/lib.py", "mlflow.db", "people/p.py"),
-        *("photo.JPG", "weights.safetensors", ".env"),
+        *("own.py", "package/__init__.py", "package/table.csv", "package/data/set.py", "plain/module.py", "fast.so"),
+        *("data/set.csv", "reports/r.md", ".hidden/h.py", "venv/pyvenv.cfg", "venv/lib.py", "mlflow.db", "people/p.py"),
+        *("photo.JPG", "weights.safetensors", ".env", "tiny.toml", "credentials.json", "stores.sh", "plain/token.txt"),
+        *("runs/__pycache__/r.py", "package/key.pem"),
     )
-    (tmp_path / "big.txt").write_bytes(b"0" * (shipping.LARGEST_BYTES + 1))
+    (tmp_path / "package" / "big.txt").write_bytes(b"0" * (shipping.LARGEST_BYTES + 1))
     shipped = shipping.pack(tmp_path, tmp_path / "people")
-    assert names(shipped) == ["own.py", "package/__init__.py", "package/table.csv", "tiny.toml"]
+    assert names(shipped) == [
+        *("fast.so", "own.py", "package/__init__.py", "package/data/set.py", "package/table.csv", "plain/module.py")
+    ]
+    assert shipping.pack(tmp_path, tmp_path / "people") == shipped
+
+
+@pytest.mark.parametrize("name", ["data", "runs", "reports", "studies"])
+def test_a_package_may_have_the_name_of_a_folder_of_results(name, tmp_path):
+    write(tmp_path, f"{name}/__init__.py", f"{name}/own.py", "people/p.py")
+    assert names(shipping.pack(tmp_path, tmp_path / "people")) == [f"{name}/__init__.py", f"{name}/own.py"]
+
+
+def test_linked_packages_are_shipped_and_no_link_leads_in_a_circle(tmp_path):
+    here = tmp_path / "here"
+    write(tmp_path, "elsewhere/package/__init__.py", "elsewhere/secrets/token.py", "here/own.py")
+    (here / "package").symlink_to(tmp_path / "elsewhere" / "package")
+    (here / "secrets").symlink_to(tmp_path / "elsewhere" / "secrets")
+    (here / "round").symlink_to(here)
+    (here / "gone.py").symlink_to(here / "nowhere.py")
+    assert names(shipping.pack(here, here / "people")) == ["own.py", "package/__init__.py"]
+    subprocess.run(["git", "init", "-q"], cwd=here, check=True)
+    assert names(shipping.pack(here, here / "people")) == ["own.py", "package/__init__.py"]
+
+
+def test_what_cannot_be_packed_is_left_out(tmp_path):
+    write(tmp_path, "own.py", "old.py")
+    os.utime(tmp_path / "old.py", (0, 0))  # before the first time that a zip file can hold
+    (tmp_path / os.fsdecode(b"caf\xe9.py")).write_text("")
+    os.mkfifo(tmp_path / "pipe.py")
+    assert names(shipping.pack(tmp_path, tmp_path / "people")) == ["old.py", "own.py"]
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert names(shipping.pack(tmp_path, tmp_path / "people")) == ["old.py", "own.py"]
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_what_git_ignores_is_not_shipped(tmp_path):
-    write(tmp_path, "own.py", "secret.txt")
-    (tmp_path / ".gitignore").write_text("secret.txt\n")
+    write(tmp_path, "own.py", "scratch.py", "build/own.py")
+    (tmp_path / ".gitignore").write_text("scratch.py\nbuild/\n")
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     assert names(shipping.pack(tmp_path, tmp_path / "people")) == ["own.py"]
 

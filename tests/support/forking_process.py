@@ -42,6 +42,8 @@ LENGTH = 1 << 20
 """Bytes of a request, at most."""
 DRAWN_VARIABLE = "FIGURES_DRAWN"
 """Set in a command's environment, its figures are rendered; else each file is an image of one pixel."""
+DISTURBED_VARIABLE = "DISTURBED_SLICES_COUNT"
+"""Set in a command's environment, a study of loaders counts slices that other programs have disturbed."""
 FORKED_STARTS_VARIABLE = "FORKED_STARTS"
 """Modules, with commas between them, whose spawned processes are forked."""
 MEASURING = "bench.measure.loader.isolated"
@@ -152,7 +154,8 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     _write_without_waiting()
     if DRAWN_VARIABLE not in os.environ:
         _draw_nothing()
-    _keep_disturbed_slices()
+    if DISTURBED_VARIABLE in os.environ:
+        _keep_disturbed_slices()
     if modules := os.environ.get(FORKED_STARTS_VARIABLE):
         _start_forkserver()
         for module in modules.split(","):

@@ -11,7 +11,7 @@ from pathlib import Path
 from posemodel.config import CACHE_VARIABLE
 from posemodel.synthetic import generate
 from tests.support.commands import COMMANDS, ROOT
-from tests.support.forking_process import DRAWN_VARIABLE, FORKED_STARTS_VARIABLE
+from tests.support.forking_process import DISTURBED_VARIABLE, DRAWN_VARIABLE, FORKED_STARTS_VARIABLE
 from tests.support.stores import empty_store
 from tests.support.valley import VALLEY
 
@@ -61,6 +61,9 @@ class Place:
     drawn = False
     """Whether the commands that are forked here render their figures."""
 
+    disturbed = True
+    """Whether slices count in them that other programs have disturbed: here, these are other tests."""
+
     def __init__(self, folder: Path, study_file: str = VALLEY_FILE, *, used: bool = True) -> None:
         """The study of ``study_file``; its data set is the folder `people`. ``used``: MLflow's tables are there."""
         self.folder = folder
@@ -86,7 +89,8 @@ class Place:
         kept = {k: v for k, v in os.environ.items() if k == CACHE_VARIABLE or not k.startswith(ours)}
         forked = {FORKED_STARTS_VARIABLE: ",".join(self.forked_starts)} if self.forked_starts else {}
         drawn = {DRAWN_VARIABLE: "1"} if self.drawn else {}
-        return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | forked | drawn
+        disturbed = {DISTURBED_VARIABLE: "1"} if self.disturbed else {}
+        return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | forked | drawn | disturbed
 
     def command(self, *arguments):
         return [str(Path(sys.executable).with_name("posebench")), *map(str, arguments)]

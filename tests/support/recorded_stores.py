@@ -114,7 +114,7 @@ def unpack(archive: str, folder: Path) -> Place:
     with tarfile.open(RECORDED / f"{archive}.tar.xz") as packed:
         packed.extractall(folder, filter="data")
     _move(folder, ELSEWHERE, str(folder))
-    place.forked_starts = MEASURING
+    place.forked_starts, place.disturbed = MEASURING, False
     return place
 
 
@@ -138,7 +138,7 @@ def make(kind: str, target: Path) -> None:
     """Run a kind's two studies, and pack what they leave."""
     with tempfile.TemporaryDirectory() as temporary:
         place = Place(Path(temporary) / "here")
-        place.forked_starts = MEASURING
+        place.forked_starts, place.disturbed = MEASURING, False
         for file in place.folder.glob("*.toml"):
             file.unlink()
         (place.folder / f"{kind}.toml").write_text(STUDY_FILES[kind])

@@ -3,9 +3,12 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -17,6 +20,7 @@ from bench.engines.cluster.settings import (
     AUTO,
     LOCAL,
     MODE_VARIABLE,
+    TOKEN,
     USAGE_VARIABLE,
     Cluster,
     answers,
@@ -25,11 +29,16 @@ from bench.engines.cluster.settings import (
 )
 from bench.measure.cores import usable_cores
 from bench.report.wording import counted
+from bench.storage.printing import log
 from posemodel.errors import SettingsError
 
 OBJECT_BYTES = 100 * 2**20
 """Memory for Ray's objects in a cluster of this machine: all that is sent is a few MB."""
 LOOPBACK = "127.0.0.1"
+ANSWER_S = 15.0
+"""Longest time that a cluster's head may take to say which nodes it has, in seconds."""
+ALIVE = 0
+"""State of a living node, as Ray's head says it."""
 
 
 class Connected:
@@ -38,8 +47,8 @@ class Connected:
     def __init__(self, cluster: Cluster) -> None:
         """Connect; SettingsError if no cluster answers."""
         os.environ.setdefault(USAGE_VARIABLE, "0")  # nothing is reported to Ray's makers, unless the user wants it
-        self.cluster = cluster
         address = _address(cluster)
+        self.cluster = cluster = cluster if address is None else replace(cluster, address=address)
         self.started_here = address is None
         """Whether the cluster was started by this process, and ends with it."""
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
@@ -55,14 +64,13 @@ class Connected:
         else:
             del quiet["include_dashboard"]
             own = {"address": address}
-        with _signals_kept():
+            _reach(address)
+        with _signals_kept(), _token_private():
             try:
-                _connect(**own, **quiet)
+                ray.init(**own, **quiet)
             except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
                 raise SettingsError(
-                    f"ray_address: {cluster.text} cannot be used from here ({_first_line(error)}). posebench has to "
-                    "run on a node of the cluster, with its token in ~/.ray/auth_token if it asks for one; "
-                    "`ray start --address=HOST:PORT --num-cpus=0` makes this machine a node."
+                    f"ray_address: {cluster.text} cannot be used from here ({_first_line(error)})."
                 ) from error
         _print_no_raylet_lines()
 
@@ -111,16 +119,86 @@ class Connected:
         return False
 
 
-def _connect(**how: Any) -> None:
-    """Connect; a cluster that refuses this process may ask for a token, if there is one."""
+def _reach(address: str) -> None:
+    """Raise SettingsError if this process cannot use the cluster at HOST:PORT: Ray itself would try for minutes, and
+    then end the process.
+
+    A cluster that refuses this process may ask for a token, which it then gets if there is one.
+    """
     try:
-        ray.init(**how)
-    except ConnectionError:
+        nodes = _nodes_at(address)
+    except ray.exceptions.AuthenticationError as error:
         if not has_token():
-            raise
+            raise SettingsError(
+                f"ray_address: the Ray cluster at {address} asks for a token. Copy ~/.ray/auth_token of its head to "
+                "the same place on this machine."
+            ) from error
         os.environ[MODE_VARIABLE] = "token"
         _raylet.Config.initialize("")  # type: ignore[attr-defined] # it has read the variable before
-        ray.init(**how)
+        try:
+            nodes = _nodes_at(address)
+        except ray.exceptions.AuthenticationError as again:
+            raise SettingsError(
+                f"ray_address: the Ray cluster at {address} does not take the token of this machine. Copy "
+                "~/.ray/auth_token of its head to the same place on this machine."
+            ) from again
+    if not any(_listens(node.raylet_socket_name) for node in nodes.values() if node.state == ALIVE):
+        raise SettingsError(
+            f"ray_address: this machine is no node of the Ray cluster at {address}. Make it one that runs no trials "
+            f"with `ray start --address={address} --num-cpus=0`, or start the study on one of its nodes."
+        )
+
+
+def _nodes_at(address: str) -> dict[Any, Any]:
+    """Return what the head of a cluster says of its nodes; AuthenticationError if it wants a token, SettingsError if it
+    does not answer as one."""
+    answer: list[dict[Any, Any]] = []
+    refused: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            client = _raylet.GcsClient(address=address)  # type: ignore[attr-defined]
+            answer.append(client.get_all_node_info(timeout=ANSWER_S))
+        except BaseException as error:
+            refused.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True, name="ray-head")
+    asking.start()
+    asking.join(ANSWER_S)
+    if answer:
+        return answer[0]
+    if refused and isinstance(refused[0], ray.exceptions.AuthenticationError):
+        raise refused[0]
+    raise SettingsError(
+        f"ray_address: what listens at {address} does not answer as the head of a Ray cluster. Give the address of "
+        "its head, HOST:6379."
+    )
+
+
+def _listens(path: str) -> bool:
+    """Return whether a process of this machine listens on a socket file."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _token_private() -> Iterator[None]:
+    """Let nobody else read a token that Ray makes in the block: whoever has it can run programs in this user's
+    clusters."""
+    try:
+        file = Path.home() / TOKEN
+    except RuntimeError:  # there is no home folder
+        yield
+        return
+    there = file.is_file()
+    yield
+    if not there:
+        with suppress(OSError):
+            file.chmod(0o600)
 
 
 def _address(cluster: Cluster) -> str | None:
@@ -137,6 +215,11 @@ def _address(cluster: Cluster) -> str | None:
     with suppress(Exception):  # Ray looks for traces of one in its folders
         found = services.get_ray_address_from_environment(AUTO, None)
     if found and answers(found):
+        if named is None:
+            log(
+                f"posebench: the Ray cluster at {found} runs on this machine, so the study uses it; --ray-address "
+                f"{LOCAL} starts one for this study alone"
+            )
         return str(found)
     if named == AUTO:
         raise SettingsError(

@@ -49,7 +49,9 @@ def hold(session: str) -> socket.socket:
         with (folder / "nursery.txt").open("a") as said:
             command = [sys.executable, "-m", __name__, str(folder)]
             # It forks once more and ends: Ray kills the children of its own processes.
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=START_S)
+            subprocess.run(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=START_S
+            )
         return _connect(folder, HOLD)
 
 
@@ -62,7 +64,8 @@ def new_process(session: str, *, fresh: bool, folder: Path) -> Connection:
         folder: Its working folder.
     """
     connection = Connection(_connect(folder_of(session), FORK).detach())
-    connection.send((dict(os.environ), [*sys.path, str(folder)], str(folder), fresh))
+    # What was sent comes before the folder of the study's own process, which is here too if this is its machine.
+    connection.send((dict(os.environ), [str(folder), *sys.path], str(folder), fresh))
     return connection
 
 
@@ -142,7 +145,8 @@ def _become(connection: Connection) -> None:
 
 
 def add_to_path(path: Sequence[str]) -> None:
-    """Make modules importable that the asking process can import, last: none hides a library."""
+    """Make modules importable that the asking process can import, after what is importable already: none hides a
+    library."""
     sys.path += [each for each in path if each and each not in sys.path]
 
 

@@ -43,7 +43,7 @@ class Cluster:
     @property
     def text(self) -> str:
         """The cluster in words."""
-        return "the Ray cluster" if self.address is None else f"the Ray cluster at {self.address}"
+        return "the Ray cluster" if self.address in (None, LOCAL, AUTO) else f"the Ray cluster at {self.address}"
 
 
 def require_ray() -> None:
