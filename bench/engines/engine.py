@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from bench.engines.events import OnEvent
-from bench.engines.worker import WorkerSettings
+from bench.engines.worker_settings import WorkerSettings
 
 
 class Engine(Protocol):

@@ -3,8 +3,9 @@
 import time
 
 from bench.engines import interruption
+from bench.engines.claimed_trial import sweep
 from bench.engines.events import OnEvent, TrialEnded
-from bench.engines.worker import WorkerSettings, sweep
+from bench.engines.worker_settings import WorkerSettings
 from bench.ledger.store import Ledger
 from bench.records.growing import GrowingRecords
 from bench.records.writer import Tracker

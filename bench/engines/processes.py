@@ -17,9 +17,11 @@ from multiprocessing.process import BaseProcess
 import psutil
 
 from bench.engines import checkpoints, interruption
+from bench.engines.claimed_trial import sweep
 from bench.engines.events import Event, OnEvent, Stopping, TrialEnded, WorkerDied
 from bench.engines.interruption import INTERRUPTED
-from bench.engines.worker import WorkerSettings, load_libraries, sweep, work
+from bench.engines.worker import load_libraries, work
+from bench.engines.worker_settings import WorkerSettings
 from bench.ledger.format import this_process
 from bench.ledger.store import Ledger
 from bench.measure.cores import usable_cores

@@ -25,7 +25,7 @@ from bench.engines.engine import Engine
 from bench.engines.events import Event, MorePlanned, OnEvent, PhaseBegan, TrialEnded, WorkersChanged
 from bench.engines.following import Following
 from bench.engines.processes import crew
-from bench.engines.worker import WorkerSettings
+from bench.engines.worker_settings import WorkerSettings
 from bench.ledger.foreign import refuse_foreign
 from bench.ledger.reader import read_identities, read_study
 from bench.ledger.store import Ledger

@@ -20,7 +20,8 @@ from bench.engines.checkpoints import (
     forget_recorded,
     trial_checkpoint,
 )
-from bench.engines.worker import WorkerSettings, work
+from bench.engines.worker import work
+from bench.engines.worker_settings import WorkerSettings
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.store import Ledger
 from bench.measure.gpu import GpuSampler

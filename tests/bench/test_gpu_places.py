@@ -14,7 +14,7 @@ from bench.engines import interruption, processes
 from bench.engines.events import TrialEnded, WorkerDied, ignore_event
 from bench.engines.places import assign
 from bench.engines.processes import Crew, crew
-from bench.engines.worker import WorkerSettings
+from bench.engines.worker_settings import WorkerSettings
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.format import OWNER

@@ -17,10 +17,12 @@ import torch
 from optuna.trial import TrialState
 
 from bench.engines import processes, worker
+from bench.engines.claimed_trial import sweep
 from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, WorkerDied, ignore_event
 from bench.engines.processes import WorkerError, crew
 from bench.engines.trial import TrialKind
-from bench.engines.worker import WorkerSettings, sweep, work
+from bench.engines.worker import work
+from bench.engines.worker_settings import WorkerSettings
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.store import MAX_DEATHS, Ledger, OptunaValues
 from bench.optimizers import OPTIMIZERS, OptimizerEntry

@@ -25,6 +25,12 @@ CRASHED = "crashed"
 DIED = "died"
 """From the place: its training process has ended without a word."""
 
+LAST = frozenset((OUTCOME, RETURNED, FAILED, DIED))
+"""Messages after which a trial no longer runs in its place."""
+LOST = "lost"
+"""From the study's side of a place: it has ended, or cannot be reached; whether Ray has seen its end, and why it could
+not even start, or None."""
+
 WORK = "work"
 """To the training process: the pickled `NodeWork`, before all trials."""
 TRIAL = "trial"

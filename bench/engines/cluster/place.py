@@ -27,9 +27,8 @@ from bench.engines.cluster.messages import (
     CRASHED,
     DIED,
     FAILED,
-    OUTCOME,
+    LAST,
     READY,
-    RETURNED,
     SCORE,
     STEP,
     STOP,
@@ -43,8 +42,6 @@ SETTLE_S = 2.0
 it until then."""
 STEP_EVERY_S = 0.5
 """Shortest time between two messages of a trial's steps, in seconds."""
-LAST = frozenset((OUTCOME, RETURNED, FAILED, DIED))
-"""Messages after which a trial no longer runs here."""
 COMPARED = ("posebench", "torch")
 """Packages whose versions must be those of the study's process."""
 
