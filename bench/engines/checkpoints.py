@@ -24,6 +24,7 @@ from bench.engines.checkpoint_places import Place, host_and_process, open_place,
 from bench.ledger.format import lives
 from bench.settings.shared_settings import CHECKPOINT_EVERY_VARIABLE
 from bench.storage.durations import duration_in
+from bench.storage.masking import masked
 from bench.storage.printing import log
 from bench.trials.checkpoint import CHECKPOINT_EVERY_S, TrialCheckpoint
 from bench.trials.spec import TrialSpec
@@ -37,6 +38,7 @@ FORMAT = 1
 """Version of the files; another one is refused."""
 _SUFFIX = ".tar"
 """End of the name of a trial's file."""
+_MARK = "shared.mark"
 _LOCAL = re.compile(r"posebench-trial-(?P<host>.+)-(?P<pid>\d+)-(?P<started>\d+)-\w+")
 
 
@@ -106,6 +108,23 @@ class CheckpointStore:
         """Remove a trial's checkpoint, if there is one."""
         self._place.remove(_path(study, trial_id))
 
+    def mark(self, study: str) -> None:
+        """Leave a file that tells processes elsewhere that they see this very place; the errors are those of the
+        place."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "mark")
+            file.write_text("posebench")
+            self._place.write(f"{study}/{_MARK}", file)
+
+    def is_marked(self, study: str) -> bool:
+        """Return whether this is the place where the study has left its mark."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self._place.read(f"{study}/{_MARK}", Path(folder, "mark"))
+
+    def remove_mark(self, study: str) -> None:
+        """Remove the mark, if there is one."""
+        self._place.remove(f"{study}/{_MARK}")
+
     def trials(self, study: str) -> set[str]:
         """Return the ids of a study's trials that have files here, complete or broken off."""
         return {trial_id for name in self._place.names(study) if (trial_id := name.partition(_SUFFIX)[0]) != name}
@@ -123,9 +142,33 @@ def checkpoint_every_s() -> float:
     return duration_in(CHECKPOINT_EVERY_VARIABLE, CHECKPOINT_EVERY_S)
 
 
+def mark_place(url_or_dir: str, study: str) -> None:
+    """Leave a mark in a place that the nodes of a cluster must see; SettingsError if that is not possible."""
+    try:
+        CheckpointStore.at(url_or_dir).mark(study)
+    except Exception as error:  # each file system has errors of its own
+        raise SettingsError(f"checkpoints {masked(url_or_dir, url_or_dir)}: {said(error)}") from error
+
+
+def refuse_other_place(url_or_dir: str, study: str) -> None:
+    """Raise SettingsError if a place, seen from this node, is not the one that `mark_place` has marked."""
+    name = masked(url_or_dir, url_or_dir)
+    try:
+        if CheckpointStore.at(url_or_dir).is_marked(study):
+            return
+        why = "what the study's own process has written there is not seen"
+    except Exception as error:  # each file system has errors of its own
+        why = said(error)
+    raise SettingsError(f"checkpoints {name}: {why}. Give a folder that all nodes share, or a URL.")
+
+
 @contextmanager
-def trial_checkpoint(url_or_dir: str | None, study: str, trial: TrialSpec) -> Iterator[TrialCheckpoint | None]:
+def trial_checkpoint(
+    url_or_dir: str | None, study: str, trial: TrialSpec, every_s: float | None = None
+) -> Iterator[TrialCheckpoint | None]:
     """Yield what a trial needs to go on from its checkpoint and to save its state; None without a place for it.
+
+    ``every_s``: seconds between two checkpoints; None: as this process's environment has it.
 
     Its local folder is removed at the end of the block, and by the next trial on this host if this process is killed.
     """
@@ -141,7 +184,7 @@ def trial_checkpoint(url_or_dir: str | None, study: str, trial: TrialSpec) -> It
             save=partial(store.save, study, trial.id, content=trial.content_digest),
             stop_requested=interruption.stop_requested,
             hold=partial(interruption.Grace, SAVE_WITHIN_S),
-            every_s=checkpoint_every_s(),
+            every_s=checkpoint_every_s() if every_s is None else every_s,
         )
 
 
@@ -166,6 +209,7 @@ def forget_recorded(url_or_dir: str | None, study: str, recorded: Collection[str
         store = CheckpointStore.at(url_or_dir)
         for trial_id in sorted(store.trials(study).intersection(recorded)):
             store.remove(study, trial_id)
+        store.remove_mark(study)
     except Exception as error:  # the study is complete: nothing is lost
         log(f"posebench: checkpoints of study {study} could not be removed ({said(error)})")
 

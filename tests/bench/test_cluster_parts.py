@@ -3,14 +3,25 @@
 import io
 import os
 import pickle
+import queue
 import shutil
+import socket
 import subprocess
+import tempfile
+import threading
+import time
+import uuid
 import zipfile
+from contextlib import closing
+from multiprocessing import Pipe
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from bench.engines import checkpoints
+from bench.engines.checkpoint_places import place_anywhere
 from bench.engines.cluster import messages, nursery, settings, shipping
 from bench.engines.cluster.needs import needs_in, why_unplaceable
 from bench.engines.cluster.serving import NodeTrial, NodeWork
@@ -29,6 +40,7 @@ from bench.trials.record import make_record
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
 from posemodel.synthetic import generate
+from tests.support.own_of_node import say_where
 from tests.support.plans import first_trials
 from tests.support.ray_nodes import MISSING
 
@@ -105,11 +117,9 @@ def test_a_folder_with_too_much_in_it_is_refused(tmp_path, monkeypatch):
 @pytest.fixture
 def session():
     """A session whose nursery ends with the test."""
-    name = f"test-{os.getpid()}"
-    hold = nursery.hold(name)
-    yield name
-    hold.close()
-    shutil.rmtree(nursery.folder_of(name), ignore_errors=True)
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    with nursery.hold(name):
+        yield name
 
 
 def answer(connection):
@@ -121,7 +131,7 @@ def answer(connection):
 def test_a_process_on_a_node_runs_trials_and_ends_when_its_place_does(valley_spec, session, hermetic, fresh):
     spec = valley_spec(tunings=1)
     trial = first_trials(spec)[0]
-    work = NodeWork(spec.name, TRIALS.run_trial, NodeData(KIND, spec), {}, (), None, 1)
+    work = NodeWork(spec.name, TRIALS.run_trial, NodeData(KIND, spec), {}, (), None, None, 1)
     with nursery.new_process(session, fresh=fresh, folder=hermetic) as connection:
         connection.send((messages.WORK, pickle.dumps(work)))
         kind, about = answer(connection)
@@ -137,6 +147,144 @@ def test_a_process_on_a_node_runs_trials_and_ends_when_its_place_does(valley_spe
         assert answer(connection) == (messages.RETURNED,)
         with pytest.raises(EOFError):
             answer(connection)
+
+
+def test_a_module_is_the_one_that_was_sent(session, tmp_path, monkeypatch):
+    """Also on the machine of the study's own process, where somebody may change it meanwhile."""
+    here, sent = tmp_path / "here", tmp_path / "sent"
+    write(tmp_path, "here/own_of_test.py", "sent/own_of_test.py")
+    monkeypatch.syspath_prepend(here)
+    work = NodeWork("study", TRIALS.run_trial, say_where, {}, (), None, None, 1)
+    with nursery.new_process(session, fresh=False, folder=sent) as connection:
+        connection.send((messages.WORK, pickle.dumps(work)))
+        assert answer(connection) == (messages.FAILED, str(sent / "own_of_test.py"), True)
+
+
+def test_a_node_without_the_place_for_checkpoints_says_so(session, tmp_path):
+    place, study = tmp_path / "there", "study"
+    work = NodeWork(study, TRIALS.run_trial, tmp_path.absolute, {}, (), str(place), 60.0, 1)
+
+    def prepared():
+        with nursery.new_process(session, fresh=False, folder=tmp_path) as connection:
+            connection.send((messages.WORK, pickle.dumps(work)))
+            return answer(connection)
+
+    kind, text, usage = prepared()
+    assert (kind, usage) == (messages.FAILED, True)
+    assert text.startswith(f"checkpoints {place}: what the study's own process has written there is not seen.")
+    checkpoints.mark_place(str(place), study)
+    assert prepared()[0] == messages.READY
+    checkpoints.forget_recorded(str(place), study, set())
+    assert not list((place / study).iterdir())
+
+
+def test_a_relative_place_for_checkpoints_is_one_on_each_node(hermetic):
+    assert place_anywhere("states") == str(hermetic / "states")
+    assert place_anywhere("file:///tmp/states") == "/tmp/states"
+    assert place_anywhere("s3://bucket/states") == "s3://bucket/states"
+
+
+def test_the_last_one_that_leaves_takes_the_folder_away():
+    name = f"left-{uuid.uuid4().hex[:12]}"
+    folder = nursery.folder_of(name)
+    nursery.hold(name).close()
+    while folder.exists():
+        time.sleep(0.05)
+    with nursery.hold(name):
+        assert folder.exists()
+    while folder.exists() or folder.with_name(f"{folder.name}-ended").exists():
+        time.sleep(0.05)
+
+
+def test_what_a_killed_nursery_has_left_is_removed_in_time(tmp_path, monkeypatch, session):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    old, new = nursery.folder_of("old"), nursery.folder_of("new")
+    (tmp_path / "posebench-trial-x").mkdir()
+    for each in (old, tmp_path / "posebench-trial-x"):
+        os.utime(each, (1, 1))
+    living = tmp_path / f"posebench-{os.getuid()}-living"
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    living.symlink_to(nursery.folder_of(session))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(nursery, "OLD_S", 60.0)
+    nursery.sweep()
+    assert not old.exists()
+    assert {new.name, living.name, "posebench-trial-x"} <= {each.name for each in tmp_path.iterdir()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_a_temporary_folder_may_have_a_long_path(tmp_path, monkeypatch):
+    long = tmp_path / ("long" * 30)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    name = f"long-{uuid.uuid4().hex[:12]}"
+    with nursery.hold(name), nursery.new_process(name, fresh=False, folder=tmp_path) as connection:
+        work = NodeWork("study", TRIALS.run_trial, tmp_path.absolute, {}, (), None, None, 1)
+        connection.send((messages.WORK, pickle.dumps(work)))
+        assert answer(connection)[0] == messages.READY
+
+
+def test_an_interrupted_trial_that_waits_for_an_answer_is_not_ended_by_it():
+    module = pytest.importorskip("bench.engines.cluster.place", reason=MISSING)
+    place = object.__new__(module.Place)
+    ours, theirs = Pipe()
+    place._process, place._sending, place._answers = ours, threading.Lock(), queue.SimpleQueue()
+    place.stop()
+    theirs.send((messages.SCORE, 0.5))
+    theirs.send((messages.RETURNED,))
+    assert [each[0] for each in place.run(b"")] == [messages.SCORE, messages.RETURNED]
+    assert [theirs.recv() for _ in range(3)] == [(messages.STOP,), (messages.TRIAL, b""), (messages.ANSWER, False)]
+
+
+class TestReaching:
+    """What listens at an address is asked whether it is a cluster's head."""
+
+    @pytest.fixture
+    def connection(self):
+        return pytest.importorskip("bench.engines.cluster.connection", reason=MISSING)
+
+    def test_something_that_does_not_answer(self, connection, monkeypatch):
+        monkeypatch.setattr(connection, "ANSWER_S", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            with pytest.raises(SettingsError, match=f"what listens at {address} does not answer as the head"):
+                connection.Connected(Cluster(address))
+
+    def test_a_cluster_of_other_machines(self, connection, monkeypatch, tmp_path):
+        node = SimpleNamespace(state=connection.ALIVE, raylet_socket_name=str(tmp_path / "raylet"))
+        monkeypatch.setattr(connection, "_nodes_at", lambda _address: {"id": node})
+        with pytest.raises(SettingsError, match="this machine is no node of the Ray cluster at head:6379"):
+            connection._reach("head:6379")
+        with closing(socket.socket(socket.AF_UNIX)) as listener:
+            listener.bind(node.raylet_socket_name)
+            listener.listen()
+            connection._reach("head:6379")
+            node.state = connection.ALIVE + 1
+            with pytest.raises(SettingsError, match="is no node"):
+                connection._reach("head:6379")
+
+    def test_a_cluster_that_wants_a_token(self, connection, monkeypatch):
+        ray = pytest.importorskip("ray")
+
+        def nodes_at(_address):
+            raise ray.exceptions.AuthenticationError("no token")
+
+        monkeypatch.setattr(connection, "_nodes_at", nodes_at)
+        monkeypatch.setattr(connection, "has_token", lambda: False)
+        with pytest.raises(SettingsError, match=r"asks for a token\. Copy ~/\.ray/auth_token of its head"):
+            connection._reach("head:6379")
+
+    def test_nobody_else_may_read_a_token_that_ray_makes(self, connection, monkeypatch, tmp_path):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        file = tmp_path / ".ray" / "auth_token"
+        with connection._token_private():
+            file.parent.mkdir()
+            file.touch(mode=0o644)
+        assert file.stat().st_mode & 0o777 == 0o600
+        file.chmod(0o640)
+        with connection._token_private():
+            pass
+        assert file.stat().st_mode & 0o777 == 0o640, "a file of the user's own stays as it is"
 
 
 def test_a_node_makes_the_synthetic_set_and_refuses_what_it_lacks(tiny_spec, hermetic, monkeypatch, tmp_path):
@@ -265,8 +413,11 @@ def test_a_cluster_in_words():
 @pytest.mark.parametrize(
     ("nodes", "cluster", "needs"),
     [
-        ([{"CPU": 2}, {"CPU": 16}], Cluster(cores=9), {"num_cpus": 9, "num_gpus": 0}),
-        ([{"CPU": 2}, {"CPU": 4}], Cluster(cores=9), {"num_cpus": 4, "num_gpus": 0}),
+        ([{"CPU": 2}, {"CPU": 16}], Cluster(cores=9), {"num_cpus": 8, "num_gpus": 0}),
+        ([{"CPU": 2}, {"CPU": 16}], Cluster(cores=3), {"num_cpus": 3, "num_gpus": 0}),
+        ([{"CPU": 2}, {"CPU": 4}], Cluster(cores=9), {"num_cpus": 2, "num_gpus": 0}),
+        ([{"CPU": 16}, *[{"CPU": 4}] * 10], Cluster(cores=9), {"num_cpus": 4, "num_gpus": 0}),
+        ([{"CPU": 1}, {"CPU": 16}], Cluster(cores=9), {"num_cpus": 8, "num_gpus": 0}),
         ([{"CPU": 0}], Cluster(cores=9), {"num_cpus": 9, "num_gpus": 0}),
         ([{"CPU": 32, "GPU": 4}, {"CPU": 8}], Cluster(device="cuda", cores=9), {"num_cpus": 8, "num_gpus": 1}),
         ([{"CPU": 32, "GPU": 4}], Cluster(device="cuda", trials_per_gpu=4, cores=9), {"num_cpus": 2, "num_gpus": 0.25}),

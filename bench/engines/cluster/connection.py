@@ -94,29 +94,35 @@ class Connected:
 
     def needs(self) -> dict[str, float]:
         """Return what a place needs in this cluster."""
-        return needs_in(self._resources(), self.cluster)
+        return needs_in([*self._resources(), *self._addable()], self.cluster)
 
     def why_unplaceable(self, needs: Mapping[str, float]) -> str | None:
-        """Return why no node, even an idle one, has room for a trial; None if one has."""
-        why = why_unplaceable(self._resources(), needs, self.cluster)
+        """Return why no node, even an idle one or one that may come, has room for a trial; None if one has."""
+        why = why_unplaceable([*self._resources(), *self._addable()], needs, self.cluster)
         text = self.cluster.text
         return None if why is None else f"{why} {text[0].upper()}{text[1:]} has {self.text()}."
 
     def _resources(self) -> list[dict[str, float]]:
+        """Return the resources of each living node."""
         return [node["Resources"] for node in self.nodes()]
 
     def scales(self) -> bool:
         """Return whether an autoscaler may add nodes: the launcher of a cloud or of Kubernetes has started the head."""
+        return bool(self._addable())
+
+    def _addable(self) -> list[dict[str, float]]:
+        """Return the resources of each kind of node that an autoscaler may add."""
         with suppress(Exception):
             config = state.state.get_cluster_config()
             if config is not None:
                 ours = {node["NodeID"] for node in _all_nodes()}
                 # Without a launcher each node is a type of its own, which is named after it.
-                return any(
-                    group.max_count > 0 and not any(each in group.name for each in ours)
+                return [
+                    dict(group.resources)
                     for group in config.node_group_configs
-                )
-        return False
+                    if group.max_count > 0 and not any(each in group.name for each in ours)
+                ]
+        return []
 
 
 def _reach(address: str) -> None:

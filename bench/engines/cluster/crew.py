@@ -64,9 +64,9 @@ class ClusterCrew:
 
     def _started(self) -> Places:
         if self._places is None:
+            shipped = pack(Path.cwd(), self._data)
             with interruption.defer_interrupts():
                 self._connected = Connected(self.cluster)
-            shipped = pack(Path.cwd(), self._data)
             log(f"posebench: trials run on {self.cluster.text}: {self._connected.text()}")
             self._places = Places(self._connected, shipped, self.on_event, fresh=self._fresh)
         return self._places
@@ -79,6 +79,8 @@ class ClusterCrew:
         if not settings.ledger().is_unfinished():
             return
         places = self._started()
+        if settings.checkpoints is not None:
+            checkpoints.mark_place(settings.checkpoints, settings.study_name)
         places.work = pickle.dumps(
             NodeWork(
                 settings.study_name,
@@ -87,6 +89,7 @@ class ClusterCrew:
                 dict(settings.file_paths),
                 self._modules,
                 settings.checkpoints,
+                None if settings.checkpoints is None else checkpoints.checkpoint_every_s(),
                 max(1, int(places.needs["num_cpus"])),
             )
         )

@@ -9,20 +9,28 @@ from bench.engines.cluster.settings import Cluster
 from bench.report.wording import counted
 
 Resources = Mapping[str, float]
+USED = 0.8
+"""Share of the cores used by any smaller number of cores for a trial that a larger number must use, too."""
 
 
 def needs_in(nodes: Sequence[Resources], cluster: Cluster) -> dict[str, float]:
     """Return what a place needs: Ray's `num_cpus` and `num_gpus`.
 
-    Cores are no more than each node with GPUs has for each trial on them, or, without GPUs, than the largest node has.
+    On GPUs, cores are no more than each node with GPUs has for each trial on them. Without GPUs they are the most that
+    use at least `USED` of the nodes' cores that any smaller number uses.
+
+    Args:
+        nodes: Nodes that there are, or may come.
+        cluster: The cores that a trial would like to have, and its share of a GPU.
     """
     share = cluster.gpu_share
     if share:
         fits = [int(node.get("CPU", 0) * share / node["GPU"]) for node in nodes if node.get("GPU")]
-        bound = min(fits, default=cluster.cores)
-    else:
-        bound = max((int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1), default=cluster.cores)
-    return {"num_cpus": min(cluster.cores, bound), "num_gpus": share}
+        return {"num_cpus": min(cluster.cores, *fits) if fits else cluster.cores, "num_gpus": share}
+    cores = [int(node.get("CPU", 0)) for node in nodes]
+    used = {each: sum(have // each * each for have in cores) for each in range(1, cluster.cores + 1)}
+    enough = USED * max(used.values())
+    return {"num_cpus": max(each for each in used if used[each] >= enough), "num_gpus": 0.0}
 
 
 def why_unplaceable(nodes: Sequence[Resources], needs: Mapping[str, float], cluster: Cluster) -> str | None:

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -28,8 +28,14 @@ IDLE_S = 60.0
 """Seconds without a connection after which it ends, if no place has ever asked it for a process."""
 START_S = 60.0
 """Longest time until a new one listens, in seconds."""
-HOLD, FORK = b"H", b"F"
-"""First byte of a connection: the other side needs this process for as long as it is open; or a process is wanted."""
+HOLD, FORK, LOOK = b"H", b"F", b"L"
+"""First byte of a connection: the other side needs this process for as long as it is open; a process is wanted; it is
+only asked whether this one lives."""
+LOCK = "start.lock"
+OLD_S = 3600.0
+"""Age of a folder, in seconds, from which on it is looked at whether its nursery still lives."""
+LONGEST_PATH = 100
+"""Longest path of a socket in bytes; systems take some more."""
 
 
 def folder_of(session: str) -> Path:
@@ -41,18 +47,36 @@ def folder_of(session: str) -> Path:
 
 def hold(session: str) -> socket.socket:
     """Return a connection that keeps this node's nursery alive; it is started if there is none."""
-    folder = folder_of(session)
-    with FileLock(folder / "start.lock"):
-        with suppress(OSError):
+    while True:
+        folder = folder_of(session)
+        with suppress(FileNotFoundError), FileLock(folder / LOCK):  # one that ends has taken its folder away
+            with suppress(OSError):
+                return _connect(folder, HOLD)
+            _start(folder)
             return _connect(folder, HOLD)
-        (folder / SOCKET).unlink(missing_ok=True)
-        with (folder / "nursery.txt").open("a") as said:
-            command = [sys.executable, "-m", __name__, str(folder)]
-            # It forks once more and ends: Ray kills the children of its own processes.
-            subprocess.run(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=START_S
-            )
-        return _connect(folder, HOLD)
+
+
+def _start(folder: Path) -> None:
+    sweep()
+    (folder / SOCKET).unlink(missing_ok=True)
+    with (folder / "nursery.txt").open("a") as said:
+        command = [sys.executable, "-m", __name__, str(folder)]
+        # It forks once more and ends: Ray kills the children of its own processes.
+        subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=True, timeout=START_S
+        )
+
+
+def sweep() -> None:
+    """Remove what nurseries have left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"posebench-{os.getuid()}-*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime < OLD_S:
+                continue
+            try:
+                _connect(folder, LOOK).close()
+            except OSError:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def new_process(session: str, *, fresh: bool, folder: Path) -> Connection:
@@ -72,7 +96,8 @@ def new_process(session: str, *, fresh: bool, folder: Path) -> Connection:
 def main(folder: Path) -> None:
     """Listen in a folder, in a process of a session of its own."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(folder / SOCKET))
+    with _socket_path(folder) as path:
+        listener.bind(path)
     listener.listen(1024)
     if os.fork():
         os._exit(0)
@@ -80,8 +105,13 @@ def main(folder: Path) -> None:
     # What it forks uses CUDA; a library that looks for GPUs while it is imported must not do so here.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     importlib.import_module(SERVING).load_libraries()
-    _Nursery(listener).run()
-    shutil.rmtree(folder, ignore_errors=True)
+    nursery, gone = _Nursery(listener), folder.with_name(f"{folder.name}-ended")
+    while folder.exists():
+        nursery.run()
+        with FileLock(folder / LOCK):  # nobody begins to hold it meanwhile
+            if not nursery.is_called():
+                folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 class _Nursery:
@@ -106,6 +136,10 @@ class _Nursery:
             with suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
+
+    def is_called(self) -> bool:
+        """Return whether somebody waits for an answer."""
+        return bool(select.select([self.listener], [], [], 0)[0])
 
     def _serve(self, client: socket.socket) -> None:
         self._used_at = time.monotonic()
@@ -150,10 +184,25 @@ def add_to_path(path: Sequence[str]) -> None:
     sys.path += [each for each in path if each and each not in sys.path]
 
 
+@contextmanager
+def _socket_path(folder: Path) -> Iterator[str]:
+    """Yield a path of a folder's socket that is short enough for the system, where that is possible."""
+    path = str(folder / SOCKET)
+    if len(os.fsencode(path)) <= LONGEST_PATH or not Path("/proc/self/fd").is_dir():
+        yield path
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+    finally:
+        os.close(descriptor)
+
+
 def _connect(folder: Path, kind: bytes) -> socket.socket:
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        client.connect(str(folder / SOCKET))
+        with _socket_path(folder) as path:
+            client.connect(path)
         client.sendall(kind)
     except BaseException:
         client.close()

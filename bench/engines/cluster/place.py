@@ -70,8 +70,8 @@ class Place:
             fresh: Start each training process anew instead of forking it.
         """
         self.session, self.fresh = session, fresh
+        self._hold = nursery.hold(session)  # the folder stays from now on
         self.folder = _unpacked(session, shipped)
-        self._hold = nursery.hold(session)
         self._process: Connection | None = None
         self._sending = threading.Lock()
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -118,8 +118,8 @@ class Place:
 
     def stop(self) -> None:
         """Interrupt the trial, which gives it back, and end the training process."""
-        self._answers.put(True)  # one that waits for an answer
         self._send((STOP,))
+        self._answers.put(False)  # if one waits for an answer, `run` has to go on listening to it
 
     def _send(self, message: Message) -> None:
         with suppress(OSError), self._sending:  # a process that has ended is noticed by who reads from it

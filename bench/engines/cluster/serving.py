@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from bench.engines import interruption, worker
-from bench.engines.checkpoints import trial_checkpoint
+from bench.engines.checkpoints import refuse_other_place, trial_checkpoint
 from bench.engines.cluster.messages import (
     ANSWER,
     CRASHED,
@@ -64,6 +64,8 @@ class NodeWork:
     modules: tuple[str, ...]
     """Top modules whose distributions describe the node, besides the usual ones."""
     checkpoints: str | None
+    checkpoint_every_s: float | None
+    """Seconds between two checkpoints of a trial, as the study's own process has it; None without a place for them."""
     threads: int
     """Number of torch threads."""
 
@@ -120,6 +122,8 @@ class _Serving:
         for name, path in work.file_paths.items():
             if not path.exists():
                 raise SettingsError(f"{name}: there is no {path}. The file must be at this path on each node.")
+        if work.checkpoints is not None:
+            refuse_other_place(work.checkpoints, work.study)
         self.send((READY, {"pid": os.getpid(), "host": socket.gethostname(), "machine": fingerprint(work.modules)}))
         while True:
             trial: NodeTrial = pickle.loads(self._next(self._orders)[1])
@@ -135,7 +139,7 @@ class _Serving:
             self.send((SCORE, score))
             return bool(self._next(self._answers)[1])
 
-        with trial_checkpoint(work.checkpoints, work.study, spec) as checkpoint:
+        with trial_checkpoint(work.checkpoints, work.study, spec, work.checkpoint_every_s) as checkpoint:
             outcome = work.run_trial(
                 spec,
                 concurrent_trials=trial.concurrent,

@@ -76,7 +76,8 @@ def _files(folder: Path, data: Path) -> Iterator[tuple[Path, str]]:
 def _entries(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of folders and of files in a folder, without hidden ones; the files of a large data set are not
     looked at one by one."""
-    folders, files = [], []
+    folders: list[str] = []
+    files: list[str] = []
     with suppress(OSError), os.scandir(folder) as found:
         for each in found:
             if not each.name.startswith("."):
