@@ -149,7 +149,7 @@ def test_the_page_s_nodes_run_its_study(tmp_path, figures):
     changes = {"192.168.1.10": LOOPBACK, "6379": port, "ray start": "exec ray start --block"}
     machine = Machine(tmp_path / "head", "")
     (machine.work / "tiny.toml").write_text(VALLEY_FILE)
-    token = replaced(block("ray token"), {"scp ~/.ray/auth_token laptop2:.ray/auth_token": "true"})
+    token = replaced(block("ray token"), {"scp -p ~/.ray/auth_token laptop2:.ray/auth_token": "true"})
     again = "export RAY_AUTH_MODE=token\n"
     assert token.endswith(again)
     small = f"--num-cpus=1 --object-store-memory={OBJECT_BYTES}"
