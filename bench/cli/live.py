@@ -49,7 +49,8 @@ class Display:
                 left = left_text(progress, time.time())
                 self.say(f"{line} (left: {left})" if progress.waiting or progress.running_trials else line)
             case WorkerDied():
-                self.say(f"worker process {event.pid} died; a new one replaces it")
+                where = f" on {event.host}" if event.host else ""
+                self.say(f"worker process{f' {event.pid}' if event.pid else ''}{where} died; a new one replaces it")
             case Stopping():
                 if self.live is None:
                     self.say(STOPPING)

@@ -59,6 +59,8 @@ class ClaimedTrial:
         self.began = time.time()
         self._run = ""
         """Id of its MLflow run."""
+        self._kept: WaitingRecord | None = None
+        """Its result on this machine's disk."""
 
     def resolve(self) -> TrialSpec | None:
         """Return the trial that is to be run; None if that was not necessary, and it is closed.
@@ -101,6 +103,18 @@ class ClaimedTrial:
         """Return the function that says after each score whether the trial ends early; None: it is not pruned."""
         return self.settings.trials.pruner(self.ledger, self.claim.key, spec, self.settings.identity)
 
+    def keep(self, outcome: Outcome, ended: float) -> None:
+        """Keep a result on this machine's disk until it is recorded; for one that may have to wait for that.
+
+        Another thread may call this. A fault is not kept: `finish` still has to see whether it was an interruption.
+        ``ended``: as for `finish`.
+        """
+        record = self._waiting(outcome, int(ended * MS))
+        if outcome.record.status not in FAULTS:
+            with suppress(OSError, TypeError, ValueError):  # an outage tries it again, and says why
+                record.write()
+                self._kept = record
+
     def finish(self, outcome: Outcome, ended: float | None = None) -> None:
         """Record the trial's result and close it, unless another process has taken it over.
 
@@ -109,10 +123,15 @@ class ClaimedTrial:
         """
         if outcome.record.status in FAULTS:
             interruption.check()  # a library may turn an interruption into an error, which is no result
-        settings = self.settings
-        ended_ms = now_ms() if ended is None else int(ended * MS)
-        record = WaitingRecord(settings.study_name, settings.parent_run, self._run, ended_ms, outcome)
+        record = self._waiting(outcome, now_ms() if ended is None else int(ended * MS))
+        if self._kept is not None and self._kept.file != record.file:
+            self._kept.remove()  # it was kept before its run was begun
+            self._kept = None
         self._send(record, seconds=None if ended is None else ended - self.began)
+
+    def _waiting(self, outcome: Outcome, ended_ms: int) -> WaitingRecord:
+        settings = self.settings
+        return WaitingRecord(settings.study_name, settings.parent_run, self._run, ended_ms, outcome)
 
     def give_back(self, *, died: bool = False) -> None:
         """Let the trial wait again; once it is recorded, this does nothing: its run is closed and the trial has ended.
@@ -152,7 +171,8 @@ class ClaimedTrial:
                 # An earlier session has run what was on the disk.
                 _finish(claim.key, record, self.settings, ledger, seconds=None if on_disk else took)
 
-            sent = send_record(ended, claim.key, ledger, self.tracker, finish, on_disk=on_disk)
+            kept = self._kept is not None
+            sent = send_record(ended, claim.key, ledger, self.tracker, finish, on_disk=on_disk, kept=kept)
             if sent is not None:
                 counts = ledger.counts()
                 ended_trials = counts.total() - counts["waiting"] - counts["running"]

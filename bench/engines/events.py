@@ -69,6 +69,9 @@ class WorkerDied:
     """A worker process died unexpectedly; its trial waits again."""
 
     pid: int
+    """Its id; 0 if it is not known."""
+    host: str = ""
+    """Name of its node; empty: this machine."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,14 @@ class Sent:
 
 
 def send_record(
-    ended: WaitingRecord, key: int, ledger: Ledger, tracker: Tracker, finish: Finish, *, on_disk: bool = False
+    ended: WaitingRecord,
+    key: int,
+    ledger: Ledger,
+    tracker: Tracker,
+    finish: Finish,
+    *,
+    on_disk: bool = False,
+    kept: bool = False,
 ) -> Sent | None:
     """Record a trial in MLflow, then call ``finish``; return None if another process has taken over the trial.
 
@@ -42,11 +49,12 @@ def send_record(
         ledger: The study's ledger.
         tracker: The study's records.
         finish: Called in the attempt that has recorded the trial, or has found it recorded.
-        on_disk: The record was read from its file.
+        on_disk: The record was read from its file, which an earlier session has left.
+        kept: The record is in its file already, but nobody has tried to send it.
 
     Raises ServerAwayError, which names the file, if a server stays away.
     """
-    sending = _Sending(ended, key, ledger, tracker, finish, on_disk=on_disk)
+    sending = _Sending(ended, key, ledger, tracker, finish, on_disk=on_disk, kept=kept)
     try:
         return Patience(RECORDS, tracker.uri, sending.on_outage)(sending.attempt)
     except ServerAwayError as error:
@@ -62,11 +70,19 @@ class _Sending:
     """One record on its way."""
 
     def __init__(
-        self, ended: WaitingRecord, key: int, ledger: Ledger, tracker: Tracker, finish: Finish, *, on_disk: bool
+        self,
+        ended: WaitingRecord,
+        key: int,
+        ledger: Ledger,
+        tracker: Tracker,
+        finish: Finish,
+        *,
+        on_disk: bool,
+        kept: bool,
     ) -> None:
         self.ended, self.key, self.ledger, self.finish = ended, key, ledger, finish
         self.tracker = tracker.at_once
-        self.on_disk = on_disk
+        self.is_left, self.on_disk = on_disk, on_disk or kept
         self.written: set[str] = set()
         """Parts of the record that earlier attempts have written."""
         self.failed_at: float | None = None
@@ -122,4 +138,4 @@ class _Sending:
 
     @property
     def _is_repeated(self) -> bool:
-        return self.failed_at is not None or self.on_disk
+        return self.failed_at is not None or self.is_left

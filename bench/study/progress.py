@@ -399,7 +399,11 @@ def progress_after(progress: Progress, event: Event) -> Progress:
         case TrialReturned():
             return progress.without(event.trial_id)
         case WorkerDied():
-            return progress.without(*(key for key, trial in progress.running_trials.items() if trial.pid == event.pid))
+            its = (event.pid, event.host)
+            running = progress.running_trials.items()
+            return progress.without(
+                *(key for key, trial in running if its in ((trial.pid, trial.host), (trial.pid, "")))
+            )
         case WorkersChanged():
             return replace(progress, workers=event.workers)
         case Measuring() | Stopping():

@@ -17,16 +17,19 @@ from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
 from bench.engines import checkpoints
 from bench.engines.checkpoint_places import place_anywhere
 from bench.engines.cluster import messages, nursery, settings, shipping
-from bench.engines.cluster.needs import needs_in, why_unplaceable
+from bench.engines.cluster.deaths import Deaths
+from bench.engines.cluster.needs import needs_in, why_unplaceable, with_memory
 from bench.engines.cluster.serving import NodeTrial, NodeWork
 from bench.engines.cluster.settings import Cluster, require_ray
 from bench.engines.events import TrialBegan, TrialEnded, WorkersChanged
+from bench.engines.processes import MAX_DEATHS, WorkerError
 from bench.kinds.optimizers.kind import KIND
 from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.reader import read_study
@@ -43,6 +46,8 @@ from posemodel.synthetic import generate
 from tests.support.own_of_node import say_where
 from tests.support.plans import first_trials
 from tests.support.ray_nodes import MISSING
+from tests.support.restarted_servers import until
+from tests.support.stubborn_nodes import FollowsNothing, LeavesAChild
 
 
 def names(shipped):
@@ -132,7 +137,7 @@ def test_a_process_on_a_node_runs_trials_and_ends_when_its_place_does(valley_spe
     spec = valley_spec(tunings=1)
     trial = first_trials(spec)[0]
     work = NodeWork(spec.name, TRIALS.run_trial, NodeData(KIND, spec), {}, (), None, None, 1)
-    with nursery.new_process(session, fresh=fresh, folder=hermetic) as connection:
+    with nursery.new_process(session, fresh=fresh, folder=hermetic, grace_s=15) as connection:
         connection.send((messages.WORK, pickle.dumps(work)))
         kind, about = answer(connection)
         assert (kind, about["machine"]["torch_threads"]) == (messages.READY, "1")
@@ -141,6 +146,7 @@ def test_a_process_on_a_node_runs_trials_and_ends_when_its_place_does(valley_spe
         while not heard or heard[-1][0] == messages.STEP:
             heard.append(answer(connection))
         assert {each[0] for each in heard} == {messages.STEP, messages.OUTCOME}
+        assert 10**8 < heard[-1][2] < 10**11, "the memory that PyTorch and a trial take, in bytes"
         record = pickle.loads(heard[-1][1]).record
         assert (record.status, record.concurrent_trials, record.trial_id) == (Status.COMPLETE, 3, trial.id)
         connection.send((messages.STOP,))
@@ -155,7 +161,7 @@ def test_a_module_is_the_one_that_was_sent(session, tmp_path, monkeypatch):
     write(tmp_path, "here/own_of_test.py", "sent/own_of_test.py")
     monkeypatch.syspath_prepend(here)
     work = NodeWork("study", TRIALS.run_trial, say_where, {}, (), None, None, 1)
-    with nursery.new_process(session, fresh=False, folder=sent) as connection:
+    with nursery.new_process(session, fresh=False, folder=sent, grace_s=15) as connection:
         connection.send((messages.WORK, pickle.dumps(work)))
         assert answer(connection) == (messages.FAILED, str(sent / "own_of_test.py"), True)
 
@@ -165,7 +171,7 @@ def test_a_node_without_the_place_for_checkpoints_says_so(session, tmp_path):
     work = NodeWork(study, TRIALS.run_trial, tmp_path.absolute, {}, (), str(place), 60.0, 1)
 
     def prepared():
-        with nursery.new_process(session, fresh=False, folder=tmp_path) as connection:
+        with nursery.new_process(session, fresh=False, folder=tmp_path, grace_s=15) as connection:
             connection.send((messages.WORK, pickle.dumps(work)))
             return answer(connection)
 
@@ -218,7 +224,7 @@ def test_a_temporary_folder_may_have_a_long_path(tmp_path, monkeypatch):
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     name = f"long-{uuid.uuid4().hex[:12]}"
-    with nursery.hold(name), nursery.new_process(name, fresh=False, folder=tmp_path) as connection:
+    with nursery.hold(name), nursery.new_process(name, fresh=False, folder=tmp_path, grace_s=15) as connection:
         work = NodeWork("study", TRIALS.run_trial, tmp_path.absolute, {}, (), None, None, 1)
         connection.send((messages.WORK, pickle.dumps(work)))
         assert answer(connection)[0] == messages.READY
@@ -285,6 +291,62 @@ class TestReaching:
         with connection._token_private():
             pass
         assert file.stat().st_mode & 0o777 == 0o640, "a file of the user's own stays as it is"
+
+
+def begin(session, folder, spec, locate, grace_s):
+    """A training process that has begun to find its data."""
+    connection = nursery.new_process(session, fresh=False, folder=folder, grace_s=grace_s)
+    work = NodeWork(spec.name, TRIALS.run_trial, locate, {}, (), None, None, 1)
+    connection.send((messages.WORK, pickle.dumps(work)))
+    return connection
+
+
+def test_a_process_that_follows_no_interruption_is_killed_when_its_place_has_ended(valley_spec, session, hermetic):
+    file = hermetic / "pid"
+    with begin(session, hermetic, valley_spec(tunings=1), FollowsNothing(file), 1):
+        until(lambda: file.exists() and file.read_text(), "the process")
+    until(lambda: not psutil.pid_exists(int(file.read_text())), "the end of the process")
+
+
+def test_a_process_that_leaves_a_child_has_ended_all_the_same(valley_spec, session, hermetic):
+    file = hermetic / "child lives"
+    with begin(session, hermetic, valley_spec(tunings=1), LeavesAChild(file), 15) as connection:
+        assert connection.poll(60)
+        with pytest.raises(EOFError):
+            connection.recv()
+        assert file.exists()
+    file.unlink()
+
+
+def test_a_trial_that_dies_on_a_node_goes_elsewhere_and_the_node_is_left_out_if_it_ends_there():
+    deaths = Deaths()
+    deaths.note(1, "bad")
+    assert deaths.is_for_others(1, "bad", {"bad", "good"})
+    assert not deaths.is_for_others(1, "bad", {"bad"}), "there is no other"
+    assert not deaths.is_for_others(1, "good", {"bad", "good"})
+    assert deaths.bad_nodes(1, "good") == []
+    deaths.note(2, "bad")
+    deaths.note(2, "good")
+    assert not deaths.is_for_others(2, "bad", {"bad", "good"}), "it dies everywhere"
+    assert deaths.bad_nodes(3, "bad") == [], "a trial has ended there"
+    deaths.note(4, "bad")
+    assert not deaths.is_for_others(4, "bad", {"bad", "good"}), "one death after trials that have ended"
+    deaths.note(5, "bad")
+    assert deaths.is_for_others(5, "bad", {"bad", "good"})
+    assert [deaths.bad_nodes(key, "good") for key in (4, 5)] == [[], ["bad"]]
+
+
+def test_more_deaths_in_a_row_are_suffered_where_there_are_more_places():
+    deaths = Deaths()
+    for _ in range(20):
+        deaths.count("died", places=10)
+    with pytest.raises(WorkerError, match="21 died"):
+        deaths.count("died", places=10)
+    few = Deaths()
+    for _ in range(MAX_DEATHS):
+        few.count("died", places=2)
+    with pytest.raises(WorkerError, match=f"{MAX_DEATHS + 1} died"):
+        few.count("died", places=2)
 
 
 def test_a_node_makes_the_synthetic_set_and_refuses_what_it_lacks(tiny_spec, hermetic, monkeypatch, tmp_path):
@@ -427,6 +489,14 @@ def test_a_cluster_in_words():
 )
 def test_what_a_place_needs(nodes, cluster, needs):
     assert needs_in(nodes, cluster) == needs
+
+
+def test_memory_that_was_measured_is_stated_and_makes_nothing_unplaceable():
+    nodes = [{"CPU": 1, "memory": 9e9}, {"CPU": 4, "memory": 2e9}, {"CPU": 4, "memory": 3e9}]
+    needs = {"num_cpus": 2, "num_gpus": 0}
+    assert with_memory(nodes, needs, 10**9) == needs | {"memory": 10**9}
+    assert with_memory(nodes, needs, 4 * 10**9) == needs | {"memory": 3 * 10**9}, "the largest that has the cores"
+    assert with_memory([], needs, 10**9) == needs | {"memory": 0}
 
 
 def test_why_nothing_can_be_placed():

@@ -64,7 +64,10 @@ LATE = (
 )
 """Imported by commands on their way; one that a release of its library has moved is imported by the commands again."""
 
-WITH_RAY = tuple(f"bench.engines.cluster.{name}" for name in ("connection", "crew", "place", "places", "trials"))
+WITH_RAY = tuple(
+    f"bench.engines.cluster.{name}"
+    for name in ("connection", "crew", "listening", "nodes", "place", "places", "trials")
+)
 """Import Ray, which most commands do without."""
 
 WORKERS = ("bench.engines.processes", "bench.kinds.optimizers.kind", "bench.records.writer", "pytest", *LATE)

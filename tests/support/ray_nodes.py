@@ -44,10 +44,19 @@ class Nodes:
         """What a command needs to run its trials here."""
         return ("--engine", "ray", "--ray-address", self.address)
 
-    def add(self, *, cores: int, gpus: int = 0):
-        """A new node, which has GPUs that are only counted."""
-        with _environment():
+    def add(self, *, cores: int, gpus: int = 0, path: Path | None = None, **environment: str):
+        """A new node, which has GPUs that are only counted; ``path``: a folder from which it imports first."""
+        with _environment(path, **environment):
             return self._cluster.add_node(num_cpus=cores, num_gpus=gpus, **_where())
+
+    def drain(self, node) -> None:
+        """Give notice that a node is about to leave, as the launcher of a cloud does."""
+        from ray._raylet import GcsClient
+        from ray.core.generated import autoscaler_pb2
+
+        reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        accepted, why = GcsClient(address=self.address).drain_node(node.node_id, reason, "taken away", 0)
+        assert accepted, why
 
     def kill(self, node) -> None:
         """End a node at once, with all that runs on it, as a machine that loses its power."""
@@ -80,9 +89,10 @@ def _where():
 
 
 @contextmanager
-def _environment():
+def _environment(path: Path | None = None, **more: str):
     """What the nodes' processes inherit: this copy of posebench, one thread, nothing that goes to the network."""
-    ours = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    path_text = os.pathsep.join(map(str, [ROOT] if path is None else [path, ROOT]))
+    ours = {"PYTHONPATH": path_text, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", **more}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:

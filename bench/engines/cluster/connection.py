@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ import ray
 from ray import _raylet
 from ray._private import services, state, worker
 
-from bench.engines.cluster.needs import needs_in, resources_text, total, why_unplaceable
+from bench.engines.cluster.needs import resources_text, total
 from bench.engines.cluster.settings import (
     AUTO,
     LOCAL,
@@ -87,30 +87,29 @@ class Connected:
         """Return the ids of the living nodes."""
         return {node["NodeID"] for node in self.nodes()}
 
+    def host(self, node: str) -> str:
+        """Return the name of a living node, by its id."""
+        names = {each["NodeID"]: str(each["NodeManagerHostname"]) for each in self.nodes()}
+        return names.get(node, "?")
+
     def text(self) -> str:
         """Return what the cluster has, in words."""
-        nodes = self._resources()
+        nodes = self.resources()
         return f"{counted(len(nodes), 'node')} with {resources_text(total(nodes))}"
 
-    def needs(self) -> dict[str, float]:
-        """Return what a place needs in this cluster."""
-        return needs_in([*self._resources(), *self._addable()], self.cluster)
+    def draining(self) -> frozenset[str]:
+        """Return the ids of the nodes that are about to leave, by Ray's notice."""
+        return frozenset(state.state.get_draining_nodes())
 
-    def why_unplaceable(self, needs: Mapping[str, float]) -> str | None:
-        """Return why no node, even an idle one or one that may come, has room for a trial; None if one has."""
-        why = why_unplaceable([*self._resources(), *self._addable()], needs, self.cluster)
-        text = self.cluster.text
-        return None if why is None else f"{why} {text[0].upper()}{text[1:]} has {self.text()}."
-
-    def _resources(self) -> list[dict[str, float]]:
-        """Return the resources of each living node."""
-        return [node["Resources"] for node in self.nodes()]
+    def resources(self, without: Collection[str] = ()) -> list[dict[str, float]]:
+        """Return what each living node has, as Ray counts it; ``without``: ids of nodes that are left out."""
+        return [node["Resources"] for node in self.nodes() if node["NodeID"] not in without]
 
     def scales(self) -> bool:
         """Return whether an autoscaler may add nodes: the launcher of a cloud or of Kubernetes has started the head."""
-        return bool(self._addable())
+        return bool(self.addable())
 
-    def _addable(self) -> list[dict[str, float]]:
+    def addable(self) -> list[dict[str, float]]:
         """Return the resources of each kind of node that an autoscaler may add."""
         with suppress(Exception):
             config = state.state.get_cluster_config()

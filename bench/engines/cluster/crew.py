@@ -6,18 +6,19 @@ Ray places the `places` and ships the modules; `trials` claims trials, gives the
 import pickle
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.engines import checkpoints, interruption
 from bench.engines.claimed_trial import heartbeats, send_waiting, sweep
 from bench.engines.cluster import messages
 from bench.engines.cluster.connection import Connected
+from bench.engines.cluster.deaths import Deaths
 from bench.engines.cluster.places import POLL_S, Places
 from bench.engines.cluster.serving import NodeWork
 from bench.engines.cluster.settings import Cluster
 from bench.engines.cluster.shipping import pack
-from bench.engines.cluster.trials import Deaths, PlacedTrials
+from bench.engines.cluster.trials import PlacedTrials
 from bench.engines.events import OnEvent, Stopping
 from bench.engines.processes import STOP_S
 from bench.engines.worker_settings import WorkerSettings
@@ -90,9 +91,11 @@ class ClusterCrew:
                 self._modules,
                 settings.checkpoints,
                 None if settings.checkpoints is None else checkpoints.checkpoint_every_s(),
-                max(1, int(places.needs["num_cpus"])),
+                places.threads,
+                self.cluster.cores - 1,
             )
         )
+        places.grace_s = _grace_s(settings)
         trials = self._trials = PlacedTrials(places, settings, self.on_event, self._deaths)
         ledger, tracker = trials.ledger, trials.tracker
         swept_at = fitted_at = 0.0
@@ -106,6 +109,7 @@ class ClusterCrew:
                     swept_at = time.monotonic()
                 if now - fitted_at >= POLL_S:
                     fitted_at = now
+                    places.leave_nodes(saves=settings.checkpoints is not None)
                     places.fit_to(trials.running, ledger.counts()["waiting"])
                 trials.assign()
                 if not trials.keys() and not ledger.is_unfinished():
@@ -121,19 +125,22 @@ class ClusterCrew:
 
     def dismiss(self) -> None:
         """End all places; the trials that run are given back, with their state if the study has a place for it."""
-        with interruption.defer_interrupts():  # a second Ctrl-C still ends everything immediately
+        # A second Ctrl-C still ends everything immediately.
+        with interruption.defer_interrupts(), ExitStack() as ending:  # what has failed keeps the rest from nothing
             trials, places, connected = self._trials, self._places, self._connected
             self._trials = self._places = self._connected = None
-            try:
-                if trials is not None:
-                    trials.stop(STOP_S if trials.settings.checkpoints is None else checkpoints.STOP_S)
-            finally:
-                if trials is not None:
-                    trials.give_back_all()
-                if places is not None:
-                    places.close()
-                if connected is not None:
-                    connected.close()
+            if connected is not None:
+                ending.callback(connected.close)
+            if places is not None:
+                ending.callback(places.close)
+            if trials is not None:
+                ending.callback(trials.give_back_all)
+                trials.stop(_grace_s(trials.settings))
+
+
+def _grace_s(settings: WorkerSettings) -> float:
+    """Return the seconds that an interrupted trial has to be given back."""
+    return STOP_S if settings.checkpoints is None else checkpoints.STOP_S
 
 
 @contextmanager

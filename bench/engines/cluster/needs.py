@@ -1,6 +1,6 @@
 """What a trial needs of a node, and whether a cluster has it: functions of the resources of nodes as Ray counts them.
 
-A node's resources are a number by name, of which `CPU` (cores) and `GPU` count here.
+A node's resources are a number by name, of which `CPU` (cores), `GPU` and `memory` (bytes) count here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,18 +33,34 @@ def needs_in(nodes: Sequence[Resources], cluster: Cluster) -> dict[str, float]:
     return {"num_cpus": max(each for each in used if used[each] >= enough), "num_gpus": 0.0}
 
 
+def with_memory(nodes: Sequence[Resources], needs: Mapping[str, float], peak: int) -> dict[str, float]:
+    """Return the needs with Ray's `memory` in bytes: as much as a trial has taken, ``peak``, but never more than the
+    largest node has that has the rest; it then holds one trial at a time."""
+    wanted = _wanted(needs)
+    largest = max((int(node.get("memory", 0)) for node in nodes if _has(node, wanted)), default=0)
+    return {**needs, "memory": min(peak, largest)}
+
+
 def why_unplaceable(nodes: Sequence[Resources], needs: Mapping[str, float], cluster: Cluster) -> str | None:
     """Return why no node, even an idle one, has room for a trial, in a sentence; None if one has.
 
     ``needs``: as `needs_in` returns them.
     """
-    wanted = {"CPU": needs["num_cpus"], "GPU": needs["num_gpus"]}
-    if any(all(node.get(name, 0) >= least for name, least in wanted.items()) for node in nodes):
+    wanted = _wanted(needs)
+    if any(_has(node, wanted) for node in nodes):
         return None
     missing = "no node has that much"
     if wanted["GPU"] and not total(nodes)["GPU"]:
         missing = "no node of the cluster has a GPU"
     return f"The study trains on {cluster.device}; a trial needs {resources_text(wanted)}, but {missing}."
+
+
+def _wanted(needs: Mapping[str, float]) -> dict[str, float]:
+    return {"CPU": needs["num_cpus"], "GPU": needs["num_gpus"]}
+
+
+def _has(node: Resources, wanted: Resources) -> bool:
+    return all(node.get(name, 0) >= least for name, least in wanted.items())
 
 
 def total(nodes: Sequence[Resources]) -> dict[str, float]:

@@ -73,6 +73,7 @@ class Place:
         self._hold = nursery.hold(session)  # the folder stays from now on
         self.folder = _unpacked(session, shipped)
         self._process: Connection | None = None
+        self._printed = 0
         self._sending = threading.Lock()
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
@@ -81,13 +82,19 @@ class Place:
         node = ray.get_runtime_context().get_node_id()
         return {"node": node, "host": socket.gethostname(), "versions": versions()}
 
-    def prepare(self, work: bytes) -> Message:
-        """Start the training process, have it find the study's data, and return its answer."""
+    def prepare(self, work: bytes, grace_s: float) -> Message:
+        """Start the training process, have it find the study's data, and return its answer.
+
+        Args:
+            work: The pickled `NodeWork`.
+            grace_s: Seconds that it has to end after this place, before it is killed.
+        """
         try:
-            self._process = nursery.new_process(self.session, fresh=self.fresh, folder=self.folder)
+            self._process = self._new_process(grace_s)
         except OSError:  # somebody has ended the nursery
             self._hold = nursery.hold(self.session)
-            self._process = nursery.new_process(self.session, fresh=self.fresh, folder=self.folder)
+            self._process = self._new_process(grace_s)
+        self._printed = nursery.printed(self.session)
         self._send((WORK, work))
         while True:
             message = self._next()
@@ -95,6 +102,9 @@ class Place:
                 return message
             if message[0] == CRASHED:
                 return (FAILED, message[1], False)
+
+    def _new_process(self, grace_s: float) -> Connection:
+        return nursery.new_process(self.session, fresh=self.fresh, folder=self.folder, grace_s=grace_s)
 
     def run(self, trial: bytes) -> Iterator[Message]:
         """Run a trial; yields its messages, the last of which is one of `LAST`."""
@@ -133,7 +143,7 @@ class Place:
             message: Message = self._process.recv()
         except (EOFError, OSError):
             time.sleep(SETTLE_S)
-            return (DIED,)
+            return (DIED, nursery.printed_since(self.session, self._printed))
         return message
 
 

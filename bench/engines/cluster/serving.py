@@ -7,6 +7,7 @@ the study's place for checkpoints, if it has one.
 import os
 import pickle
 import queue
+import resource
 import socket
 import sys
 import threading
@@ -68,6 +69,8 @@ class NodeWork:
     """Seconds between two checkpoints of a trial, as the study's own process has it; None without a place for them."""
     threads: int
     """Number of torch threads."""
+    loader_workers: int = 0
+    """Largest number of processes of a trial's loader."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ def serve(connection: Connection) -> int:
     """Serve a place until it ends; returns the exit code."""
     streams.keep_open()
     mask_errors()
+    # What a trial leaves behind does not keep the connection open: the place sees that this process has ended.
+    os.register_at_fork(after_in_child=connection.close)
     with interruption.handle_signals():
         serving = _Serving(connection)
         try:
@@ -149,7 +154,7 @@ class _Serving:
             )
         if outcome.record.status in FAULTS:
             interruption.check()  # a library may turn an interruption into an error, which is no result
-        self.send((OUTCOME, pickle.dumps(outcome)))
+        self.send((OUTCOME, pickle.dumps(outcome), peak_memory(work.loader_workers)))
 
     def _next(self, messages: "queue.SimpleQueue[Message]") -> Message:
         while True:
@@ -165,8 +170,19 @@ class _Serving:
         interruption.interrupt_main_thread()
 
 
+def peak_memory(children: int) -> int:
+    """Return the largest memory that this process has taken so far, with so many child processes, in bytes.
+
+    Each child counts as the largest that has ended; pages that they share with this process count once for each.
+    """
+    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return (own + children * child) * unit
+
+
 def main(descriptor: int, path: Sequence[str]) -> None:
     """Serve a place in a process that was started anew; ``path``: folders of modules that the place can import."""
+    os.set_inheritable(descriptor, False)
     add_to_path(path)
     load_libraries()
     with Connection(descriptor) as connection:
