@@ -119,9 +119,9 @@ def test_a_folder_with_too_much_in_it_is_refused(tmp_path, monkeypatch):
         shipping.pack(tmp_path, tmp_path / "people")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def session():
-    """A session whose nursery ends with the test."""
+    """A session whose nursery ends with this module's tests."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     with nursery.hold(name):
         yield name

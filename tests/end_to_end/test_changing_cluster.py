@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.records.waiting import WAITING
-from tests.support.place import VALLEY_FILE, Place
+from tests.support.place import LONG_FILE, VALLEY_FILE, Place
 from tests.support.ray_nodes import MISSING, nodes
 from tests.support.restarted_servers import mlflow_server
 from tests.support.running_study import RUNNING, ended, entries, holding, output, wait_for
@@ -62,6 +62,7 @@ def own(folder, module, text=VALLEY_FILE):
     return place
 
 
+@pytest.mark.long
 def test_a_node_on_which_all_processes_die_fails_no_trial_and_is_left_out(tmp_path):
     place = own(tmp_path / "here", BAD_NODE, VALLEY_FILE + "sleep_ms = 200\n")
     with nodes(1) as cluster:
@@ -72,6 +73,7 @@ def test_a_node_on_which_all_processes_die_fails_no_trial_and_is_left_out(tmp_pa
     assert len(place.recorded()) == len(set(place.recorded())) == 16
 
 
+@pytest.mark.long
 def test_trials_that_are_interrupted_on_their_nodes_again_and_again_end_the_study_in_words(tmp_path):
     place = own(tmp_path / "here", ENDS)
     with nodes() as cluster:
@@ -82,6 +84,7 @@ def test_trials_that_are_interrupted_on_their_nodes_again_and_again_end_the_stud
     assert entries(place, RUNNING) == []
 
 
+@pytest.mark.long
 def test_trials_of_a_node_that_is_about_to_leave_are_saved_and_go_on_elsewhere(tmp_path):
     place = Place(tmp_path / "here", SLOW)
     how = ("--workers", 1, "--checkpoints", tmp_path / "checkpoints")
@@ -97,6 +100,7 @@ def test_trials_of_a_node_that_is_about_to_leave_are_saved_and_go_on_elsewhere(t
     assert "died" not in output(place)
 
 
+@pytest.mark.long
 def test_outcomes_that_come_while_the_server_of_records_is_away_survive_the_command(tmp_path):
     """The command waits for the server with the first one; the second one must not be in its memory alone."""
     place = Place(tmp_path / "here", SLOW)
@@ -122,4 +126,16 @@ def test_outcomes_that_come_while_the_server_of_records_is_away_survive_the_comm
     )
     assert {trial for trial, end in ends.items() if end < killed_ms} == kept
     assert not waiting.exists()
+    assert entries(place, RUNNING) == []
+
+
+@pytest.mark.long
+def test_a_cluster_whose_head_dies_ends_the_command_in_words_and_gives_its_trials_back(tmp_path):
+    place = Place(tmp_path / "here", LONG_FILE)
+    with nodes(1) as cluster:
+        with ended(place.start(*place.study, *cluster.options)) as process:
+            wait_for(lambda: holding(place, 1), process, place)
+            cluster.kill_head()
+            assert process.wait(600) == 1, output(place)
+        assert f"the head of the Ray cluster at {cluster.address} has not answered for 30 s" in output(place)
     assert entries(place, RUNNING) == []

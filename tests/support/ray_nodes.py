@@ -58,6 +58,10 @@ class Nodes:
         accepted, why = GcsClient(address=self.address).drain_node(node.node_id, reason, "taken away", 0)
         assert accepted, why
 
+    def kill_head(self) -> None:
+        """End the process that the cluster's address is that of; the nodes live on."""
+        self._cluster.head_node.kill_gcs_server()
+
     def kill(self, node) -> None:
         """End a node at once, with all that runs on it, as a machine that loses its power."""
         self._cluster.remove_node(node, allow_graceful=False)

@@ -79,7 +79,8 @@ class ClusterCrew:
         """
         if not settings.ledger().is_unfinished():
             return
-        places = self._started()
+        places, connected = self._started(), self._connected
+        assert connected is not None
         if settings.checkpoints is not None:
             checkpoints.mark_place(settings.checkpoints, settings.study_name)
         places.work = pickle.dumps(
@@ -103,6 +104,7 @@ class ClusterCrew:
             send_waiting(settings, ledger, tracker, trials.send_waiting)
             while True:
                 interruption.check()
+                connected.refuse_lost_head()
                 now = time.monotonic()
                 if now - swept_at >= SWEEP_EVERY_S:
                     sweep(settings, ledger, tracker)
