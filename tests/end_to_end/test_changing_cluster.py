@@ -100,7 +100,18 @@ def test_trials_of_a_node_that_is_about_to_leave_are_saved_and_go_on_elsewhere(t
     assert "died" not in output(place)
 
 
-@pytest.mark.long
+def test_the_death_of_the_head_gives_the_trials_back_and_is_said(tmp_path):
+    place = Place(tmp_path / "here", SLOW)
+    with nodes(1) as cluster:
+        how = ("--checkpoints", tmp_path / "checkpoints")
+        with ended(place.start(*place.study, *cluster.options, *how)) as process:
+            wait_for(lambda: holding(place, 1), process, place)
+            cluster.kill_head()
+            assert process.wait(600) == 1, output(place)
+    assert "does not answer any more" in output(place)
+    assert entries(place, RUNNING) == []
+
+
 def test_outcomes_that_come_while_the_server_of_records_is_away_survive_the_command(tmp_path):
     """The command waits for the server with the first one; the second one must not be in its memory alone."""
     place = Place(tmp_path / "here", SLOW)

@@ -18,6 +18,7 @@ import ray
 from ray import _raylet
 from ray._private import services, state, worker
 
+from bench.engines import interruption
 from bench.engines.cluster.needs import resources_text, total
 from bench.engines.cluster.settings import (
     AUTO,
@@ -41,8 +42,6 @@ OBJECT_BYTES = 100 * 2**20
 LOOPBACK = "127.0.0.1"
 ANSWER_S = 15.0
 """Longest time that a cluster's head may take to say which nodes it has, in seconds."""
-WATCH_EVERY_S = 5.0
-"""Seconds between two looks whether the head still answers."""
 LOST_S = 30.0
 """Seconds after which a head that does not answer is given up; after 60 Ray itself ends this process."""
 ALIVE = 0
@@ -81,53 +80,37 @@ class Connected:
                     f"ray_address: {cluster.text} cannot be used from here ({_first_line(error)})."
                 ) from error
         _print_no_raylet_lines()
-        self._nodes: list[dict[str, Any]] = []
         self._head: str = ray.get_runtime_context().gcs_address
-        self._closed, self._head_is_lost, self._told = threading.Event(), threading.Event(), threading.Event()
-        threading.Thread(target=self._watch_head, daemon=True, name="ray-head").start()
+        self.is_lost = False
+        """Whether the cluster's head has died."""
 
-    def refuse_lost_head(self) -> None:
-        """Raise WorkerError if the cluster's head has not answered for LOST_S."""
-        if self._head_is_lost.is_set():
-            self._told.set()
-            raise WorkerError(self._lost_text())
+    def check_head(self) -> None:
+        """Raise WorkerError if the cluster's head has died; wait for it if it does not answer for a while.
 
-    def _watch_head(self) -> None:
-        """Notice that the head is lost; by itself, Ray would end this process without a word of what to do."""
+        Ray itself would end this process after a minute, without a word of what to do.
+        """
         heard = time.monotonic()
-        while not self._closed.wait(WATCH_EVERY_S):
-            if answers(self._head):
-                heard = time.monotonic()
-            elif time.monotonic() - heard > LOST_S:
-                self._head_is_lost.set()
-                if not self._told.wait(WATCH_EVERY_S):  # this process already waits for Ray, which will end it
-                    log(f"posebench: {self._lost_text()}")
-                return
-
-    def _answers(self) -> bool:
-        """Return whether the head can be asked; otherwise the question would wait for it."""
-        return answers(self._head)
-
-    def _lost_text(self) -> str:
-        return (
-            f"the head of the Ray cluster at {self._head} has not answered for {LOST_S:g} s. The trials that ran begin "
-            "again, or go on from their checkpoints, with the same command once a cluster is there"
-        )
+        while not answers(self._head):
+            interruption.check()
+            if time.monotonic() - heard > LOST_S:
+                self.is_lost = True
+                raise WorkerError(
+                    f"the head of the Ray cluster at {self._head} has not answered for {LOST_S:g} s. Start a cluster "
+                    "again, then go on with the study."
+                )
+            time.sleep(1)
 
     def close(self) -> None:
         """Disconnect, which ends all that this process has placed; a cluster that was started here ends too."""
-        self._closed.set()
-        if self._head_is_lost.is_set():
+        if self.is_lost:
             atexit.register(_leave)  # before Ray's own end, which waits for the head
             return
         with suppress(Exception):  # what has been recorded does not depend on it
             ray.shutdown()
 
     def nodes(self) -> list[dict[str, Any]]:
-        """Return the living nodes, as Ray describes them; while the head does not answer, those that it named last."""
-        if self._answers():
-            self._nodes = [node for node in _all_nodes() if node["Alive"]]
-        return self._nodes
+        """Return the living nodes, as Ray describes them."""
+        return [node for node in _all_nodes() if node["Alive"]]
 
     def living(self) -> set[str]:
         """Return the ids of the living nodes."""
@@ -145,7 +128,7 @@ class Connected:
 
     def draining(self) -> frozenset[str]:
         """Return the ids of the nodes that are about to leave, by Ray's notice."""
-        return frozenset(state.state.get_draining_nodes() if self._answers() else ())
+        return frozenset(state.state.get_draining_nodes())
 
     def resources(self, without: Collection[str] = ()) -> list[dict[str, float]]:
         """Return what each living node has, as Ray counts it; ``without``: ids of nodes that are left out."""
@@ -158,7 +141,7 @@ class Connected:
     def addable(self) -> list[dict[str, float]]:
         """Return the resources of each kind of node that an autoscaler may add."""
         with suppress(Exception):
-            config = state.state.get_cluster_config() if self._answers() else None
+            config = state.state.get_cluster_config()
             if config is not None:
                 ours = {node["NodeID"] for node in _all_nodes()}
                 # Without a launcher each node is a type of its own, which is named after it.

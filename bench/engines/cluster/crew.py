@@ -79,8 +79,7 @@ class ClusterCrew:
         """
         if not settings.ledger().is_unfinished():
             return
-        places, connected = self._started(), self._connected
-        assert connected is not None
+        places = self._started()
         if settings.checkpoints is not None:
             checkpoints.mark_place(settings.checkpoints, settings.study_name)
         places.work = pickle.dumps(
@@ -104,7 +103,6 @@ class ClusterCrew:
             send_waiting(settings, ledger, tracker, trials.send_waiting)
             while True:
                 interruption.check()
-                connected.refuse_lost_head()
                 now = time.monotonic()
                 if now - swept_at >= SWEEP_EVERY_S:
                     sweep(settings, ledger, tracker)

@@ -45,10 +45,14 @@ class StudyNodes:
         return node not in self._unfit and node not in self.leaving
 
     def look(self) -> None:
-        """See which nodes are about to leave, and how much memory may be asked for; now and then."""
+        """See which nodes are about to leave, and how much memory may be asked for; now and then.
+
+        Raises WorkerError if the cluster's head has died.
+        """
         if time.monotonic() - self._looked_at < LOOK_EVERY_S:
             return
         self._looked_at = time.monotonic()
+        self.connected.check_head()
         self.leaving = self.connected.draining()
         if self._memory:
             self.needs = with_memory(self.connected.resources(self._unfit), self._without_memory, self._memory)

@@ -282,8 +282,9 @@ class Places:
         place.is_gone = True
         self._listener.forget(place)
         self._all.remove(place)
-        with suppress(Exception):  # it, or the whole cluster, has ended by itself
-            ray.kill(place.actor)
+        if not self._connected.is_lost:
+            with suppress(Exception):  # it, or the whole cluster, has ended by itself
+                ray.kill(place.actor)
 
 
 def _last_line(error: BaseException) -> str:
