@@ -146,7 +146,8 @@ def test_a_cluster_whose_head_dies_ends_the_command_in_words_and_gives_its_trial
     with nodes(1) as cluster:
         with ended(place.start(*place.study, *cluster.options)) as process:
             wait_for(lambda: holding(place, 1), process, place)
+            address = cluster.address
             cluster.kill_head()
             assert process.wait(600) == 1, output(place)
-        assert f"the head of the Ray cluster at {cluster.address} has not answered for 30 s" in output(place)
+        assert f"the head of the Ray cluster at {address} has not answered for 30 s" in output(place)
     assert entries(place, RUNNING) == []
