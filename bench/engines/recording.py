@@ -78,7 +78,7 @@ class _Sending:
         finish: Finish,
         *,
         on_disk: bool,
-        kept: bool,
+        kept: bool = False,
     ) -> None:
         self.ended, self.key, self.ledger, self.finish = ended, key, ledger, finish
         self.tracker = tracker.at_once

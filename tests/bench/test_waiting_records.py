@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from bench.engines.claimed_trial import ClaimedTrial, Runner
 from bench.engines.events import TrialBegan, TrialEnded, TrialStepped
 from bench.engines.recording import _Sending
 from bench.engines.worker import work
@@ -258,6 +259,46 @@ def test_it_is_sent_before_anything_is_trained(bench):
     began = [event.trial.trial_id for event in bench.events if isinstance(event, TrialBegan)]
     assert began == [waiting.trial_id, bench.plan[0].id]
     assert stepped(bench) == {bench.plan[0].id}
+
+
+def kept_trial(bench):
+    """A claimed trial, and its result on the disk, which has come before its run was begun."""
+    trial = ClaimedTrial(bench.ledger.claim(), bench.settings, bench.ledger, bench.tracker, bench.on_event)
+    record = make_record(trial.resolve(), Status.COMPLETE, steps_done=20, metrics={"ap": 0.25, "val_loss": 1.5})
+    outcome = Outcome(record, CURVE[1:], SAMPLES_OF_OURS)
+    trial.keep(outcome, ENDED_MS / 1000)
+    assert waiting_trials(bench.spec.name, bench.parent, record.data_digest) == [record.trial_id]
+    return trial, outcome
+
+
+def test_a_result_that_its_process_has_kept_is_sent_by_a_later_session(bench):
+    trial, outcome = kept_trial(bench)
+    bench.ledger.put_back(trial.claim.key)
+    bench.work()
+    assert bench.tracker.recorded(outcome.record.trial_id) == outcome.record
+    assert outcome.record.trial_id not in stepped(bench)
+    assert bench.run_states() == {"FINISHED": 2}
+    assert not WAITING.exists()
+
+
+def test_a_result_that_is_kept_and_recorded_at_once_is_as_any_other(bench):
+    trial, outcome = kept_trial(bench)
+    trial.open(trial.claim.spec, Runner.here())
+    trial.finish(outcome, ENDED_MS / 1000)
+    assert bench.tracker.recorded(outcome.record.trial_id) == outcome.record
+    assert bench.run_states() == {"FINISHED": 1}
+    assert not WAITING.exists()
+    bench.work()
+    tags = [{*run.data.tags} for run in bench.tracker.client.search_runs([bench.tracker.experiment_id])]
+    first, second = [each for each in tags if "posebench.trial" in each]
+    assert first == second
+
+
+def test_a_fault_is_not_kept(bench):
+    trial = ClaimedTrial(bench.ledger.claim(), bench.settings, bench.ledger, bench.tracker, bench.on_event)
+    record = make_record(trial.resolve(), Status.FAILED, steps_done=2, metrics={}, error="an interruption?")
+    trial.keep(Outcome(record, []), ENDED_MS / 1000)
+    assert not WAITING.exists()
 
 
 def test_planning_that_finds_the_server_away_has_its_own_error(bench, monkeypatch):

@@ -112,6 +112,22 @@ def test_the_death_of_the_head_gives_the_trials_back_and_is_said(tmp_path):
     assert entries(place, RUNNING) == []
 
 
+def test_a_server_that_stays_away_ends_the_command_which_names_the_files(tmp_path):
+    place = Place(tmp_path / "here", SLOW)
+    with mlflow_server(f"sqlite:///{place.folder / 'mlflow.db'}", tmp_path, forked=True) as server, nodes(1, 1) as ray:
+        how = {"MLFLOW_TRACKING_URI": server.address, "POSEBENCH_SERVER_PATIENCE": "10s"}
+        with ended(place.start(*place.study, *ray.options, **how)) as process:
+            wait_for(lambda: holding(place, 2), process, place)
+            server.kill()
+            assert process.wait(600) == 1, output(place)
+    said = " ".join(output(place).split())
+    assert "the server has not answered for" in said
+    assert f"wait in {WAITING / place.name}" in said
+    assert said.count("waiting for it for up to 10 s") == 1
+    assert list((place.folder / WAITING / place.name).glob("*.json"))
+    assert entries(place, RUNNING) == []
+
+
 def test_outcomes_that_come_while_the_server_of_records_is_away_survive_the_command(tmp_path):
     """The command waits for the server with the first one; the second one must not be in its memory alone."""
     place = Place(tmp_path / "here", SLOW)

@@ -99,7 +99,7 @@ class ClusterCrew:
         trials = self._trials = PlacedTrials(places, settings, self.on_event, self._deaths)
         ledger, tracker = trials.ledger, trials.tracker
         swept_at = fitted_at = 0.0
-        with heartbeats(ledger, trials.keys):
+        with heartbeats(ledger, trials.keys), trials.waiting_named():
             send_waiting(settings, ledger, tracker, trials.send_waiting)
             while True:
                 interruption.check()

@@ -5,8 +5,8 @@ Everything here is done by the study's own process, which alone knows ledger and
 
 import pickle
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from bench.engines.claimed_trial import ClaimedTrial, claim_trial
@@ -19,8 +19,9 @@ from bench.engines.events import OnEvent, TrialStepped, WorkerDied
 from bench.engines.processes import WorkerError
 from bench.engines.worker_settings import WorkerSettings
 from bench.ledger.store import Claim, Ledger
+from bench.records.waiting import WAITING
 from bench.records.writer import Tracker
-from bench.storage.patience import outages_ignored
+from bench.storage.patience import ServerAwayError, outages_ignored
 from bench.storage.printing import log
 from bench.trials.outcome import Outcome
 from posemodel.errors import SettingsError
@@ -126,11 +127,22 @@ class PlacedTrials:
     def record_ended(self) -> None:
         """Record what has ended; a free place gets its next trial first, as recording takes time."""
         for ended in list(self._ended):
-            try:
-                if self.settings.trials.choose is None:  # otherwise a sampler chooses from all results
-                    self._begin_next(ended.place)
-            finally:
-                self._record(ended)
+            if self.settings.trials.choose is None:  # otherwise a sampler chooses from all results
+                self._begin_next(ended.place)
+            self._record(ended)
+
+    @contextmanager
+    def waiting_named(self) -> Iterator[None]:
+        """Have the error of a server that stays away also say where results wait that have come meanwhile."""
+        try:
+            yield
+        except ServerAwayError as error:
+            if not (self._ended or self._arrived):
+                raise
+            raise ServerAwayError(
+                f"{error} Records of trials that have ended wait in {WAITING / self.settings.study_name}: the same "
+                "command, in this folder, sends them."
+            ) from error
 
     def settle_lost(self) -> None:
         """Give lost trials back; the death of a place whose node lives counts."""
