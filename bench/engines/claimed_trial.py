@@ -97,6 +97,8 @@ class ClaimedTrial:
         """Begin the trial's MLflow run, and tell that a process has begun it."""
         self._tell_begin(spec, runner)
         self._run = self.tracker.start_trial(spec, self.settings.parent_run, host=runner.host)
+        if runner != Runner.here():
+            self.ledger.note_runner(self.claim.key, runner.host, runner.pid)
         self.ledger.release()
 
     def pruner(self, spec: TrialSpec) -> Callable[[float], bool] | None:

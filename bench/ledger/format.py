@@ -24,6 +24,8 @@ DRIVER, TOKEN = "driver", "claim"
 one, and a random word that tells its claim from every other."""
 AWAITING = "awaiting"
 """Attribute of a running trial whose record waits for MLflow's server: `{"since": seconds since the epoch}`."""
+RUNNER = "runner"
+"""Attribute of a running trial: host and process that train it, if these are not its owner's."""
 RESULTS = "results"
 """Attribute of an ended trial: what displays show of it, see `bench.trials.progress.results_for_displays`. The records
 are in MLflow; earlier versions wrote no such copy."""

@@ -19,6 +19,7 @@ from bench.ledger.format import (
     HEARTBEAT,
     OWNER,
     RESULTS,
+    RUNNER,
     SESSION,
     SPEC,
     STATUS,
@@ -60,6 +61,8 @@ class LedgerEntry:
     host: str
     pid: int
     """Process id of its worker; 0 if there is none."""
+    runner: tuple[str, int] | None = None
+    """Host and process that train it, if these are not its worker's; None otherwise."""
     awaiting_since: float | None = None
     """Time since which its record waits for MLflow's server, in seconds since the epoch; None if it does not."""
     results: Mapping[str, float] | None = None
@@ -201,6 +204,7 @@ def _as_entry(row: Row) -> LedgerEntry:
     owner: Mapping[str, Any] = row.attributes.get(OWNER) or {"host": "", "pid": 0}
     train = spec.get("train", {})  # a slot has none until its trial is chosen
     awaiting = row.attributes.get(AWAITING) if state == RUNNING else None
+    runner = row.attributes.get(RUNNER)
     return LedgerEntry(
         trial_id=row.attributes[TRIAL_ID],
         phase=spec["phase"],
@@ -212,6 +216,7 @@ def _as_entry(row: Row) -> LedgerEntry:
         since=row.started,
         host=owner["host"],
         pid=owner["pid"],
+        runner=None if runner is None else (runner["host"], runner["pid"]),
         awaiting_since=None if awaiting is None else awaiting["since"],
         results=row.attributes.get(RESULTS),
     )

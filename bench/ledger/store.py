@@ -29,6 +29,7 @@ from bench.ledger.format import (
     OWNER,
     RESULTS,
     RUNGS,
+    RUNNER,
     SESSION,
     SPEC,
     STATUS,
@@ -245,6 +246,10 @@ class Ledger:
         """
         self._try_once(self._note(key, {AWAITING: None if since is None else {"since": since}}))
 
+    def note_runner(self, key: int, host: str, pid: int) -> None:
+        """Note where a trial that this process runs is trained, if that is elsewhere; for displays alone."""
+        self._try_once(self._note(key, {RUNNER: {"host": host, "pid": pid}}))
+
     def is_owner(self, key: int, on_outage: OnOutage = lambda _outage: None) -> bool:
         """Return True if this process still owns a trial; another process may have taken it for dead and taken over the
         trial.
@@ -409,7 +414,7 @@ def _is_held_by(row: Row, process: Mapping[str, Any]) -> bool:
 
 def _put_back(row: Row) -> dict[str, Any]:
     """Return the attributes of a trial that waits again: no owner or heartbeat that could mislead later checks."""
-    return {name: None for name in (OWNER, HEARTBEAT, AWAITING) if name in row.attributes}
+    return {name: None for name in (OWNER, HEARTBEAT, AWAITING, RUNNER) if name in row.attributes}
 
 
 def _charged(row: Row) -> dict[str, Any]:

@@ -112,8 +112,7 @@ class StatusReader:
                 entry.seed,
                 entry.steps,
                 entry.since or 0.0,
-                entry.host,
-                entry.pid,
+                *(entry.runner or (entry.host, entry.pid)),
                 seconds=entry.seconds,
             )
             for entry in entries

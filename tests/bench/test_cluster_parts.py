@@ -380,6 +380,21 @@ def test_the_death_of_a_process_elsewhere_is_counted_with_the_trial_of_this_one(
     assert ledger.claim().deaths == 1, "it was nobody's then"
 
 
+def test_a_status_says_where_a_trial_is_trained(valley_spec, storage_url):
+    spec = valley_spec(tunings=1)
+    ledger = Ledger(storage_url, spec.name, spec.identity())
+    ledger.enqueue(first_trials(spec)[:1])
+    claim = ledger.claim()
+    ledger.note_runner(claim.key, "node7", 41)
+    (entry,) = read_study(storage_url, spec.name).entries
+    assert (entry.host, entry.pid) == (socket.gethostname(), os.getpid()), "who owns it"
+    assert entry.runner == ("node7", 41)
+    ledger.put_back(claim.key)
+    ledger.claim()
+    (entry,) = read_study(storage_url, spec.name).entries
+    assert entry.runner is None
+
+
 def test_the_number_of_workers_in_the_ledger_follows_the_cluster(valley_spec, storage_url):
     spec = valley_spec(tunings=1)
     ledger = Ledger(storage_url, spec.name, spec.identity())
