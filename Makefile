@@ -38,7 +38,7 @@ $(READY): $(LOCK) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
-	$(BIN)/python -m compileall -q bench posemodel studies  # once here, not in each process of the tests
+	$(BIN)/python -m compileall -q bench posemodel studies tests/support  # once here, not in each process of the tests
 	touch $(READY)
 
 clean:  ## remove the environment; data, records and reports stay

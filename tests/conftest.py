@@ -18,11 +18,11 @@ if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever w
 
 from tests.support.coco_builder import CocoBuilder  # noqa: E402
 from tests.support.commands import COMMANDS  # noqa: E402
-from tests.support.examples import PROFILE, Examples  # noqa: E402
+from tests.support.examples import FEW, PROFILE, Examples  # noqa: E402
 
 # A shared machine misses any deadline now and then. The examples are the same in each run, so that CI passes what
 # passed before; `make test ARGS="--hypothesis-profile random"` looks for others. No folder is left behind.
-hypothesis.settings.register_profile("here", deadline=None, database=None, derandomize=True)
+hypothesis.settings.register_profile("here", deadline=None, database=None, derandomize=True, max_examples=FEW)
 hypothesis.settings.register_profile("random", deadline=None, database=None)
 hypothesis.settings.register_profile(PROFILE, deadline=None, database=None, derandomize=True)
 hypothesis.settings.load_profile("here")

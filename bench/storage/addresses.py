@@ -3,6 +3,7 @@
 import re
 import socket
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
@@ -66,7 +67,13 @@ def is_database(address: str) -> bool:
 
 def _is_mlflow_scheme(scheme: str) -> bool:
     """Return True for a scheme that only MLflow understands: Databricks', or a plugin's."""
-    return scheme in DATABRICKS or scheme in {each.name for each in entry_points(group=PLUGINS)}
+    return scheme in DATABRICKS or scheme in _plugin_schemes()
+
+
+@cache
+def _plugin_schemes() -> frozenset[str]:
+    """Schemes of MLflow's plugins, looked up once: all installed packages are searched for them."""
+    return frozenset(each.name for each in entry_points(group=PLUGINS))
 
 
 def check_form(store: Store, address: str) -> None:

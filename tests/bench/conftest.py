@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 import torch
+import torch._dynamo  # (the first optimizer imports it; an import that a test interrupts cannot be repeated)
 from matplotlib.figure import Figure
 
 from bench.cli import app
@@ -66,9 +67,11 @@ def libraries_are_no_garbage():
 
 @pytest.fixture(autouse=True, scope="session")
 def databases_do_not_wait_for_the_disk():
-    """See `tests.support.unsynced`."""
+    """See `tests.support.unsynced`; nor do files, of which posemodel/test_atomic_write.py tests that they would."""
     sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", write_without_waiting)
 
 

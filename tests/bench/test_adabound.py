@@ -17,6 +17,7 @@ from bench.optimizers import adabound
 from bench.optimizers.adabound import AdaBound, AdaBoundW, AMSBound
 from bench.optimizers.implementation import implementation_of
 from tests.support.examples import few
+from tests.support.long_tests import long
 
 SHAPES = [(), (7,), (8, 3, 3, 3), (60, 1000)]
 """The largest is taken in chunks, which are a tenth of what they are: see `small_chunks`."""
@@ -67,9 +68,9 @@ def push(optimizer, *weights, gradient=0.5):
 
 
 @pytest.mark.filterwarnings("ignore:This overload of")
-@pytest.mark.parametrize("scheduled", [False, True])
+@pytest.mark.parametrize("scheduled", [long(False), True])
 @pytest.mark.parametrize("amsbound", [False, True])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.01])
+@pytest.mark.parametrize("weight_decay", [long(0.0), 0.01])
 def test_200_steps_are_those_of_the_package(weight_decay, amsbound, scheduled):
     ends = []
     for kind in (AdaBound, Package):
@@ -196,7 +197,7 @@ def test_200_steps_are_those_of_the_package_if_weights_shrink_before_each(amsbou
     assert distance(ours, plain) > 0.05
 
 
-@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("foreach", [long(False), True])
 @pytest.mark.parametrize("amsbound", [False, True])
 def test_200_steps_are_those_of_another_package(amsbound, foreach):
     other = pytest.importorskip("pytorch_optimizer").AdaBound

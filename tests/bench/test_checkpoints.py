@@ -32,6 +32,7 @@ from bench.trials.checkpoint import PROGRESS, STATE, TrialCheckpoint
 from bench.trials.training import run_trial
 from posemodel.errors import CheckpointError, SettingsError
 from tests.support.line import LINE
+from tests.support.long_tests import long
 from tests.support.plans import confirm_trials, first_trials
 from tests.support.valley import Valley
 
@@ -364,7 +365,7 @@ def at_each_step(monkeypatch):
     return {"every_s": 0.0}
 
 
-@pytest.mark.parametrize("stops", [(1,), (4, 3), (7,), (11,)])
+@pytest.mark.parametrize("stops", [long((1,)), (4, 3), long((7,)), (11,)])
 def test_a_trial_that_is_continued_ends_as_if_never_interrupted(trial, interruption, stops, capfd):
     """Every number of its record and every point of its curve, to the bit; with another process for each part."""
     interrupted = interruption(trial)
@@ -639,7 +640,7 @@ def make_bench(storage_url, new_store):
     )
 
 
-@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+@pytest.mark.parametrize("pruner", [long("median"), "hyperband"])
 def test_a_continued_trial_is_pruned_as_if_never_interrupted(make_bench, valley_spec, monkeypatch, tmp_path, pruner):
     """Its pruner hears of the scores of all its parts, some of which are interrupted between two evaluations."""
     spec = valley_spec(

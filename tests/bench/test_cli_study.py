@@ -93,6 +93,7 @@ def test_a_dry_run_of_several_schedules_plans_a_study_for_each(posebench, made_u
     assert "Nothing was run." in out
 
 
+@pytest.mark.long
 def test_a_series_is_one_document(posebench, valley_file, plain_figures, tracking_uri, storage_url):
     arguments = ("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--study", valley_file())
     arguments += ("--optimizers", "sgd", "--trials", 1, "--seeds", 1, "--steps", 2, "--tune-steps", 1, "--name", "mine")

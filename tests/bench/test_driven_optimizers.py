@@ -352,6 +352,7 @@ def test_nothing_to_measure_is_an_error():
         speed.trainable(["adamm"])
 
 
+@pytest.mark.long
 def test_a_joint_search_over_conventions_is_run_and_resumed(posebench, hermetic, stores, measured_here):
     names = ["sgd", PATHS["MySAM"], PATHS["Averaged"]]
     study = (

@@ -326,6 +326,7 @@ def charges(monkeypatch):
     return charged
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_by_itself_is_charged_by_its_driver_and_replaced(trials, charges, tmp_path):
     """While the other worker goes on, and looks for trials of the dead."""
     study = trials(DyingOnce(tmp_path / "died"), trials=3)

@@ -94,7 +94,7 @@ def test_nothing_is_recommended_where_nothing_is_known(records, said):
     assert headline_of(records) == (said, "")
 
 
-@few(15)
+@few(6)
 @given(st.integers(0, 10_000), st.floats(0, 0.3), st.integers(2, 6))
 def test_never_says_more_than_the_claims(seed, gap, count):
     rng = np.random.default_rng(seed)

@@ -178,6 +178,7 @@ class Together(WithoutReport):
     trials = replace(TRIALS, run_trial=run_beside_another)
 
 
+@pytest.mark.long
 def test_the_trials_of_two_workers_run_at_the_same_time(valley_spec, paths):
     ended = []
     with forked_starts(processes):

@@ -30,6 +30,7 @@ from tests.support.joint_records import findings_of, info_of, made_up, with_fres
 from tests.support.keeping import hold
 from tests.support.kept import described_figures
 from tests.support.loader_results import loader_result, result_of_sizes
+from tests.support.long_tests import long
 from tests.support.tuned_records import tuned
 
 __all__ = ["hold"]
@@ -63,7 +64,7 @@ def as_kept(text, folder):
     return text.replace(str(folder), "FOLDER")
 
 
-@pytest.mark.parametrize("name", ["six", "untuned"])
+@pytest.mark.parametrize("name", ["six", long("untuned")])
 def test_an_optimizers_study(name, make_spec, figures, hold, tmp_path):
     if name == "six":
         spec = make_spec(
@@ -100,7 +101,9 @@ def test_a_joint_study(objective, figures, hold, tmp_path):
     hold(KEPT / f"joint-{objective}.txt", as_kept(text, tmp_path))
 
 
-@pytest.mark.parametrize("name", ["loader-bound", "balanced", "memory-bound", "noisy", "different", "several sizes"])
+@pytest.mark.parametrize(
+    "name", ["loader-bound", *map(long, ("balanced", "memory-bound", "noisy", "different", "several sizes"))]
+)
 def test_a_loader_study(name, figures, hold, tmp_path):
     result = result_of_sizes() if name == "several sizes" else loader_result(name)
     found = loader_findings(result)

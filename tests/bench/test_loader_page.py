@@ -35,6 +35,7 @@ from tests.support.loader_results import (
     several_sizes,
     with_variants,
 )
+from tests.support.long_tests import long
 from tests.support.rebuilt_loaders import rebuild_loaders
 
 MOST_WORDS = 600
@@ -510,7 +511,7 @@ def test_ratios_that_are_known_to_the_asked_share_are_counted():
     assert findings("prefetch").document["within_interval"] == {"reached": reached, "of": of}
 
 
-@pytest.mark.parametrize("name", ["several settled", "memory-bound", "own loader"])
+@pytest.mark.parametrize("name", ["several settled", long("memory-bound"), long("own loader")])
 def test_a_report_can_be_made_from_its_own_files(name, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.report.findings_write.as_svg", lambda _: "<svg></svg>")
     found = result(name)

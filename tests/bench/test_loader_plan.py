@@ -8,6 +8,7 @@ from bench.kinds.loaders.phases import AROUND, GRID
 from bench.kinds.loaders.plan import ARM_BLOCKS, Contestant, around, comparison, ended_by, grid, next_block, spent_s
 from bench.measure.loader.configuration import configuration
 from tests.bench.test_loader_settings import spec
+from tests.support.long_tests import long
 
 SECONDS = {0: 1.0, 1: 0.8, 2: 0.5}
 """For an image, by the number of workers."""
@@ -82,7 +83,7 @@ def test_blocks_go_on_until_the_choice_is_settled_and_what_is_slower_drops_out()
 
 
 def test_arms_are_measured_in_the_first_blocks_and_the_step_once():
-    blocks, _, _ = run(spec(num_workers=(0, 1, 2)), sd=0.05)
+    blocks, _, _ = run(spec(num_workers=(0, 1, 2)), sd=0.05, most=ARM_BLOCKS + 3)
     for block in blocks:
         known = block.number < ARM_BLOCKS
         assert len(block.arms) == (3 if known else 0)
@@ -90,7 +91,7 @@ def test_arms_are_measured_in_the_first_blocks_and_the_step_once():
 
 
 def test_without_a_step_there_is_one_arm():
-    blocks, _, _ = run(spec(dataset="own:Data"), sd=0.02)
+    blocks, _, _ = run(spec(dataset="own:Data"), sd=0.02, most=6)
     assert not any(block.arms or block.computes for block in blocks)
 
 
@@ -103,18 +104,18 @@ def test_what_cannot_be_told_goes_on_to_the_last_block():
 
 
 def test_the_time_is_shared_between_batch_sizes_and_what_one_does_not_need_is_left_to_the_next():
-    study = spec(num_workers=(0, 1), batch_size=(4, 8), minutes=4.0)
+    study = spec(num_workers=(0, 1), batch_size=(4, 8), minutes=3.0)
     blocks, lives, slices = run(study, speed=lambda _: 1.0, sd=0.2)
     numbers = [block.panel.number for block in blocks]
-    assert numbers.count(0) == 12, "half of four minutes, in blocks of ten seconds"
-    assert numbers.count(1) == 12
-    assert spent_s(lives, slices) == 240
+    assert numbers.count(0) == 9, "half of three minutes, in blocks of ten seconds"
+    assert numbers.count(1) == 9
+    assert spent_s(lives, slices) == 180
     assert ended_by(study, lives, slices, pinning=False, cores=2.0) == "time"
     quick, _, _ = run(
         study, speed=lambda each: 1.0 + each.configuration.num_workers * (each.configuration.batch_size == 4), sd=0.005
     )
-    assert [block.panel.number for block in quick].count(0) < 12
-    assert len(quick) * 10 <= 240
+    assert [block.panel.number for block in quick].count(0) < 9
+    assert len(quick) * 10 <= 180
 
 
 def test_more_minutes_go_on_where_a_study_has_ended():
@@ -148,7 +149,7 @@ def test_around_the_defaults_no_setting_of_workers_is_tried():
     assert around(study, Contestant(configuration(batch_size=4, num_workers=2), "own:make"), 1) is None
 
 
-@pytest.mark.parametrize("fault", ["failed", "skipped", "out_of_memory"])
+@pytest.mark.parametrize("fault", ["failed", long("skipped"), long("out_of_memory")])
 def test_what_has_failed_is_not_tried_again(fault):
     study = spec(num_workers=(0, 1, 2))
     blocks, _, _ = run(study, status=lambda each, _: fault if each.configuration.num_workers == 2 else "complete")
@@ -228,6 +229,6 @@ def test_a_block_that_was_interrupted_is_not_made_again():
 
 def test_ids_tell_everything_apart():
     study = spec(num_workers=(0, 1, 2), batch_size=(4, 8), loader="own:make")
-    blocks, lives, _ = run(study, sd=0.05)
+    blocks, lives, _ = run(study, sd=0.05, most=12)
     assert lives["id"].is_unique
     assert blocks[0].id_of(blocks[0].contestants[0]) == lives["id"].iloc[0]

@@ -84,6 +84,7 @@ def test_a_worker_that_cannot_make_samples_leaves_the_probe_without_it():
     assert found.value.worker_bytes == 0
 
 
+@pytest.mark.long
 def test_a_real_run_takes_what_was_predicted(shared_memory_alone):
     """A step slower than the loader: all batches that may be on their way are made, and wait in /dev/shm."""
     workload = DatasetWorkload(Large(SAMPLE), SleepingStep(0.1))

@@ -26,7 +26,7 @@ os.rename("pids.part", "pids")
 """
 SERVE = "import sys; from bench.cli.ui import _serve; sys.exit(_serve([sys.executable, 'stand_in.py']))"
 SLEEP, WAIT_TO_BE_TOLD = "time.sleep(600)", "told.wait()"
-WAIT_S = 60
+WAIT_S = 300
 
 
 @pytest.fixture

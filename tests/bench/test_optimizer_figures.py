@@ -18,6 +18,7 @@ from bench.kinds.optimizers.report.figures.scores import scores
 from bench.report.style import COLOURS, INK, QUIET, series_style
 from bench.trials.status import Status
 from tests.bench.test_report import FATES, SIX, result_of
+from tests.support.long_tests import long
 from tests.support.tuned_records import tuned
 
 COLLAPSED = (("adadelta", 1), ("adam", 2))
@@ -276,7 +277,7 @@ def _grid(figure):
     return {line for own in lines for line in own}
 
 
-@pytest.mark.parametrize("optimizers", [2, 12])
+@pytest.mark.parametrize("optimizers", [2, long(12)])
 def test_figures_of_few_and_many_optimizers_have_a_panel_each(make_spec, drawn, optimizers):
     spec = make_spec(optimizers=["adam"], trials=2, seeds=2, tunings=2, name="many")
     names = [f"a.package.Own{number}" for number in range(optimizers)]

@@ -70,6 +70,7 @@ def test_a_study_of_optimizers(posebench, tiny, stored):
     assert found["trials"]["complete"] == found["trials"]["planned"] == 2
 
 
+@pytest.mark.long
 def test_a_study_of_networks(posebench, tiny, stored, hermetic):
     asked = ("networks", "--networks", "small,mine_here.Tiny", "--precisions", "fp32", *SHORT, "--size", 64)
     found = document(posebench(*asked, "--data", tiny, "--out", "mine", "--json"))

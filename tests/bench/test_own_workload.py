@@ -215,6 +215,7 @@ def test_roles_are_named_after_the_score():
     assert np.isclose(ERROR.value_of(ERROR.above_chance(12.5)), 12.5)
 
 
+@pytest.mark.long
 def test_the_example_is_compared_from_a_folder_of_its_own(posebench, hermetic, monkeypatch):
     pytest.importorskip("sklearn", reason="the example's data come with scikit-learn")
     shutil.copy(REPOSITORY / "examples" / "own_workload.py", hermetic)

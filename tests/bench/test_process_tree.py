@@ -57,7 +57,7 @@ def test_pages_shared_with_others_count_as_its_own():
     ready, leave = context.Event(), context.Event()
     child = context.Process(target=_touch, args=(array, ready, leave))
     child.start()
-    assert ready.wait(30)
+    assert ready.wait(300)
     found = tree_memory(child.pid)
     leave.set()
     child.join()

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from bench.trials.score_scale import AP_FLOOR
+from tests.support.long_tests import long
 from tests.support.rebuilt_joint import rebuild_joint, rebuild_networks
 
 REPORTS = Path(__file__).resolve().parents[2] / "reports"
 
 
-@pytest.mark.parametrize("name", ["joint-cpu", "joint-gpu"])
+@pytest.mark.parametrize("name", ["joint-cpu", long("joint-gpu")])
 def test_a_joint_report_recommends_nothing_that_has_learned_nothing(name, tmp_path):
     rebuild_joint(REPORTS / name, tmp_path / name)
     document = json.loads((tmp_path / name / "result.json").read_text())

@@ -117,7 +117,7 @@ def test_it_repeats_the_trials_that_an_optimizers_study_shows(studied, pasted, p
         assert {name: found[name] for name in NUMBERS} == {name: record[name] for name in NUMBERS}
 
 
-@pytest.mark.parametrize("data", ["people", long("train_alone")])
+@pytest.mark.parametrize("data", [long("people"), long("train_alone")])
 def test_it_repeats_trials_that_began_from_weights(data, studied, pasted, learned, request, hermetic):
     shutil.copy(learned, hermetic / "base.safetensors")
     folder = request.getfixturevalue(data)
@@ -161,7 +161,7 @@ def test_it_repeats_a_trial_on_pictures_of_coco(studied, pasted):
     assert {name: found[name] for name in NUMBERS} == {name: record[name] for name in NUMBERS}
 
 
-@pytest.mark.parametrize("splits", [("train",), long(("train", "val"))], ids=" and ".join)
+@pytest.mark.parametrize("splits", [long(("train",)), long(("train", "val"))], ids=" and ".join)
 def test_it_repeats_a_trial_on_annotation_files_that_are_named(studied, pasted, people, splits):
     named = [
         option

@@ -19,6 +19,7 @@ from bench.trials.record import make_record
 from bench.trials.spec import Slot, TrialSpec
 from bench.trials.status import Status
 from posemodel.errors import SettingsError
+from tests.support.long_tests import long
 
 LOADER = {"batch_size": 4, "num_workers": 1}
 
@@ -183,7 +184,7 @@ def test_a_quasi_random_plan_takes_the_optimizers_in_turn_and_covers_the_space(m
     assert np.diff(np.log10(rates)).max() < 1.0, "no gap of a decade in three"
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "quasi-random"])
+@pytest.mark.parametrize("sampler", ["tpe", long("random"), long("quasi-random")])
 def test_the_same_results_lead_to_the_same_search(make_joint, storage_url, sampler):
     def results(name, seed):
         spec = make_joint(sampler=sampler, trials=8, seed=seed, name=name)
@@ -197,6 +198,7 @@ def test_the_same_results_lead_to_the_same_search(make_joint, storage_url, sampl
     assert results("third", 1_000_000) != results("fourth", 0)
 
 
+@pytest.mark.long
 def test_tpe_goes_by_what_it_has_seen(make_joint, open_ledger):
     """Adam with batches of 4 is best in both objectives: of the last half most trials are such, of chance a quarter."""
     spec = make_joint(trials=40, startup_trials=8)

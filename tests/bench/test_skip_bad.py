@@ -148,6 +148,7 @@ def test_a_resumed_training_must_find_the_images_that_it_began_with(posebench, s
     assert "images: " in err
 
 
+@pytest.mark.long
 def test_a_study_records_and_reports_what_was_left_out(
     posebench, spoiled, plain_figures, hermetic, tracking_uri, storage_url, monkeypatch
 ):

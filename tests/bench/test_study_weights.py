@@ -19,6 +19,7 @@ from posemodel.network import build_network
 from posemodel.network.backbones import vgg19_first_ten
 from posemodel.network.weights import CheckpointInfo, checkpoint_info, save_weights
 from tests.support import asked
+from tests.support.long_tests import long
 from tests.support.valley import VALLEY
 
 SMALL = {"device": "cpu", "optimizers": ["sgd"], "tunings": 2, "trials": 1, "steps": 2, "tune_steps": 2}
@@ -123,7 +124,7 @@ def test_a_trial_s_id_has_the_digest_and_no_path(prepared, vgg19, base, counts):
     assert again == plan(prepared(weights=base), {})[0]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["optimizers", long("joint")])
 @pytest.mark.usefixtures("made_up_costs")
 def test_waiting_trials_find_the_file_where_it_is_now(
     posebench, prepared, base, hermetic, storage_url, tracking_uri, plain_figures, monkeypatch, tiny, kind

@@ -20,6 +20,7 @@ from posemodel.config import LoaderSettings, Settings
 from posemodel.errors import SettingsError
 from posemodel.scoring.scorer import Scores
 from tests.support.asked import prepared
+from tests.support.long_tests import long
 from tests.support.valley import VALLEY, Valley, best_rate, last_rate
 
 TIMED = ("images_per_s", "data_wait_share", "optimizer_step_ms", "train_seconds", "eval_seconds")
@@ -379,7 +380,7 @@ FEW = 'optimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 1\ntune_steps = 10\nste
     ("above", "valley", "status", "code"),
     [
         ("", 'fails_at = 3\nonly = "SGD"', "failed", 3),
-        ("", 'out_of_memory_at = 3\nonly = "SGD"', "out_of_memory", 3),
+        long("", 'out_of_memory_at = 3\nonly = "SGD"', "out_of_memory", 3),
         ("trial_time_limit = 0.05\n", "sleep_ms = 20", "timed_out", 3),
         ("[spaces.sgd]\nlr = 5.0\none_minus_momentum = 1.0\n", "", "diverged", 0),
     ],

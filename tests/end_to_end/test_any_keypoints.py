@@ -7,13 +7,14 @@ import pytest
 
 from posemodel.network.weights import load_network
 from tests.support.drawn_sets import KINDS, SIDE, write_set
+from tests.support.long_tests import long
 from tests.support.place import Place
 
 POINTS = {"hand": 21, "face": 68, "animals": 20, "clothes": 294, "point": 1}
 TRAIN = "train --data things --network small --size 128 --batch-size 2 --lr 1e-3 --device cpu --steps 5 --out run"
 
 
-@pytest.fixture(params=[*KINDS])
+@pytest.fixture(params=[kind if kind in ("animals", "point") else long(kind) for kind in KINDS])
 def made(request, tmp_path):
     """A place with one of the sets in its folder `things`."""
     place = Place(tmp_path / "here")

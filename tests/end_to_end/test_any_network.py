@@ -5,11 +5,14 @@ In one process: tests/bench/test_own_network_commands.py.
 
 import json
 
+import pytest
+
 from posemodel.synthetic import generate
 from tests.support.own_networks import TINY
 from tests.support.place import WORKERS
 
 
+@pytest.mark.long
 def test_a_class_of_the_working_directory_is_found_by_workers(place):
     place.forked_starts = WORKERS
     (place.folder / "own_net.py").write_text(TINY)

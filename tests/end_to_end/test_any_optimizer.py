@@ -119,6 +119,7 @@ name = "{LINE}"
 """
 
 
+@pytest.mark.long
 def test_a_study_of_all_conventions_is_killed_and_goes_on(place):
     put_package(place)
     (place.folder / "kinds.toml").write_text(ALL_KINDS)

@@ -10,6 +10,7 @@ import pytest
 
 from bench.ledger.reader import WAITING
 from tests.support.elsewhere import Elsewhere
+from tests.support.long_tests import long
 from tests.support.place import PLANNED, STUDY_FILE, VALLEY_FILE, WORKERS, Place, PosePlace
 from tests.support.running_study import DEADLINE_S, ended, entries, output, wait_for
 
@@ -77,7 +78,7 @@ def kill(process):
 
 
 @pytest.mark.parametrize(
-    ("workers", "url", "end"), [(1, True, terminate), (2, False, kill)], ids=["interrupted", "workers killed"]
+    ("workers", "url", "end"), [(1, True, terminate), long(2, False, kill)], ids=["interrupted", "workers killed"]
 )
 def test_a_trial_goes_on_in_another_process(tmp_path, undisturbed, workers, url, end):
     """The other pairs of these: tests/proofs/test_more_kills.py."""

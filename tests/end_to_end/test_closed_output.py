@@ -36,7 +36,7 @@ def session_of(pid):
 @pytest.mark.parametrize(
     ("options", "stdout", "stderr"),
     [
-        (("--workers", "2"), "pipe", "pipe"),
+        long(("--workers", "2"), "pipe", "pipe"),
         long((), "pipe", "pipe"),
         (("--json",), "pipe", "nothing"),
         long(("--json", "--workers", "2"), "nothing", "pipe"),

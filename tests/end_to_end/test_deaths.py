@@ -8,6 +8,8 @@ import os
 import signal
 import sqlite3
 
+import pytest
+
 from bench.ledger.store import MAX_DEATHS
 from tests.support.place import WORKERS, Place
 from tests.support.running_study import ended, holding, wait_for
@@ -34,6 +36,7 @@ sleep_ms = 100
 """
 
 
+@pytest.mark.long
 def test_trials_killed_with_their_driver_again_and_again_complete(tmp_path):
     complete_though_killed(tmp_path, TIMES)
 

@@ -6,18 +6,17 @@ and a cluster of sixteen GPUs, are in `tests/proofs/test_ray_cluster.py`.
 
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter, defaultdict
 
 import pytest
 
+from tests.support.long_tests import long
 from tests.support.mortal_valley import MORTAL
 from tests.support.place import PLANNED, STUDY_FILE, VALLEY_FILE, WORKERS, Place, PosePlace
 from tests.support.ray_nodes import MISSING, nodes
 from tests.support.running_study import DEADLINE_S, RUNNING, ended, entries, holding, output, wait_for
 
-INLINE, PROCESSES, RAY = ENGINES = ("inline", "processes", "ray")
+INLINE, PROCESSES, RAY = ("inline", "processes", "ray")
 OWN = "class Slow(__import__('torch').optim.SGD):\n    pass\n"
 """An own optimizer, in a module of the working folder."""
 MIXED = VALLEY_FILE.replace('"sgd"', '"own_descent.Slow"') + 'fails_at = 15\nonly = "Adam"\n'
@@ -38,7 +37,7 @@ def cluster():
         yield found
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[INLINE, long(PROCESSES), RAY])
 def engine(request):
     """An engine: its name, and the cluster if it is Ray's."""
     return request.param, request.getfixturevalue("cluster") if request.param == RAY else None
@@ -90,8 +89,7 @@ def seen():
 def test_records_failures_and_progress_are_the_same_on_each_engine(engine, tmp_path, seen):
     place = at(tmp_path / "here", MIXED)
     (place.folder / "own_descent.py").write_text(OWN)
-    command = [sys.executable, "-m", "tests.support.engine_events", "tiny.toml", "people", where(engine)]
-    done = subprocess.run(command, cwd=place.folder, env=place.environment, capture_output=True, text=True, check=False)
+    done = place.run_program("tests.support.engine_events:command", "tiny.toml", "people", where(engine))
     assert done.returncode == 0, done.stderr
     assert len(place.recorded()) == len(set(place.recorded())) == PLANNED
     found = seen[engine[0]] = records(place)
@@ -141,7 +139,7 @@ def test_an_interrupted_study_gives_its_trials_back_and_they_go_on_from_their_ch
     assert list((tmp_path / "checkpoints").rglob("*.tar")) == []
 
 
-@pytest.fixture(params=[PROCESSES, RAY])
+@pytest.fixture(params=[long(PROCESSES), RAY])
 def separate(request):
     """An engine that runs trials in processes of their own."""
     return request.param, request.getfixturevalue("cluster") if request.param == RAY else None
@@ -199,12 +197,6 @@ def test_what_a_cluster_cannot_do_is_said(cluster, tmp_path):
 
 def test_an_ordinary_study_imports_nothing_of_ray(tmp_path):
     place = Place(tmp_path / "here")
-    (place.folder / "told.py").write_text(
-        "import sys\nfrom bench.cli import app\n"
-        "try:\n    app.main()\nfinally:\n"
-        "    print(sorted(name for name in sys.modules if name.partition('.')[0] == 'ray'), file=sys.stderr)\n"
-    )
-    words = [sys.executable, "told.py", *map(str, place.study), "--workers", "1"]
-    done = subprocess.run(words, cwd=place.folder, env=place.environment, capture_output=True, text=True, check=False)
+    done = place.run_program("tests.support.engine_events:modules_of_ray", *place.study, "--workers", 1)
     assert done.stderr.splitlines()[-1] == "[]", done.stderr
     assert len(place.recorded()) == PLANNED

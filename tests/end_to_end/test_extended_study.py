@@ -123,6 +123,7 @@ def test_an_optimizer_that_is_added_gives_what_a_study_gives_that_had_it(place, 
     assert ran(place, *SMOKE, "--optimizers", f"sgd,adam,{OWN}", "--name", "mine", "--json") == found
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_it_goes_on_to_the_same_end(place, planned):
     """With an optimizer that is added: tests/proofs/test_more_kills.py."""
     goes_on(place, planned, EXTEND, 1)

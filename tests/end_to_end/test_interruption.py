@@ -81,7 +81,7 @@ def test_a_study_survives_an_interruption_and_a_kill(place):
     assert set(states) <= {"FINISHED", "KILLED"}
 
 
-@pytest.mark.parametrize("workers", [long(1), 2])
+@pytest.mark.parametrize("workers", [long(1), long(2)])
 def test_sigterm_gives_the_trials_back(place, workers):
     """As clusters send it: to every process of the job, and more than once."""
     place.forked_starts = WORKERS

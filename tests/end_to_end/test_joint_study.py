@@ -192,7 +192,7 @@ FEW = (
 )
 
 
-@pytest.mark.parametrize("moments", [FEW, long(tuple(MOMENTS))], ids=["at five moments", "at every moment"])
+@pytest.mark.parametrize("moments", [long(FEW), long(tuple(MOMENTS))], ids=["at five moments", "at every moment"])
 def test_killed_it_searches_the_same(place, undisturbed, moments):
     """All of its choices are made by chance, whose seeds are the places': none is lost, doubled or made anew."""
     prepare(place)

@@ -103,6 +103,10 @@ PROVED = (
     "before a figure",
     "before result.json",
     "before the study is closed",
+    "between the mark `recorded` and the run's end",
+    "while the confirm trials are enqueued",
+    "while it trains",
+    "while a dead worker's run is closed",
 )
 """Left to `tests/proofs/test_killed_pose_study.py`, which goes through all of them: each has a neighbour here."""
 

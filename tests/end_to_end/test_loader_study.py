@@ -160,6 +160,7 @@ def test_the_pose_network_s_study_goes_on_after_an_interruption(pose_place):
     assert place.run_states().get("RUNNING", 0) == 0
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_is_a_row_and_the_study_goes_on(own):
     done = own.run("study", "loaders", *SMALL, "--dataset", "own:Killed", "--json")
     assert done.returncode == 3, done.stderr
@@ -173,6 +174,7 @@ def test_a_worker_that_is_killed_is_a_row_and_the_study_goes_on(own):
     assert "ran out of memory" in found["verdict"]
 
 
+@pytest.mark.long
 def test_configurations_that_deliver_other_samples_are_rows_and_never_recommended(own):
     command = ("study", "loaders", *SMALL, "--dataset", "own:Different")
     done = own.run(*command, "--json")

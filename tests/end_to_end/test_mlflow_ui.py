@@ -229,6 +229,7 @@ def test_from_the_index_to_the_report_to_mlflow_and_back(browser, study):
     see(browser, f"Studies in {study.place.folder.name}")
 
 
+@pytest.mark.long
 def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browser, study):
     visit(browser, study, study.link)
     see(browser, "Confirm runs by optimizer", *(f"Group: {name}" for name in OPTIMIZERS))

@@ -139,6 +139,7 @@ def test_any_number_of_workers_gives_the_same_trials(blind, tmp_path):
     assert len(alone) == TUNED
 
 
+@pytest.mark.long
 def test_longer_trials_score_and_are_confirmed(tmp_path):
     place = Place(tmp_path / "here", BLIND_FILE.replace("tune_steps = 4", "tune_steps = 40") + "blind = 0.5\n")
     found = json.loads(study(place).stdout)

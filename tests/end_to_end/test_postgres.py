@@ -37,6 +37,15 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
+def mortal(postgres: str) -> Iterator[Postmaster]:
+    """The same server, for a test that kills it and starts it again."""
+    server = Postmaster(postgres)
+    yield server
+    if not server.process.is_running():
+        server.start()
+
+
+@pytest.fixture
 def study(request: pytest.FixtureRequest) -> str:
     """A name for the test's own study."""
     return request.node.name
@@ -140,25 +149,26 @@ def all_join(url: str, study: str, clients: int) -> None:
     assert first.counts() == {"complete": clients}
 
 
-def test_a_server_that_is_killed_while_processes_claim_loses_and_doubles_nothing(study: str) -> None:
+def test_a_server_that_is_killed_while_processes_claim_loses_and_doubles_nothing(
+    postgres: str, mortal: Postmaster, study: str
+) -> None:
     """Twice, with all of its processes, at whatever the four clients are doing."""
     specs = _specs()
-    with postgres_server(("race",)) as address:
-        server, url = Postmaster(address), _url(address)
-        ledger = Ledger(url, study, {})
-        ledger.enqueue(specs)
-        processes, taken = _in_processes(url, study, 0.05)
-        claimed = [taken.get(timeout=DEADLINE_S) for _ in range(TRIALS // 4)]
-        for _ in range(2):
-            server.kill()
-            server.start()
-            claimed += [taken.get(timeout=DEADLINE_S) for _ in range(TRIALS // 4)]
-        claimed += [taken.get(timeout=DEADLINE_S) for _ in range(TRIALS - len(claimed))]
-        for process in processes:
-            process.join()
-        assert [process.exitcode for process in processes] == [0] * PROCESSES
-        assert sorted(claimed) == sorted(spec.id for spec in specs)
-        assert ledger.counts() == {"complete": TRIALS}
+    url = _url(postgres)
+    ledger = Ledger(url, study, {})
+    ledger.enqueue(specs)
+    processes, taken = _in_processes(url, study, 0.05)
+    claimed = [taken.get(timeout=DEADLINE_S) for _ in range(TRIALS // 4)]
+    for _ in range(2):
+        mortal.kill()
+        mortal.start()
+        claimed += [taken.get(timeout=DEADLINE_S) for _ in range(TRIALS // 4)]
+    claimed += [taken.get(timeout=DEADLINE_S) for _ in range(TRIALS - len(claimed))]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    assert sorted(claimed) == sorted(spec.id for spec in specs)
+    assert ledger.counts() == {"complete": TRIALS}
 
 
 def test_a_claim_whose_answer_is_lost_is_no_second_claim(postgres: str, study: str) -> None:
@@ -195,52 +205,50 @@ def test_what_got_no_answer_is_done_once(postgres: str, study: str) -> None:
         assert ledger.counts() == {"waiting": 2, "complete": 1}
 
 
-def test_a_server_away_for_good_is_an_error_that_says_what_to_do(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_away_for_good_is_an_error_that_says_what_to_do(
+    postgres: str, mortal: Postmaster, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(PATIENCE_VARIABLE, "1s")
-    with postgres_server(("race",)) as address:
-        server, url = Postmaster(address), _url(address)
-        ledger = Ledger(url, study, {})
-        ledger.enqueue(_specs(1))
-        claim = ledger.claim()
-        server.kill()
-        with pytest.raises(ServerAwayError, match=rf"storage .*@{address}/race: .*{PATIENCE_VARIABLE}=1h"):
-            ledger.counts()
-        ledger.send_heartbeat(claim.key)
-        ledger.put_back(claim.key)
-        server.start()
-        assert ledger.is_owner(claim.key), "what could not be given back is left to those who find its process dead"
+    ledger = Ledger(_url(postgres), study, {})
+    ledger.enqueue(_specs(1))
+    claim = ledger.claim()
+    mortal.kill()
+    with pytest.raises(ServerAwayError, match=rf"storage .*@{postgres}/race: .*{PATIENCE_VARIABLE}=1h"):
+        ledger.counts()
+    ledger.send_heartbeat(claim.key)
+    ledger.put_back(claim.key)
+    mortal.start()
+    assert ledger.is_owner(claim.key), "what could not be given back is left to those who find its process dead"
 
 
 def test_workers_elsewhere_get_time_to_be_heard_once_the_server_is_seen(
-    study: str, monkeypatch: pytest.MonkeyPatch
+    postgres: str, mortal: Postmaster, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a start, after an outage, and after a silence in which the server may have been away: heartbeats are old
     because nobody could send one."""
-    with postgres_server(("race",)) as address:
-        server = Postmaster(address)
-        ledger = Ledger(_url(address), study, {})
-        ledger.enqueue(_specs(1))
-        claim = ledger.claim()
-        owner = ledger.storage.get_trial(claim.key).user_attrs[OWNER]
-        ledger.storage.set_trial_user_attr(claim.key, OWNER, {**owner, "host": "elsewhere"})
-        ledger.storage.set_trial_user_attr(claim.key, HEARTBEAT, time.time() - 3600)
+    ledger = Ledger(_url(postgres), study, {})
+    ledger.enqueue(_specs(1))
+    claim = ledger.claim()
+    owner = ledger.storage.get_trial(claim.key).user_attrs[OWNER]
+    ledger.storage.set_trial_user_attr(claim.key, OWNER, {**owner, "host": "elsewhere"})
+    ledger.storage.set_trial_user_attr(claim.key, HEARTBEAT, time.time() - 3600)
 
-        def is_taken_for_dead_in_time() -> None:
-            assert ledger.stale_trials() == []
-            with monkeypatch.context() as patch:
-                patch.setattr(connection, "GRACE_S", 0.2)
-                wait_until(ledger.stale_trials)
-
-        is_taken_for_dead_in_time()
-        server.kill()
-        ledger.put_back(claim.key)  # notices that the server is away
-        server.start()
+    def is_taken_for_dead_in_time() -> None:
+        assert ledger.stale_trials() == []
         with monkeypatch.context() as patch:
             patch.setattr(connection, "GRACE_S", 0.2)
-            assert ledger.stale_trials() == []
-        is_taken_for_dead_in_time()
-        monkeypatch.setattr(connection, "UNSEEN_S", 0.0)  # each answer is then the first one after a silence
-        monkeypatch.setattr(connection, "GRACE_S", 1.0)
-        since = time.monotonic()
-        while time.monotonic() - since < 2.0:
-            assert ledger.stale_trials() == []
+            wait_until(ledger.stale_trials)
+
+    is_taken_for_dead_in_time()
+    mortal.kill()
+    ledger.put_back(claim.key)  # notices that the server is away
+    mortal.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "GRACE_S", 0.2)
+        assert ledger.stale_trials() == []
+    is_taken_for_dead_in_time()
+    monkeypatch.setattr(connection, "UNSEEN_S", 0.0)  # each answer is then the first one after a silence
+    monkeypatch.setattr(connection, "GRACE_S", 1.0)
+    since = time.monotonic()
+    while time.monotonic() - since < 2.0:
+        assert ledger.stale_trials() == []

@@ -44,7 +44,7 @@ def test_the_report_is_the_one_that_was_made_then(recorded, name):
     assert texts(folder) == before
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "loaders"])
+@pytest.mark.parametrize("kind", ["optimizers", long("joint")])
 def test_a_finished_study_is_shown_again_and_an_interrupted_one_goes_on(kind, tmp_path):
     """Measurements of loaders take seconds: tests/proofs/test_recorded_loaders.py."""
     goes_on(kind, unpack(ARCHIVES[kind], tmp_path / "here"))
@@ -79,7 +79,7 @@ def contents(folder):
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", [FINISHED, INTERRUPTED])
+@pytest.mark.parametrize("name", [FINISHED, long(INTERRUPTED)])
 def test_a_study_of_the_first_protocol_is_refused_and_stays_as_it_is(name, tmp_path):
     place = unpack(FIRST_PROTOCOL, tmp_path / "here")
     before = contents(place.folder)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from tests.support.long_tests import long
 from tests.support.place import PLANNED, WORKERS, Place
 from tests.support.postgres import USER, postgres_server
 
@@ -108,7 +109,7 @@ def test_a_study_on_postgres_and_all_that_looks_at_it_keep_the_password(place, a
         assert NEEDLE not in json.dumps(found)
 
 
-@pytest.mark.parametrize("variable", ["POSEBENCH_STORAGE", "MLFLOW_TRACKING_URI"])
+@pytest.mark.parametrize("variable", ["POSEBENCH_STORAGE", long("MLFLOW_TRACKING_URI")])
 def test_errors_and_tracebacks_keep_it_too(place, postgres, addresses, variable):
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]  # closed from then on

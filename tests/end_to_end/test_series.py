@@ -51,6 +51,7 @@ def test_a_study_in_seconds_with_a_pruner_runs_to_its_end(place):
     assert (status["status"], status["trials"]["done"], status["seconds_left"]) == ("complete", 8, 0)
 
 
+@pytest.mark.long
 def test_hopeless_tune_trials_end_early_and_confirm_trials_never(place):
     """At the one rate the valley is descended, and not at all at the other."""
     file = place.folder / "pruned.toml"

@@ -74,6 +74,7 @@ def test_servers_that_are_killed_and_started_again_cost_no_trial(away, place):
     assert "Traceback" not in said
 
 
+@pytest.mark.long
 def test_one_that_stays_away_stops_the_study_in_words_and_the_record_is_sent_later(away, place):
     with begun(away, place, "gone", POSEBENCH_SERVER_PATIENCE="1s") as process:
         away.tracking.kill()
@@ -91,6 +92,7 @@ def test_one_that_stays_away_stops_the_study_in_words_and_the_record_is_sent_lat
     assert ends == [(1,)], "the trial that had ended then was not trained again"
 
 
+@pytest.mark.long
 def test_a_study_that_waits_is_interrupted_at_once(away, place):
     with begun(away, place, "interrupted") as process:
         away.tracking.kill()

@@ -70,6 +70,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_batches_of_many_tensors_under_a_soft_limit(pose_place):
     """Nobody knows how many tensors a batch will have: what may be raised is."""
     many = MANY.replace("[torch.ones(3)] * 80", "[torch.ones(3) for _ in range(80)]")

@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.commands import COMMANDS
 
 TRAIN = (
@@ -88,6 +90,7 @@ def test_two_processes_speak_with_one_voice(pose_place):
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3]
 
 
+@pytest.mark.long
 def test_processes_asked_to_end_leave_a_run_that_one_process_goes_on_with(pose_place):
     """SIGTERM comes to both, as torchrun sends it."""
     with two_processes(pose_place, *MANY, "--batch-size", "2") as processes:

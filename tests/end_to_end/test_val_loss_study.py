@@ -164,6 +164,7 @@ def test_a_workload_without_a_reference_is_refused(tmp_path):
     assert "`reference_loss`" in refused.stderr
 
 
+@pytest.mark.long
 def test_a_real_network_is_judged_by_its_loss_on_each_split(tmp_path):
     place = PosePlace(tmp_path / "here", POSE_LOSS_FILE)
     done = study(place)

@@ -15,6 +15,7 @@ from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
 from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import STANDING
+from tests.support.long_tests import long
 
 NECK = COCO_PERSON.parts.index("neck")
 SHOULDERS = [COCO_PERSON.parts.index(f"{side}_shoulder") for side in ("right", "left")]
@@ -120,7 +121,7 @@ def test_without_options_the_maps_are_the_network_s_own(one_thread: None) -> Non
 
 
 @pytest.mark.parametrize("stride", [4, 8])
-@pytest.mark.parametrize("scales", [(1.0, 0.5), (1.0, 1.5), (0.5, 1.0, 1.5), (2.0, 1.0, 0.75)], ids=str)
+@pytest.mark.parametrize("scales", [(1.0, 0.5), (1.0, 1.5), long((0.5, 1.0, 1.5)), long((2.0, 1.0, 0.75))], ids=str)
 def test_people_found_at_several_sizes_are_where_they_are(stride: int, scales: tuple[float, ...]) -> None:
     """Within a quarter of a cell of the size asked for, and without a bias to any side."""
     geometry = InputSettings(size=256, stride=stride)

@@ -12,6 +12,7 @@ from posemodel.launch import is_distributed, is_rank_zero
 from posemodel.network.weights import load_network
 from posemodel.training.processes import Team, joined
 from tests.support.coco_builder import CocoBuilder
+from tests.support.long_tests import long
 from tests.support.plain_network import PLAIN
 from tests.support.several_processes import Job, Told, Trainings
 
@@ -91,6 +92,7 @@ def test_two_processes_follow_the_loss_curve_of_one(
     agree(PLAIN, trainings, coco_builder, tmp_path)
 
 
+@pytest.mark.long
 def test_bfloat16_averages_and_accumulated_batches_go_together(settings: Any, together: Runs, tmp_path: Path) -> None:
     changes = {"precision": "bf16", "ema_decay": 0.9, "accumulate": 2, "loader": {"batch_size": 1}}
     two, _ = together(Job(settings(**changes, frozen_backbone_epochs=1), out=str(tmp_path / "run")))
@@ -101,6 +103,7 @@ def test_bfloat16_averages_and_accumulated_batches_go_together(settings: Any, to
     assert info.training["saved_weights"] == "exponential moving average"
 
 
+@pytest.mark.long
 def test_each_step_takes_the_images_of_one_big_batch(settings: Any, alone: Any, together: Runs) -> None:
     whole = [sorted(batch) for batch in alone(Job(settings(steps=6)))[0].images]
     two, _ = together(Job(settings(loader={"batch_size": 2})), Job(settings(loader={"batch_size": 1}, accumulate=2)))
@@ -161,6 +164,7 @@ def test_a_stop_that_one_process_hears_of_stops_both_and_the_run_goes_on(
     assert "batch_size: 4 -> 2" in other[0].status
 
 
+@pytest.mark.long
 def test_a_resumed_window_has_the_losses_of_both_processes(settings: Any, together: Runs, tmp_path: Path) -> None:
     """Stopped in the second of five steps, without a report; the first after it is about all five."""
     whole, stopped = str(tmp_path / "whole"), str(tmp_path / "stopped")
@@ -178,8 +182,7 @@ def test_a_resumed_window_has_the_losses_of_both_processes(settings: Any, togeth
     close({**two.losses, **three.losses}, one.losses)
 
 
-@pytest.mark.parametrize("fault", ["raise", "die"])
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("rank", "fault"), [(0, "raise"), (1, "die"), long(0, "die"), long(1, "raise")])
 def test_a_process_that_fails_does_not_keep_the_other_waiting(
     settings: Any, together: Runs, fault: str, rank: int
 ) -> None:
@@ -193,6 +196,7 @@ def test_a_process_that_fails_does_not_keep_the_other_waiting(
         assert told[rank][0].status == "ValueError: a fault of this process alone"
 
 
+@pytest.mark.long
 def test_a_validation_that_fails_in_the_first_ends_the_others_too(settings: Any, together: Runs) -> None:
     told, _ = together(Job(settings(steps=2, loader={"batch_size": 2}), fault="validation", fault_rank=0))
     assert told[0][0].status == "DataError: an image has gone"

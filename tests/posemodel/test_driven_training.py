@@ -17,6 +17,7 @@ from posemodel.training.loop import train
 from posemodel.training.run import LAST_FILE
 from posemodel.training.schedule import schedule_factor
 from tests.support.driven_optimizers import Averaging, ClosureDescent, Hutchinson, Rateless, Sam
+from tests.support.long_tests import long
 from tests.support.plain_network import PLAIN, Plain
 from tests.support.training_runs import KilledError, Log, equal, killed_after, settings_for, weights
 
@@ -192,7 +193,7 @@ KINDS: dict[str, Callable[[Any], Optimizer]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["after gradients", "lbfgs", *map(long, ("only", "graph", "modes", "rateless"))])
 def test_a_resumed_run_takes_the_same_steps(tiny_set: Path, tmp_path: Path, kind: str) -> None:
     settings = settings_for(tiny_set, steps=9, checkpoint_every=3, val_every=4)
     straight = train(settings, KINDS[kind], out=tmp_path / "straight")
@@ -306,7 +307,7 @@ def sam_noting(frozen: list[bool]) -> OptimizerMaker:
     return OptimizerMaker(build, Driving("after_gradients"))
 
 
-@pytest.mark.parametrize(("epochs", "updates"), [(1, 2), (2, 3), (9, 6)])
+@pytest.mark.parametrize(("epochs", "updates"), [(1, 2), long(2, 3), long(9, 6)])
 def test_a_backbone_is_frozen_for_epochs_of_gradients(
     tiny_set: Path, tmp_path: Path, epochs: int, updates: int
 ) -> None:

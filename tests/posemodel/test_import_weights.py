@@ -61,8 +61,8 @@ def without_counters(state: State) -> State:
     [
         long(PublicRtpose, "tensorboy", "rtpose_vgg", pafs_first, parallel),
         (PublicOpenpose, "tensorboy", "openpose_2019", all_pafs_first, container("state_dict", "model.")),
-        (functools.partial(PublicLightweight, 1), "lightweight", "lightweight", heatmaps_first, dict),
-        (functools.partial(PublicLightweight, 2), "lightweight", "lightweight_2", heatmaps_first, without_counters),
+        long(functools.partial(PublicLightweight, 1), "lightweight", "lightweight", heatmaps_first, dict),
+        long(functools.partial(PublicLightweight, 2), "lightweight", "lightweight_2", heatmaps_first, without_counters),
         (
             functools.partial(PublicLightweight, 3),
             "lightweight",

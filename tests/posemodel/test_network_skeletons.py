@@ -35,17 +35,17 @@ LAST_WEIGHTS = {
 """First values of the weights that are drawn last, for seed 7, of the version before skeletons were data."""
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+LARGE = ("rtpose_vgg", "openpose_2019")
+SIZES = [long(name) if name in LARGE else name for name in NETWORKS]
+
+
+@pytest.mark.parametrize("name", SIZES)
 def test_coco_s_person_gets_the_weights_that_it_always_got(name: str) -> None:
     entry, values = LAST_WEIGHTS[name]
     state = build_network(name, seed=7).state_dict()
     assert state[entry].flatten()[:3].tolist() == pytest.approx(values, abs=1e-8)
     given = build_network(name, skeleton=COCO_PERSON, seed=7).state_dict()
     assert all(torch.equal(state[key], given[key]) for key in state)
-
-
-LARGE = ("rtpose_vgg", "openpose_2019")
-SIZES = [long(name) if name in LARGE else name for name in NETWORKS]
 
 
 @pytest.mark.parametrize("skeleton", [POINT, FINGER, WIDE], ids=lambda each: each.name)
@@ -68,7 +68,7 @@ def test_a_network_gives_the_maps_of_its_skeleton_and_gradients_to_all_its_weigh
     assert all(parameter.numel() for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("name", [long("openpose_2019"), "lightweight", "small"])
+@pytest.mark.parametrize("name", [long("openpose_2019"), long("lightweight"), "small"])
 def test_a_network_without_pafs_can_be_exported_and_comes_back(name: str, tmp_path: Path) -> None:
     network = build_network(name, skeleton=POINT, seed=0).eval()
     images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
@@ -201,7 +201,7 @@ def sized(network: str, skeleton: Skeleton) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in build_network(network, skeleton=skeleton, seed=0).state_dict().items()}
 
 
-@pytest.mark.parametrize("network", ["lightweight", "small", long("openpose_2019")])
+@pytest.mark.parametrize("network", [long("lightweight"), "small", long("openpose_2019")])
 def test_heads_of_other_points_are_new_even_if_as_wide(network: str, tmp_path: Path) -> None:
     other = Skeleton("toe", ("heel", "ball", "tip"), FINGER.limbs, FINGER.sigmas)
     new, text = changed_by_a_start(network, FINGER, other, tmp_path)

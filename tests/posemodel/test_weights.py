@@ -11,6 +11,7 @@ from posemodel.network import build_network
 from posemodel.network.input_format import IMAGENET, InputFormat
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 from posemodel.skeleton import COCO_PERSON
+from tests.support.long_tests import long
 
 CPU = torch.device("cpu")
 INFO = CheckpointInfo("small", 96, {"seed": 3, "augment": {"flip": 0.5}})
@@ -41,7 +42,7 @@ def test_a_round_trip_gives_equal_outputs_and_its_record(tmp_path: Path) -> None
             assert torch.equal(ours.pafs, theirs.pafs)
 
 
-@pytest.mark.parametrize("name", ["small", "openpose_2019", "lightweight_2"])
+@pytest.mark.parametrize("name", ["small", long("openpose_2019"), "lightweight_2"])
 def test_a_network_comes_back_with_its_input_format(tmp_path: Path, name: str) -> None:
     network = build_network(name, seed=1)
     network.input_format = InputFormat("own", "BGR", (1.0, 2.0, 3.0), (10.0, 20.0, 40.0))

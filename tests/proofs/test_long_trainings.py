@@ -15,9 +15,17 @@ COVERS = (
     "posemodel/**/*.py",
 )
 FILES = (
+    "tests/bench/test_own_network_commands.py",
     "tests/bench/test_read_differently.py",
     "tests/bench/test_repeated_trials.py",
+    "tests/bench/test_skip_bad.py",
     "tests/bench/test_train_options.py",
+    "tests/end_to_end/test_any_keypoints.py",
+    "tests/end_to_end/test_killed_training.py",
+    "tests/end_to_end/test_torchrun.py",
+    "tests/posemodel/test_averaging.py",
+    "tests/posemodel/test_distributed.py",
+    "tests/posemodel/test_driven_training.py",
     "tests/posemodel/test_exif.py",
     "tests/posemodel/test_import_weights.py",
     "tests/posemodel/test_loader.py",
@@ -27,6 +35,7 @@ FILES = (
     "tests/posemodel/test_recipes.py",
     "tests/posemodel/test_soundness.py",
     "tests/posemodel/test_training.py",
+    "tests/posemodel/test_weights.py",
 )
 
 

@@ -17,9 +17,13 @@ COVERS = (
     "bench/records/*.py",
 )
 FILES = (
+    "tests/bench/test_checkpoints.py",
     "tests/bench/test_claim_speed.py",
     "tests/bench/test_gpu_places.py",
+    "tests/bench/test_join.py",
     "tests/bench/test_loader_living.py",
+    "tests/bench/test_loader_plan.py",
+    "tests/bench/test_loader_prediction.py",
     "tests/bench/test_loader_stream.py",
     "tests/bench/test_mlflow_server.py",
     "tests/bench/test_worker.py",

@@ -100,16 +100,31 @@ class Commands:
         return ForkedProcess(self, self.ask(request, descriptors)["pid"])
 
     def run(
-        self, arguments: Iterable[Any], *, folder: Path, environment: Mapping[str, str], timeout: float
+        self,
+        arguments: Iterable[Any],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        timeout: float,
+        program: str = POSEBENCH,
     ) -> "subprocess.CompletedProcess[str]":
-        """Run `posebench ARGUMENTS` in a folder to its end; what it prints goes through files, so that none blocks."""
+        """Run `posebench ARGUMENTS`, or another ``program``, in a folder to its end.
+
+        What it prints goes through files, so that none blocks.
+        """
         with (
             tempfile.TemporaryFile("w+", encoding="utf-8") as out,
             tempfile.TemporaryFile("w+", encoding="utf-8") as err,
             Path(os.devnull).open() as nothing,
         ):
             process = self.start(
-                arguments, folder=folder, environment=environment, stdin=nothing, stdout=out, stderr=err
+                arguments,
+                folder=folder,
+                environment=environment,
+                stdin=nothing,
+                stdout=out,
+                stderr=err,
+                program=program,
             )
             try:
                 code = process.wait(timeout)
@@ -117,7 +132,7 @@ class Commands:
                 process.kill()
             out.seek(0)
             err.seek(0)
-            return subprocess.CompletedProcess(["posebench", *map(str, arguments)], code, out.read(), err.read())
+            return subprocess.CompletedProcess([program, *map(str, arguments)], code, out.read(), err.read())
 
     def ask(self, request: Mapping[str, Any], descriptors: Iterable[int] = ()) -> dict[str, Any]:
         """Send a request and return its answer; from any thread."""

@@ -36,5 +36,21 @@ def main(study: str, data: str, where: str, device: str = "cpu") -> None:
     print(json.dumps({"event": "IdleShare", "share": idle.share}))
 
 
+def command() -> None:
+    """The same of the words of the command line, for `Place.run_program`."""
+    sys.path.append(str(Path.cwd()))
+    main(*sys.argv[1:])
+
+
+def modules_of_ray() -> None:
+    """Run `posebench` with the words of the command line; at the end its errors' last line names Ray's modules."""
+    from bench.cli import app
+
+    try:
+        app.main()
+    finally:
+        print(sorted(name for name in sys.modules if name.partition(".")[0] == "ray"), file=sys.stderr)
+
+
 if __name__ == "__main__":
     main(*sys.argv[1:])

@@ -1,9 +1,13 @@
-"""How many examples a property that takes seconds is tried on: few in `make test`, a hundred in a proof."""
+"""How many examples a property is tried on: few in `make test`, a hundred in a proof."""
 
 from hypothesis import settings
 
 PROFILE = "whole"
 """Hypothesis's profile in which tests/proofs/test_long_properties.py runs all properties."""
+
+
+FEW = 25
+"""Examples of a property in `make test`, unless it sets its own number; a hundred in `PROFILE`."""
 
 
 class Examples:

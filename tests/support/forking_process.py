@@ -42,8 +42,8 @@ LENGTH = 1 << 20
 """Bytes of a request, at most."""
 DRAWN_VARIABLE = "FIGURES_DRAWN"
 """Set in a command's environment, its figures are rendered; else each file is an image of one pixel."""
-DISTURBED_VARIABLE = "DISTURBED_SLICES_COUNT"
-"""Set in a command's environment, a study of loaders counts slices that other programs have disturbed."""
+DROPPING_VARIABLE = "SLICES_DROPPED"
+"""Set in a command's environment, studies of loaders drop slices that other programs disturbed; else none."""
 FORKED_STARTS_VARIABLE = "FORKED_STARTS"
 """Modules, with commas between them, whose spawned processes are forked."""
 MEASURING = "bench.measure.loader.isolated"
@@ -157,7 +157,7 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     _write_without_waiting()
     if DRAWN_VARIABLE not in os.environ:
         _draw_nothing()
-    if DISTURBED_VARIABLE in os.environ:
+    if DROPPING_VARIABLE not in os.environ:
         _keep_disturbed_slices()
     if modules := os.environ.get(FORKED_STARTS_VARIABLE):
         _start_forkserver()
@@ -174,11 +174,15 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
 
 
 def _write_without_waiting() -> None:
-    """Databases leave it to the system when what is written reaches the disk: a killed process loses nothing by it."""
+    """Databases and files leave it to the system when what is written reaches the disk.
+
+    A killed process loses nothing by it.
+    """
     import sqlalchemy
 
     from tests.support.unsynced import write_without_waiting
 
+    os.fsync = lambda _descriptor: None
     sqlalchemy.event.listen(sqlalchemy.Engine, "connect", write_without_waiting)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from posemodel.config import CACHE_VARIABLE
 from posemodel.synthetic import generate
 from tests.support.commands import COMMANDS, ROOT
-from tests.support.forking_process import DISTURBED_VARIABLE, DRAWN_VARIABLE, FORKED_STARTS_VARIABLE
+from tests.support.forking_process import DRAWN_VARIABLE, DROPPING_VARIABLE, FORKED_STARTS_VARIABLE
 from tests.support.stores import empty_store
 from tests.support.valley import VALLEY
 
@@ -60,9 +60,8 @@ class Place:
     """Modules whose spawned processes are forked in commands run here: see `tests.support.forking_process`."""
     drawn = False
     """Whether the commands that are forked here render their figures."""
-
-    disturbed = True
-    """Whether slices count in them that other programs have disturbed: here, these are other tests."""
+    drops_slices = False
+    """Whether studies of loaders drop, as installed, slices that other programs disturbed: other tests are these."""
 
     def __init__(self, folder: Path, study_file: str = VALLEY_FILE, *, used: bool = True) -> None:
         """The study of ``study_file``; its data set is the folder `people`. ``used``: MLflow's tables are there."""
@@ -89,8 +88,8 @@ class Place:
         kept = {k: v for k, v in os.environ.items() if k == CACHE_VARIABLE or not k.startswith(ours)}
         forked = {FORKED_STARTS_VARIABLE: ",".join(self.forked_starts)} if self.forked_starts else {}
         drawn = {DRAWN_VARIABLE: "1"} if self.drawn else {}
-        disturbed = {DISTURBED_VARIABLE: "1"} if self.disturbed else {}
-        return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | forked | drawn | disturbed
+        dropping = {DROPPING_VARIABLE: "1"} if self.drops_slices else {}
+        return kept | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | forked | drawn | dropping
 
     def command(self, *arguments):
         return [str(Path(sys.executable).with_name("posebench")), *map(str, arguments)]
@@ -99,6 +98,12 @@ class Place:
         """Run a command to its end."""
         return COMMANDS.run(
             arguments, folder=self.folder, environment=self.environment | environment, timeout=TIMEOUT_S
+        )
+
+    def run_program(self, program, *arguments):
+        """Run another program than `posebench` to its end, forked as that is: `module:function`."""
+        return COMMANDS.run(
+            arguments, folder=self.folder, environment=self.environment, timeout=TIMEOUT_S, program=program
         )
 
     def run_installed(self, *arguments):

@@ -114,7 +114,8 @@ def unpack(archive: str, folder: Path) -> Place:
     with tarfile.open(RECORDED / f"{archive}.tar.xz") as packed:
         packed.extractall(folder, filter="data")
     _move(folder, ELSEWHERE, str(folder))
-    place.forked_starts, place.disturbed = MEASURING, False
+    place.forked_starts = MEASURING
+    place.drops_slices = True
     return place
 
 
@@ -138,7 +139,7 @@ def make(kind: str, target: Path) -> None:
     """Run a kind's two studies, and pack what they leave."""
     with tempfile.TemporaryDirectory() as temporary:
         place = Place(Path(temporary) / "here")
-        place.forked_starts, place.disturbed = MEASURING, False
+        place.forked_starts, place.drops_slices = MEASURING, True
         for file in place.folder.glob("*.toml"):
             file.unlink()
         (place.folder / f"{kind}.toml").write_text(STUDY_FILES[kind])
