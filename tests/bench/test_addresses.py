@@ -69,6 +69,8 @@ SAME = (
     (HERE, "postgresql://[::1]/base"),
     ("postgresql://base@localhost", HERE),
     ("mysql://a@db/base", "mariadb+pymysql://b@db:3306/base"),
+    ("mssql://a@db/base", "mssql+pymssql://b@db:1433/base"),
+    ("oracle://a@db/base", "oracle+oracledb://b@db:1521/base"),
 )
 OTHERS = (
     ("sqlite:///optuna.db", "sqlite:///mlflow.db"),

@@ -25,6 +25,7 @@ from bench.kinds.optimizers.analysis import (
     tuned_scores,
 )
 from bench.kinds.optimizers.analysis.comparisons import COLUMNS
+from bench.kinds.optimizers.analysis.rankings import unranked
 from bench.statistics.counts import count_interval
 from bench.statistics.json_safe import to_json_safe
 from bench.statistics.nested import MARGIN
@@ -544,3 +545,14 @@ def test_json_safe_has_no_nan_and_only_plain_types():
     assert type(to_json_safe(np.float64(0.5))) is float
     with pytest.raises(TypeError, match="no plain JSON form"):
         to_json_safe(object())
+
+
+def test_without_a_ranking_the_order_is_the_study_s_and_nothing_suggests_one():
+    numbers = dict.fromkeys(("target_ap", "time_to_target_s", "steps_to_target", "targets_reached"), 1.0)
+    rows = [{"name": name, "rank": 1.0, "score_mean": 0.5, "at_border": ["lr"], **numbers} for name in ("a", "b", "c")]
+    found = unranked(pd.DataFrame(rows), ["c", "a", "b"])
+    assert found["name"].tolist() == ["c", "a", "b"]
+    assert found.index.tolist() == [0, 1, 2]
+    assert found[["rank", *numbers]].isna().all(axis=None)
+    assert found["score_mean"].tolist() == [0.5] * 3
+    assert found["at_border"].tolist() == [[], [], []]

@@ -16,6 +16,7 @@ from bench.kinds.loaders.analysis.bottleneck import (
     LOADER_BOUND,
     SHARED_CORES,
     UNKNOWN,
+    add_model,
     bottleneck,
     flips_at,
     worker_curve,
@@ -24,6 +25,7 @@ from bench.kinds.loaders.analysis.choice import SLOWER, USUAL_CV2_THREADS, by_co
 from bench.kinds.loaders.analysis.configurations import (
     END_TO_END,
     NOT_PINNED,
+    Compared,
     compare,
     configuration_key,
     panels,
@@ -31,8 +33,8 @@ from bench.kinds.loaders.analysis.configurations import (
 )
 from bench.kinds.loaders.analysis.findings import Comparison, Ratio
 from bench.kinds.loaders.analysis.headline import headline, headline_metrics, sureness
-from bench.kinds.loaders.analysis.ratios import Ratios, Times, looks
-from bench.kinds.loaders.analysis.verdict import best_of_grid, disturbed, loaders_verdict
+from bench.kinds.loaders.analysis.ratios import Ratios, Times, looks, speed_ratios
+from bench.kinds.loaders.analysis.verdict import _most_lost, best_of_grid, disturbed, loaders_verdict
 from bench.measure.loader.configuration import configuration
 from bench.report.dataloader_call import dataloader_call
 from bench.statistics.json_safe import to_json_safe
@@ -216,6 +218,57 @@ def test_a_verdict_is_plain_json():
 
 def sure(value, width=0.02):
     return Ratio(value, value * (1 - width), value * (1 + width), 10)
+
+
+def test_what_a_configuration_may_lose_by_hand():
+    """In blocks that scatter alike: `slow` takes 1.25 times as long, `once` was measured a single time."""
+    unlike = np.array([[0.99], [1.0], [1.01]])
+    seconds = np.array([0.010, 0.0125, 0.010, 0.010]) * unlike
+    seconds[1:, 3] = math.nan
+    times = Times(("fast", "slow", "same", "once"), seconds)
+    ratios = Ratios(times, 0.05)
+    found = Compared(None, ratios, "fast", (), None, pd.DataFrame())
+    assert _most_lost(found, "slow", ["fast", "same"]) == pytest.approx(1 - ratios.between("slow", "fast").low)
+    assert _most_lost(found, "slow", ["fast"]) > 0.2
+    assert 0 < _most_lost(found, "fast", ["same", "slow"]) < 0.1
+    assert _most_lost(found, "fast", ["slow"]) == 0, "it is surely faster"
+    assert _most_lost(found, "fast", ["same", "once"]) is None
+    assert _most_lost(found, "fast", []) is None
+
+
+def test_what_is_possible_and_how_sure_it_is_by_hand():
+    """0 workers load and compute in turn; with 2 the slower of both is possible, were there cores enough for it.
+
+    The error level is shared by the rows.
+    """
+    unlike = np.array([[0.99], [1.0], [1.01]])
+
+    def times(*seconds):
+        return Times(("0", "2"), np.array(seconds) * unlike)
+
+    frame = pd.DataFrame({"num_workers": [0, 2], "own_loader": "", "cores_used": 1.0, "cpu_s_per_image": 0.05})
+    trained, loaded, computed = times(0.030, 0.012), times(0.020, 0.010), times(0.010, 0.008)
+    unknown = times(math.nan, math.nan)
+    found = add_model(frame, trained, loaded, computed, unknown, level=0.05, cores=4)
+    assert found["possible_images_per_s"].tolist() == pytest.approx([1 / 0.030, 1 / 0.010])
+    assert found["modelled_images_per_s"].tolist() == pytest.approx([1 / 0.030, 4 / 0.05])
+    assert found["of_model"].tolist() == pytest.approx([1.0, (1 / 0.012) / (4 / 0.05)])
+    assert found["if_loading_were_free"].tolist() == pytest.approx([3.0, 1.5])
+    assert found["if_computing_were_free"].tolist() == pytest.approx([1.5, 1.2])
+    assert found["bottleneck"].tolist() == [IN_TURN, LOADER_BOUND]
+    assert found["disturbed"].tolist() == [False, False]
+    sure = speed_ratios(list(zip(computed.seconds.T, trained.seconds.T, strict=True)), 0.05 / 2)
+    assert found["if_loading_were_free_low"].tolist() == [each.low for each in sure]
+    assert found["if_loading_were_free_high"].tolist() == [each.high for each in sure]
+    assert not len(add_model(frame[:0], *[Times((), np.empty((3, 0)))] * 4, level=0.05, cores=None))
+
+    host = times(0.004, 0.004)
+    overlapping = add_model(frame, times(0.024, 0.008), loaded, computed, host, level=0.05, cores=None)
+    assert overlapping["possible_images_per_s"].tolist() == pytest.approx([1 / 0.024, 1 / 0.010])
+    assert overlapping["modelled_images_per_s"].tolist() == pytest.approx([1 / 0.024, 1 / 0.010])
+    assert overlapping["disturbed"].tolist() == [False, True], "faster than is possible"
+    slow = add_model(frame, trained, times(0.003, 0.003), computed, host, level=0.05, cores=None)
+    assert slow["possible_images_per_s"].tolist() == pytest.approx([1 / 0.010, 1 / 0.008])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Data sets whose files are named outright, and pictures that are turned: from the command line and in study files."""
 
 import json
+import time
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,8 @@ import torch
 
 from bench.cli.data_options import split_val_images
 from bench.kinds.loaders.data import files_of, workload_of
+from bench.settings.layers import DEFAULT, Setting
+from bench.workloads.pose_data import find_folder
 from posemodel.data.layout import DataSet
 from posemodel.data.open_split import open_split
 from posemodel.errors import SettingsError
@@ -259,3 +262,24 @@ def test_the_report_names_pictures_that_are_turned(make_spec):
     plain, turned = make_spec(), make_spec(exif="follow")
     assert plain.data_text == "data people (annotations feed)"
     assert turned.data_text == "data people (annotations feed, pictures turned by their EXIF orientation)"
+
+
+def test_a_set_that_is_to_be_made_is_made_and_timed_or_awaited(hermetic):
+    """By `made`, which takes a tenth of a second; a folder that is named is only looked for."""
+    settings = {"data": Setting(None, DEFAULT), "synthetic_images": Setting(12, DEFAULT)}
+    asked = []
+
+    def made(*wanted):
+        asked.append(wanted)
+        time.sleep(0.1)
+
+    here = (hermetic / "data" / "synthetic-12-seed0").resolve()
+    found = find_folder(settings, made)
+    assert (found.folder, found.awaited_images) == (here, None)
+    assert 0.1 <= found.data_s < 60
+    assert asked == [(Path("data", "synthetic-12-seed0"), 12, 0)]
+    later = find_folder(settings, None)
+    assert (later.folder, later.awaited_images, later.data_s) == (here, 12, 0.0)
+    named = find_folder({**settings, "data": Setting(Path("mine"), DEFAULT)}, made)
+    assert (named.folder, named.awaited_images, named.data_s) == ((hermetic / "mine").resolve(), None, 0.0)
+    assert len(asked) == 1

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import socket
 import sqlite3
 import threading
 
@@ -15,7 +16,9 @@ from bench.ledger.store import Ledger
 from bench.records.reader import studies
 from bench.records.store_check import check_storage, check_stores, check_tracking
 from bench.records.writer import Tracker
-from bench.storage.database_check import NoAnswerError, call_within
+from bench.storage import database_check
+from bench.storage.addresses import LEDGER
+from bench.storage.database_check import NoAnswerError, call_within, contents
 from posemodel.errors import SettingsError
 
 STORES = {"storage": check_storage, "tracking": check_tracking}
@@ -228,6 +231,16 @@ def test_nothing_is_made_where_one_of_the_two_is_refused(hermetic):
     with pytest.raises(SettingsError, match="both are the database"):
         check_stores("sqlite:///all.db", "sqlite:///./all.db")
     assert [path.name for path in hermetic.iterdir()] == ["text.db"]
+
+
+def test_a_server_that_does_not_answer_in_time_is_said(monkeypatch):
+    pytest.importorskip("psycopg", reason="psycopg is not installed (extra `postgres`)")
+    monkeypatch.setattr(database_check, "ANSWER_S", 0.2)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        address = f"postgresql+psycopg://me:hunter22@127.0.0.1:{silent.getsockname()[1]}/base"
+        with pytest.raises(SettingsError, match=r"does not answer within 0 s\. Start it, or set POSEBENCH_ST") as told:
+            contents(LEDGER, address)
+    assert "hunter22" not in str(told.value)
 
 
 def test_what_takes_too_long_is_left_alone():

@@ -7,7 +7,7 @@ import pytest
 
 from bench.kinds.optimizers.estimate import add_up, estimate
 from bench.measure.cores import usable_cores
-from bench.study.estimate import RECORD_S, REPORT_S
+from bench.study.estimate import RECORD_S, REPORT_S, Estimate
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured
 from bench.workloads.protocol import REPORT, SELECT, Costs
@@ -47,6 +47,46 @@ def test_a_plan_is_added_up_by_hand(make_spec):
     assert found.parts["other_s"] == pytest.approx(5 + REPORT_S)
     assert found.seconds == pytest.approx(7 + tune + confirm + 5 + REPORT_S)
     assert found.costs.memory_bytes == 1000
+
+
+def test_an_estimate_in_words_and_as_a_document():
+    """Parts under a second are not named; what was not measured, or is rough, is."""
+    parts = {"data_s": 0.99, "tune_s": 1.0, "confirm_s": 60.04, "other_s": 5.0}
+    costs = replace(COSTS, memory_bytes=1_260_000_000, gpu_memory_bytes=7, step_s={"sgd": 0.1000004, "adam": 0.25})
+    found = Estimate(parts, costs)
+    assert (found.data_s, found.seconds) == (0.99, pytest.approx(67.03))
+    assert found.document() == {
+        "seconds": 67.0,
+        "data_s": 1.0,
+        "tune_s": 1.0,
+        "confirm_s": 60.0,
+        "other_s": 5.0,
+        "memory_bytes": 1_260_000_000,
+        "gpu_memory_bytes": 7,
+        "step_s": {"sgd": 0.1, "adam": 0.25},
+        "step_by": "steps",
+        "evaluation_measured": True,
+    }
+    text = replace(found, costs=replace(costs, gpu_memory_bytes=0)).text("nano", 1)
+    assert text.startswith("Estimated time: ")
+    assert "(tuning 1 s, confirming 1 min, the rest 5 s), with 1 trial at once; 1.3 GB of memory." in text
+    unscored = replace(found, costs=replace(costs, gpu_memory_bytes=0, score_s={}))
+    text = unscored.text("nano", 2, roughly="because so")
+    assert text.startswith("One step of nano took 0.25 s; the evaluation was not measured (the 30 s were used up). ")
+    assert "Estimated time, roughly: at least " in text
+    assert "with 2 trials at once, because so; " in text
+    by_one = replace(costs, score_s={}, step_by="one image", gpu_memory_bytes=0)
+    assert "Estimated time: about " in replace(found, costs=by_one).text("nano", 1)
+
+
+def test_what_was_not_measured_is_assumed_to_cost_as_much_as_training():
+    whole = Measured(COSTS, {SELECT: 10, REPORT: 50}, 0.0, None)
+    assert whole.assumed(4) is whole
+    assert whole.evaluation_s(REPORT) == pytest.approx(0.5 + 50 * 0.02)
+    unscored = replace(whole, costs=replace(COSTS, score_s={}, image_s=0.0))
+    assert unscored.evaluation_s(SELECT) == 0
+    assert unscored.assumed(4).costs.image_s == pytest.approx(0.2 / 4)
+    assert unscored.assumed(4).evaluation_s(SELECT) == pytest.approx(10 * 0.2 / 4)
 
 
 def test_a_plan_in_seconds_takes_its_seconds(make_spec):

@@ -1,9 +1,11 @@
 """Signals in a process of its own: the first one interrupts, later than in a held block; the second Ctrl-C ends it."""
 
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 
 import pytest
 
@@ -418,3 +420,21 @@ def test_without_a_moment_nothing_is_interrupted():
     with interruption.Deadline(None) as deadline:
         pass
     assert not deadline.absorb_interrupt()
+
+
+def test_as_many_of_ones_own_signals_as_were_sent_are_no_others(monkeypatch):
+    """Two were sent; the third is somebody else's, and a SIGINT would be a second Ctrl-C from then on."""
+    monkeypatch.setattr(interruption._State, "own_signals", Counter({signal.SIGTERM: 2}))
+    monkeypatch.setattr(interruption._State, "signal_seen", False)
+
+    def hear(*numbers):
+        receiver, sender = socket.socketpair()
+        with sender:
+            sender.sendall(bytes(numbers))
+        interruption._listen(receiver)
+        return interruption._State.signal_seen
+
+    assert not hear(signal.SIGTERM)
+    assert not hear(signal.SIGTERM, signal.SIGCHLD)
+    assert interruption._State.own_signals[signal.SIGTERM] == 0
+    assert hear(signal.SIGTERM)

@@ -71,6 +71,31 @@ def test_a_study_goes_on_over_the_spaces_that_it_was_begun_over(prepared):
     assert KIND.with_stored_settings(spec, spec.identity()) == spec
 
 
+def test_a_study_is_extended_to_more_trials_and_remembers_its_first_ones(prepared):
+    spec = prepared(trials=4).spec
+    assert KIND.extend(spec, {"trials": 4}, finished_amounts=()) == spec, "no other study"
+    larger = KIND.extend(spec, {"trials": 7}, finished_amounts=())
+    assert (larger.trials, larger.first_trials) == (7, 4)
+    largest = KIND.extend(larger, {"trials": 1000}, finished_amounts=())
+    assert (largest.trials, largest.first_trials) == (1000, 4)
+    with pytest.raises(SettingsError, match=r"--trials 1001: a study can have 1000 trials at most"):
+        KIND.extend(spec, {"trials": 1001}, finished_amounts=())
+    with pytest.raises(SettingsError, match=r"--trials 3: .* already has 4 trials"):
+        KIND.extend(spec, {"trials": 3}, finished_amounts=())
+
+
+def test_what_was_begun_smaller_goes_on_as_it_was_and_is_told_how_to_grow(prepared):
+    spec = prepared(trials=7).spec
+    begun = {**spec.identity(), "first_trials": 4}
+    assert KIND.with_stored_settings(spec, begun).first_trials == 4
+    assert KIND.with_stored_settings(spec, {**begun, "trials": 6}).first_trials is None
+    smaller = {**spec.identity(), "trials": 5}
+    assert f"`posebench study extend {spec.name} --trials 7` makes it larger" in KIND.difference_remedy(spec, smaller)
+    assert "makes it larger" not in KIND.difference_remedy(spec, {**spec.identity(), "trials": 8})
+    for other in ({**smaller, "seeds": 9}, {**spec.identity(), "seeds": 9}, {}):
+        assert "extend" not in KIND.difference_remedy(spec, other)
+
+
 def test_a_preset_s_configurations_make_way_for_what_is_set(prepared):
     """The smoke preset's two are of adam, with batches of 4 and of 2, and without workers."""
     assert len(prepared().spec.fixed) == 2

@@ -19,8 +19,10 @@ from bench.report.data_figure import draw_stats
 from bench.report.findings_write import write_findings_report
 from bench.report.markdown_page import short_text as short_findings
 from bench.report.sample_figure import draw_sample
+from bench.report.skeleton_figure import draw_skeleton
 from bench.workloads.protocol import Samples
 from posemodel.data.stats import join, tally
+from posemodel.skeleton import COCO_PERSON
 from posemodel.synthetic import render_image
 from tests.bench.test_findings_report import FINDINGS, study
 from tests.bench.test_report import DOCUMENT, FATES, SHEET, SIX, both_pages, odd_studies, result_of, write_report
@@ -208,3 +210,13 @@ def test_a_sample_s_figure(figures, hold, tmp_path):
     pafs = np.stack([np.sin(at * 7 + place) * (at > 0.3) for place in range(38)])
     draw_sample(image, people, mask, heatmaps, pafs, tmp_path / "sample.png", title="one sample")
     hold(KEPT / "sample.txt", together(figures))
+
+
+def test_a_skeleton_s_figure(figures, hold, tmp_path):
+    """A person of whom the nose and one ear are not labelled."""
+    columns = np.arange(18)
+    person = np.stack([8 + 9 * (columns % 5), 70 - 7 * (columns // 2), np.full(18, 2)], axis=1).astype(float)
+    person[[0, 16]] = 0
+    image = np.stack([np.tile(np.arange(90, dtype=np.uint8), (80, 1))] * 3, axis=-1)
+    draw_skeleton(image, person, COCO_PERSON, tmp_path / "skeleton.png", title="one person")
+    hold(KEPT / "skeleton.txt", together(figures))

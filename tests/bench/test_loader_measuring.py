@@ -6,7 +6,7 @@ from bench.kinds.loaders import measuring
 from bench.kinds.loaders.measuring import LoaderMeasuring
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.loader.comparison import Reference
-from bench.measure.loader.error_texts import sample_kind
+from bench.measure.loader.error_texts import quoted, sample_kind
 from bench.measure.loader.isolated import Answer
 from bench.measure.loader.outcome import MeasurementStatus
 from bench.measure.loader.probe import Probe
@@ -61,3 +61,18 @@ def test_a_sample_of_many_parts_is_named_by_the_first_four(keys, more):
     said = sample_kind({f"part{number}": number for number in range(keys)})
     assert said.startswith("dict of part0, part1, part2, part3")
     assert said.endswith(", ...") is more
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("x" * 188), "ValueError: " + "x" * 188),
+        (ValueError("x" * 189), "ValueError: " + "x" * 185 + "..."),
+        (ValueError("\n first. \nsecond"), "ValueError: first. "),
+        (ValueError("no more of it."), "ValueError: no more of it"),
+        (KeyError(), "KeyError"),
+        (RuntimeError("Caught E in DataLoader worker process 0.\nOriginal Traceback\nKeyError: 'x'"), "KeyError: 'x'"),
+    ],
+)  # fmt: skip
+def test_an_error_is_quoted_in_200_characters(error, said):
+    assert quoted(error) == said

@@ -53,6 +53,10 @@ def test_what_cannot_fit_is_said_with_both_numbers():
     assert shortfall(Need(950_000_000, 0), small) == (
         "would need 950 MB of /dev/shm, 1.0 GB free (10 % of it is reserved for other programs)"
     )
+    assert shortfall(Need(0, 4_000_000_000), small) == (
+        "would need 4.0 GB of memory, 4.0 GB free (10 % of it is reserved for other programs)"
+    )
+    assert shortfall(Need(900_000_000, 3_600_000_000), small) == "", "just what may be used"
 
 
 def test_what_the_step_holds_is_the_process_s_and_grows_with_the_batch():

@@ -273,6 +273,16 @@ def test_a_learning_rate_that_is_a_tensor_by_default(hermetic, monkeypatch):
     assert optimizer_line(entry, {}, 0.0) == "own_tensor.Tensors(model.parameters(), lr=0.01)"
 
 
+def test_a_number_of_the_training_may_stand_before_the_network(hermetic, monkeypatch):
+    (hermetic / "own_order.py").write_text(
+        "import torch\nclass Ordered(torch.optim.SGD):\n"
+        " def __init__(self, params, total_steps, model, lr=0.01): super().__init__(params, lr=lr)"
+    )
+    monkeypatch.syspath_prepend(str(hermetic))
+    line = optimizer_line(optimizer_entry("own_order.Ordered"), {"lr": 0.5}, 0.0, steps=70)
+    assert line == "own_order.Ordered(model.parameters(), model=model, lr=0.5, total_steps=70)"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

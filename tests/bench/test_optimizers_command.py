@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.cli.actions import optimizers as actions
-from bench.cli.actions.optimizer_text import _labelled, command_lines
+from bench.cli.actions.optimizer_text import LABEL, _filled, _labelled, command_lines
 from bench.optimizers import listing, optimizer_entry
 from bench.optimizers.check import Check, check_optimizer
 from bench.optimizers.description import Description, default_text, space_text, value_text
@@ -400,6 +400,16 @@ def test_the_line_has_the_weight_decay_of_the_commands_beside_it(posebench, bare
 def test_a_class_path_is_not_broken_in_its_middle():
     path = "my_package.optimizers_of_a_very_long_name.experimental.AnOptimizerOfALongName"
     assert any(path in text for text in _labelled("class", f"from {path}", 60))
+
+
+def test_pieces_fill_a_line_to_its_last_column():
+    head, rest = f"  {'names':{LABEL}}", " " * (LABEL + 2)
+    pieces = ["lr, ", "eps, ", "beta"]
+    assert [*_filled("names", pieces, LABEL + 2 + len("lr, eps, beta"))] == [f"{head}lr, eps, beta"]
+    assert [*_filled("names", pieces, LABEL + 2 + len("lr, eps, bet"))] == [f"{head}lr, eps,", f"{rest}beta"]
+    assert [*_filled("names", pieces, LABEL + 2 + len("lr, eps,"))] == [f"{head}lr, eps,", f"{rest}beta"]
+    assert [*_filled("names", pieces, 1)] == [f"{head}lr,", f"{rest}eps,", f"{rest}beta"]
+    assert [*_filled("names", [], 80)] == ["  names"]
 
 
 def test_an_import_stays_in_one_line(modules, bare, posebench, narrow):

@@ -1,11 +1,13 @@
 """A server that is away is waited for; any other error is raised. The errors are those that real clients raise."""
 
+import errno
 import http.server
 import socket
 import threading
 import time
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import islice
 
 import mlflow
 import pytest
@@ -110,6 +112,84 @@ def test_an_error_of_a_file_is_none(tmp_path):
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/none/file.db")
     assert not is_outage(error_of(engine.connect))
     assert not is_outage(error_of((tmp_path / "none").read_text))
+
+
+class FailedError(Exception):
+    """A driver's error, made up: `of` is its driver, ``sqlstate`` PostgreSQL's code."""
+
+    def __init__(self, *told, sqlstate=None):
+        super().__init__(*told)
+        self.sqlstate = sqlstate
+
+
+def of(driver, *told, error=sqlalchemy.exc.OperationalError, invalidated=False, sqlstate=None):
+    """What SQLAlchemy makes of it."""
+    raised = type("Failed", (FailedError,), {"__module__": driver})(*told, sqlstate=sqlstate)
+    return error("SELECT 1", {}, raised, connection_invalidated=invalidated)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "away"),
+    [
+        *((code, True) for code in ("08000", "08006", "57P01", "57P02", "57P03", "53300")),
+        *((code, False) for code in ("07001", "57014", "57P04", "53100", "53400", "28P01", "42P01")),
+    ],
+)
+def test_postgresql_says_by_its_code_whether_it_is_away(sqlstate, away):
+    assert is_outage(of("psycopg.errors", "words", sqlstate=sqlstate)) is away
+    assert is_outage(of("psycopg.errors", "words", sqlstate=sqlstate, invalidated=True))
+
+
+@pytest.mark.parametrize(
+    ("code", "away"),
+    [
+        *((code, True) for code in (1040, 1053, 2002, 2003, 2006, 2013)),
+        *((code, False) for code in (1041, 1045, 1054, 1064, 2004, 2007, 2014)),
+    ],
+)
+def test_so_does_mysql(code, away):
+    assert is_outage(of("pymysql.err", code, "words")) is away
+    assert not is_outage(of("pymysql.err", code, "words", error=sqlalchemy.exc.ProgrammingError))
+
+
+@pytest.mark.parametrize(
+    ("driver", "text", "away"),
+    [
+        ("psycopg", "whatever kept it from connecting", True),
+        ("psycopg", 'FATAL:  password authentication failed for user "me"', False),
+        ("psycopg", "FATAL:  the database system is starting up", True),
+        ("psycopg", "FATAL:  sorry, too many clients already", True),
+        ("asyncpg", "whatever kept it from connecting", False),
+        ("asyncpg", "Connection refused", True),
+        ("sqlite3", "connection refused", False),
+        ("sqlite3", "database is locked", False),
+    ],
+)
+def test_a_driver_without_a_code_says_it_in_words(driver, text, away):
+    assert is_outage(of(driver, text)) is away
+    assert is_outage(of(driver, text, error=sqlalchemy.exc.InterfaceError)) is away
+    assert is_outage(of(driver, text, invalidated=True))
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        *((OSError(code, "words"), True) for code in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)),
+        (OSError(errno.ENOSPC, "words"), False),
+        (socket.gaierror(-2, "words"), True),
+        (TimeoutError("words"), True),
+        (OSError("too many 503 error responses"), True),
+        (OSError("too many 404 error responses"), False),
+    ],
+    ids=repr,
+)
+def test_a_network_that_is_down_is_an_outage(error, away):
+    assert is_outage(error) is away
+
+
+def test_pauses_double_up_to_the_longest(monkeypatch):
+    monkeypatch.undo()
+    assert list(islice(patience._pauses(), 7)) == [0.25, 0.5, 1, 2, 4, 5, 5]
 
 
 def test_an_error_while_another_is_handled_is_judged_by_itself():

@@ -3,11 +3,15 @@
 import multiprocessing
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
+import pytest
 import torch
 
-from bench.measure.process_tree import kill_tree, tree, tree_cpu_seconds, tree_memory
+from bench.measure import resources
+from bench.measure.process_tree import TreeMemory, kill_tree, tree, tree_cpu_seconds, tree_memory
 from bench.measure.resources import ResourceSampler
 
 SIZE = 100_000_000
@@ -75,6 +79,18 @@ def test_a_kernel_without_pss_gives_uss_and_says_so(tmp_path):
     assert found.bytes > 0
 
 
+@pytest.mark.parametrize("error", [psutil.AccessDenied(), AttributeError("memory_full_info")])
+def test_where_that_is_denied_resident_pages_are_counted_and_said_to_be(tmp_path, monkeypatch, error):
+    def refuse(_process):
+        raise error
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", refuse)
+    found = tree_memory(os.getpid(), proc=tmp_path)
+    assert (found.kind, found.shm_bytes) == ("rss", 0)
+    assert found.processes >= 1
+    assert found.bytes > 0
+
+
 def test_a_process_that_has_gone_takes_nothing():
     child = multiprocessing.get_context("fork").Process(target=int)
     child.start()
@@ -118,3 +134,62 @@ def test_a_sampler_sees_the_peak_and_costs_little(shared_memory_alone):
     assert sampler.peak_bytes > SIZE
     assert 0.7 * SIZE < sampler.shm_peak_bytes < 1.9 * SIZE
     assert sampler.memory_kind == "pss"
+
+
+@pytest.mark.parametrize(
+    ("pss", "shared", "private", "others"),
+    [
+        (1000, 200, 400, 1200),  # of 1600 kB that it shares, 400 are counted for it
+        (2100, 100, 400, 0),
+        (500, 200, 400, 1600),
+    ],
+)
+def test_what_the_kernel_says_of_a_process_alone(tmp_path, pss, shared, private, others):
+    """2000 kB are resident, 400 of them its own: what others are counted for, it would hold too if it ran alone."""
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+    child.start()
+    folder = tmp_path / str(child.pid)
+    folder.mkdir()
+    (folder / "smaps_rollup").write_text(
+        f"5600-7ffd ---p 00000000 00:00 0 [rollup]\nPss: {pss} kB\nPss_Shmem: {shared} kB\n"
+        f"Private_Clean: 100 kB\nPrivate_Dirty: {private - 100} kB\n"
+    )
+    (folder / "status").write_text("Name: x\nThreads: 1\nRssAnon: 500 kB\nRssFile: 1500 kB\nRssShmem: 9 kB\n")
+    found = tree_memory(child.pid, proc=tmp_path)
+    child.kill()
+    child.join()
+    assert found == TreeMemory(1024 * (pss + others), 1024 * shared, 1, "pss")
+
+
+def test_memory_is_sampled_when_it_is_due_or_has_grown(monkeypatch):
+    """A sample takes 20 ms: the next is due after 2 s, and after 0.5 s where memory has grown by more than a tenth."""
+    now, busy, resident = [100.0], [7.0], [1000]
+    clock = SimpleNamespace(perf_counter=lambda: now[0], thread_time=lambda: busy[0])
+    monkeypatch.setattr(resources, "time", clock)
+    monkeypatch.setattr(resources, "resident_bytes", lambda _pid: resident[0])
+
+    def measured(_pid):
+        busy[0] += 0.02
+        return TreeMemory(resident[0] - 100, 30, 1, "pss")
+
+    monkeypatch.setattr(resources, "tree_memory", measured)
+    sampler = ResourceSampler(os.getpid(), limit_bytes=1500)
+
+    def taken(at, bytes_now):
+        before, now[0], resident[0] = sampler.memory_samples, 100.0 + at, bytes_now
+        sampler.sample_now()
+        return sampler.memory_samples - before
+
+    assert taken(0.0, 1000) == 1
+    assert taken(0.4, 1400) == 0, "soon after another it is not even looked at"
+    assert taken(0.5, 1100) == 0, "grown by a tenth"
+    assert taken(0.5, 1101) == 1
+    assert taken(1.1, 1200) == 0
+    assert taken(2.5, 1200) == 1, "due"
+    assert taken(3.0, 1320) == 0
+    assert (sampler.peak_bytes, sampler.shm_tree_peak_bytes, sampler.memory_kind) == (1100, 30, "pss")
+    assert taken(3.0, 1600) == 1
+    assert taken(3.5, 1500) == 0
+    assert taken(3.5, 1501) == 1, "above the limit it is looked at, however it has grown"
+    assert sampler.peak_bytes == 1500
+    assert sampler.busy_s == pytest.approx(5 * 0.02)

@@ -3,8 +3,19 @@
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from bench.report.skeleton_figure import LEFT, MIDDLE, RIGHT, draw_skeleton, limb_sides, part_numbers, part_sides
+from bench.report.skeleton_figure import (
+    LEFT,
+    MARGIN,
+    MIDDLE,
+    RIGHT,
+    _object,
+    draw_skeleton,
+    limb_sides,
+    part_numbers,
+    part_sides,
+)
 from posemodel.data.annotations.skeletons import build_skeleton
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON
 from tests.support.long_tests import long
@@ -46,3 +57,20 @@ def test_an_object_at_the_border_of_its_picture(tmp_path):
     skeleton = build_skeleton("thing", ["a", "b", "c"], [[1, 2], [2, 3]])
     draw_skeleton(np.zeros((200, 4, 3), np.uint8), person, skeleton, tmp_path / "a.png", title="train 0")
     assert (tmp_path / "a.png").is_file()
+
+
+@pytest.mark.parametrize(("height", "drawn"), [(300, 900), (1000, 1000)])
+def test_a_small_object_is_enlarged_by_its_longer_side(height, drawn):
+    """A picture 40 wide, which the object fills from top to bottom."""
+    person = np.array([[20, 0, 2], [20, height - 1, 2], [0, 0, 0]], float)
+    skeleton = build_skeleton("thing", ["a", "b", "c"], [[1, 2], [2, 3]])
+    figure = Figure()
+    axis = figure.subplots()
+    _object(axis, np.zeros((height, 40, 3), np.uint8), person, skeleton)
+    (picture,) = axis.images
+    assert picture.get_array().shape == (drawn, 40 * drawn // height, 3)
+    assert picture.get_extent() == [-0.5, 39.5, height - 0.5, -0.5]
+    half = (height - 1) * (0.5 + MARGIN)
+    assert axis.get_xlim() == pytest.approx((20 - half, 20 + half)), "the object is in the middle"
+    assert axis.get_ylim() == pytest.approx(((height - 1) / 2 + half, (height - 1) / 2 - half))
+    assert len(axis.lines) == 1, "a limb with a point that is not labelled is not drawn"

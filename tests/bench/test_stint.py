@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,22 @@ def test_several_takers_share_one_number(hermetic):
     with ThreadPoolExecutor(16) as takers:
         taken = [*takers.map(lambda _: stint.take(TUNE), range(200))]
     assert sum(taken) == 40
+
+
+def test_who_looked_too_early_takes_or_gives_back_another_one(hermetic, monkeypatch):
+    """Between the look and what follows from it, another process has taken 0 and 1, or given back 0."""
+    stint = Stint(hermetic, trials=4)
+    for name in ("0", "1"):
+        (hermetic / name).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", lambda _folder: iter(()))
+        assert stint.take(TUNE)
+    assert {each.name for each in hermetic.iterdir()} == {"0", "1", "2"}
+    (hermetic / "0").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", lambda folder: iter([folder / name for name in ("0", "1", "2")]))
+        stint.give_back()
+    assert {each.name for each in hermetic.iterdir()} == {"2"}
 
 
 @pytest.mark.parametrize(("mean_s", "own_s", "allowed"), [

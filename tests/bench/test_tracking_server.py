@@ -4,7 +4,7 @@ import base64
 import json
 import socket
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -121,6 +121,25 @@ def test_a_name_that_nobody_has_is_said(impatient):
 
 def test_a_server_that_never_answers_is_given_up(silent, impatient):
     assert "does not answer within" in refusal(f"http://127.0.0.1:{silent}")
+
+
+def test_a_server_whose_answer_never_ends_is_given_up_too(impatient):
+    """Each byte comes soon after the one before."""
+    given_up = threading.Event()
+
+    def drip():
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not given_up.wait(0.05):
+                connection.sendall(b"x")
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        assert "does not answer within" in refusal(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        given_up.set()
+        thread.join()
 
 
 def test_a_server_that_speaks_no_http_is_said():

@@ -14,6 +14,7 @@ from bench.engines.claimed_trial import ClaimedTrial, Runner
 from bench.engines.events import TrialBegan, TrialEnded, TrialStepped
 from bench.engines.recording import _Sending
 from bench.engines.worker import work
+from bench.ledger.reader import read_study
 from bench.records.waiting import (
     WAITING,
     WaitingRecord,
@@ -209,6 +210,24 @@ def test_one_that_no_file_can_hold_waits_in_memory(bench, trial, hermetic, capsy
     assert f"the record cannot be kept in {ended.file} (Object of type float32" in capsys.readouterr().err
     assert not sending.on_disk
     assert waiting_trials(bench.spec.name, bench.parent, trial.data_digest) == []
+
+
+def test_a_record_waits_from_the_first_outage_on(bench, trial, storage_url):
+    record = make_record(trial, Status.COMPLETE, steps_done=2, metrics=NUMBERS)
+    ended = WaitingRecord(bench.spec.name, bench.parent, RUN, ENDED_MS, Outcome(record, CURVE, None))
+    claim = bench.ledger.claim()
+    sending = _Sending(ended, claim.key, bench.ledger, bench.tracker, lambda *_: None, on_disk=False)
+
+    def awaited():
+        return {each.awaiting_since for each in read_study(storage_url, bench.spec.name).entries} - {None}
+
+    sending.on_outage(None)
+    assert (sending.on_disk, sending.failed_at, awaited()) == (False, None, set())
+    sending.on_outage(Outage(RECORDS, 100.0))
+    sending.on_outage(Outage(RECORDS, 200.0))
+    sending.on_outage(None)
+    assert (sending.on_disk, sending.failed_at, awaited()) == (True, 100.0, {200.0})
+    assert ended.file.is_file()
 
 
 @pytest.fixture

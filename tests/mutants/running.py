@@ -51,15 +51,17 @@ class Verdict:
 def judge(mutant: Mutant, tests: Sequence[Test], covering: Covering, copy: WorkingCopy, *, limit_s: float) -> Verdict:
     """Plant a mutant in a working copy, run tests (the fastest first), and remove it.
 
-    A test that fails without the mutant too (it depends on the clock, say) does not count, and is run no more.
+    A test that fails without the mutant too (it depends on the clock, say) does not count, and is run no more; nor do
+    tests that do not end in time without it either, since other programs keep the machine busy.
     """
     file = copy.folder / mutant.path
     clean = file.read_bytes()
     left, spent, seen = list(tests), 0.0, 0
     while batch := fitting(left if seen else left[:FIRST_TESTS], covering, tests_s(limit_s - spent)):
+        timeout_s = limit_s - spent
         try:
             file.write_bytes(mutant.planted(clean))
-            ended = copy.run([*PYTEST, "-x", *(test.id for test in batch)], timeout_s=limit_s - spent)
+            ended = copy.run([*PYTEST, "-x", *(test.id for test in batch)], timeout_s=timeout_s)
         finally:
             file.write_bytes(clean)
         spent += ended.seconds
@@ -67,13 +69,12 @@ def judge(mutant: Mutant, tests: Sequence[Test], covering: Covering, copy: Worki
             seen += len(batch)
             left = [test for test in left if test not in batch]
             continue
-        if ended.code is None:
-            return Verdict(Outcome.HUNG, spent, run=seen + len(batch), covering=len(tests))
+        hung = ended.code is None
         failed = _failed(ended.output, batch) if ended.code == FAILED else batch
-        without = copy.run([*PYTEST, "-x", *(test.id for test in failed)], timeout_s=limit_s)
+        without = copy.run([*PYTEST, "-x", *(test.id for test in failed)], timeout_s=timeout_s if hung else limit_s)
         if without.code == PASSED:
-            outcome = Outcome.CAUGHT if ended.code == FAILED else Outcome.BROKEN
-            return Verdict(outcome, spent, failed[0].id, seen + len(batch), len(tests))
+            outcome = Outcome.HUNG if hung else Outcome.CAUGHT if ended.code == FAILED else Outcome.BROKEN
+            return Verdict(outcome, spent, "" if hung else failed[0].id, seen + len(batch), len(tests))
         left = [test for test in left if test not in failed]
     return Verdict(Outcome.SURVIVED if seen else Outcome.UNCLEAR, spent, run=seen, covering=len(tests))
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from posemodel.data.annotations.problems import Problem
+from posemodel.data.annotations.problems import Problem, image_faults
 from posemodel.data.check import CheckResult, check
 from posemodel.data.open_split import open_split
 from posemodel.errors import DataError
@@ -456,3 +456,25 @@ def test_what_stands_in_place_of_annotations_is_named(coco_builder: CocoBuilder,
     assert problem.problem.startswith(said)
     with pytest.raises(DataError, match=re.escape(f"{file}: {said}")):
         open_split(coco_builder.root, "train")
+
+
+@pytest.mark.parametrize(
+    ("entry", "faults"),
+    [
+        ({"id": 7, "file_name": "a/größe.jpg", "width": 1, "height": 2}, []),
+        (
+            {"id": 7, "file_name": "/größe.jpg"},
+            ["`file_name` must be a path inside the image folder, got '/größe.jpg'"],
+        ),
+        ({"id": ["ß", "\n"]}, ["`id` of an image must be a whole number, got ['\\xdf', '\\n']"]),
+        ({"id": True}, ["`id` of an image must be a whole number, got True"]),
+        ({"file_name": ""}, ["an image without `file_name`"]),
+        ({"width": 0}, ["`width` of an image must be a positive whole number, got 0"]),
+        ({"height": 2.5}, ["`height` of an image must be a positive whole number, got 2.5"]),
+        ("größe", ["an image entry is not an object: 'größe'"]),
+    ],
+)
+def test_what_an_entry_of_an_image_lacks_is_quoted(entry: Any, faults: list[str]) -> None:
+    """As it is written, where it is a text; all else in ASCII."""
+    sound = {"id": 7, "file_name": "a.jpg", "width": 1, "height": 1}
+    assert list(image_faults(sound | entry if isinstance(entry, dict) else entry)) == faults

@@ -1,5 +1,6 @@
 """Settings of a training run: the switch of the augmentation, and descriptions of all fields."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,18 @@ def test_augment_may_be_a_switch(switch: bool) -> None:
     assert short.model_dump(mode="json") == long.model_dump(mode="json")
     assert short.model_dump(exclude_unset=True) == long.model_dump(exclude_unset=True)
     assert identity(short) == identity(long) == identity(settings(augment=AugmentSettings(enabled=switch)))
+
+
+def test_a_folder_stands_beside_files_and_the_first_file_where_there_is_none() -> None:
+    val = {"val_annotations": "a/val.json", "val_images": "a/val"}
+    named = {"train_annotations": "a/train.json", "train_images": "a/train", **val}
+    assert settings(files=named).data == Path("people")
+    assert TrainSettings(steps=1, files=named).data == Path("a/train.json")
+    assert TrainSettings(steps=1, files=DataFiles(**val)).data == Path("a/val.json")
+    with pytest.raises(ValidationError, match="data"):
+        TrainSettings(steps=1, files={})
+    same = settings(files=named)
+    assert TrainSettings.model_validate(same) == same
 
 
 def test_augment_true_is_the_default() -> None:

@@ -129,13 +129,16 @@ def test_damaged_images_are_made_again_and_the_others_kept(tmp_path: Path, spoil
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, cut_short, zero_the_end], ids=["lost", "cut short", "zeroed"])
-@pytest.mark.parametrize("name", ["annotations/person_keypoints_select2017.json", CHECKSUMS])
-def test_other_damaged_files_are_made_again(tmp_path: Path, spoil, name: str) -> None:
+@pytest.mark.parametrize(("name", "kept"), [("annotations/person_keypoints_select2017.json", 5), (CHECKSUMS, 0)])
+def test_other_damaged_files_are_made_again(tmp_path: Path, spoil, name: str, kept: int) -> None:
+    """With the images that they tell of: of the one split, or of all."""
     generate(tmp_path, images=6, seed=0, size=SMALL)
     before = files(tmp_path)
     spoil(tmp_path / name)
-    generate(tmp_path, images=6, seed=0, size=SMALL)
+    calls: list[int] = []
+    generate(tmp_path, images=6, seed=0, size=SMALL, on_progress=lambda done, total: calls.append(done))
     assert files(tmp_path) == before
+    assert calls == [*range(max(kept, 1), 7)]
 
 
 # --- interruption ---------------------------------------------------------------------------------------------------

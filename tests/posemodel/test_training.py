@@ -552,8 +552,11 @@ def test_a_run_is_pruned_at_an_evaluation_and_never_at_its_last(tiny_set: Path) 
     pruned = train(settings_for(tiny_set, ap_every=2), Adam, should_prune=at_the(2))
     assert (pruned.status, pruned.step, len(asked)) == ("pruned", 4, 2)
     assert pruned.metrics["train_seconds"] > 0
-    whole = train(settings_for(tiny_set, ap_every=2), Adam, should_prune=at_the(3))
+    log = Log()
+    seldom = settings_for(tiny_set, ap_every=2, val_every=100, log_every=100)
+    whole = train(seldom, Adam, should_prune=at_the(3), on_metrics=log)
     assert (whole.status, whole.step, len(asked)) == ("complete", 6, 2)
+    assert list(log.of("loss")) == [1, 2, 4, 6], "the first, the last, and those of which something else is told"
 
 
 # --- stopping on request ---------------------------------------------------------------------------------------------
