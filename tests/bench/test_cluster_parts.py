@@ -164,6 +164,11 @@ def test_a_module_is_the_one_that_was_sent(session, tmp_path, monkeypatch):
     with nursery.new_process(session, fresh=False, folder=sent, grace_s=15) as connection:
         connection.send((messages.WORK, pickle.dumps(work)))
         assert answer(connection) == (messages.FAILED, str(sent / "own_of_test.py"), True)
+    (sent / "own_of_test.py").unlink()
+    (here / "own_of_test.py").unlink()
+    with nursery.new_process(session, fresh=False, folder=sent, grace_s=15) as connection:
+        connection.send((messages.WORK, pickle.dumps(work)))
+        assert f"Sent to the nodes are {shipping.WHAT_IS_SENT};" in answer(connection)[1]
 
 
 def test_a_node_without_the_place_for_checkpoints_says_so(session, tmp_path):

@@ -35,6 +35,7 @@ from bench.engines.cluster.messages import (
     Message,
 )
 from bench.engines.cluster.nursery import add_to_path
+from bench.engines.cluster.shipping import WHAT_IS_SENT
 from bench.engines.interruption import INTERRUPTED
 from bench.engines.trial import RunTrial
 from bench.measure.machine import fingerprint
@@ -98,7 +99,10 @@ def serve(connection: Connection) -> int:
             serving.send((RETURNED,))
             return INTERRUPTED
         except PosemodelError as error:
-            serving.send((FAILED, masked(error), isinstance(error, SettingsError)))
+            text = masked(error)
+            if ModuleNotFoundError.__name__ in text:
+                text += f" Sent to the nodes are {WHAT_IS_SENT}; whatever else is imported has to be installed there."
+            serving.send((FAILED, text, isinstance(error, SettingsError)))
         except Exception:
             serving.send((CRASHED, masked(traceback.format_exc())[-ERROR_LENGTH:]))
             raise
