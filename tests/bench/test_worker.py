@@ -16,7 +16,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from bench.engines import processes, worker
+from bench.engines import claimed_trial, processes
 from bench.engines.claimed_trial import sweep
 from bench.engines.events import Stopping, TrialBegan, TrialEnded, TrialReturned, TrialStepped, WorkerDied, ignore_event
 from bench.engines.processes import WorkerError, crew
@@ -202,7 +202,7 @@ def test_a_claimed_trial_sends_heartbeats_while_it_waits_for_mlflow(make_bench, 
         monkeypatch.setattr(Tracker, name, call)
 
     bench = make_bench(valley_spec(optimizers=["adam"]))
-    monkeypatch.setattr(worker, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(claimed_trial, "HEARTBEAT_S", 0.01)
     monkeypatch.setattr(Ledger, "send_heartbeat", lambda *_arguments: beaten.set())
     waits_in("recorded")
     waits_in("start_trial")

@@ -86,25 +86,27 @@ def test_trials_that_are_interrupted_on_their_nodes_again_and_again_end_the_stud
 
 @pytest.mark.long
 def test_trials_of_a_node_that_is_about_to_leave_are_saved_and_go_on_elsewhere(tmp_path):
-    place = Place(tmp_path / "here", SLOW)
+    place = Place(tmp_path / "here")
     how = ("--workers", 1, "--checkpoints", tmp_path / "checkpoints")
+    often = {"POSEBENCH_CHECKPOINT_EVERY": "1s"}
     with nodes() as cluster:
-        first = cluster.add(cores=1)
-        with ended(place.start(*place.study, *cluster.options, *how)) as process:
-            wait_for(lambda: holding(place, 1), process, place)
-            cluster.add(cores=1)
-            cluster.drain(first)
+        first = cluster.add(cores=1, **often)
+        with ended(place.start(*place.long_study, *cluster.options, *how, **often)) as process:
             wait_for(lambda: list((tmp_path / "checkpoints").rglob("*.tar")), process, place)
-            assert process.wait(600) == 0, output(place)
-    assert len(place.recorded()) == len(set(place.recorded())) == 4
+            cluster.add(cores=1, **often)
+            cluster.drain(first)
+            wait_for(lambda: place.run_states().get("KILLED") == 1 and holding(place, 1), process, place)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(600) == 130, output(place)
     assert "died" not in output(place)
+    assert "left out" not in output(place)
 
 
 def test_the_death_of_the_head_gives_the_trials_back_and_is_said(tmp_path):
-    place = Place(tmp_path / "here", SLOW)
+    place = Place(tmp_path / "here")
     with nodes(1) as cluster:
         how = ("--checkpoints", tmp_path / "checkpoints")
-        with ended(place.start(*place.study, *cluster.options, *how)) as process:
+        with ended(place.start(*place.long_study, *cluster.options, *how)) as process:
             wait_for(lambda: holding(place, 1), process, place)
             cluster.kill_head()
             assert process.wait(600) == 1, output(place)
