@@ -117,11 +117,12 @@ def test_records_failures_and_progress_are_the_same_on_each_engine(engine, tmp_p
 
 
 def test_an_interrupted_study_gives_its_trials_back_and_they_go_on_from_their_checkpoints(engine, tmp_path):
-    place = at(tmp_path / "here", ONCE.replace("= 20", "= 60") + "sleep_ms = 40\n")
+    place = at(tmp_path / "here", ONCE.replace("= 20", "= 80") + "sleep_ms = 40\n")
     how = (*options(engine), "--checkpoints", tmp_path / "checkpoints")
     most = 1 if engine[0] == INLINE else 2
-    with ended(place.start(*place.study, *how)) as process:
+    with ended(place.start(*place.study, *how, POSEBENCH_CHECKPOINT_EVERY="0.2s")) as process:
         wait_for(lambda: holding(place, most), process, place)
+        wait_for(lambda: list((tmp_path / "checkpoints").rglob("*.tar")), process, place)
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_S) == 130, output(place)
     assert entries(place, RUNNING) == []
