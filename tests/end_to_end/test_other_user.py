@@ -89,7 +89,6 @@ def own(folder: Path, user: int) -> None:
         os.chown(path, user, user)
 
 
-@pytest.mark.long
 def test_in_another_user_s_folder_one_is_told_what_cannot_be_written(run_forked, place):
     assert place.run(*place.study).returncode == 0
     own(place.folder, 0)
