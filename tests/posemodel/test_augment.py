@@ -128,6 +128,32 @@ def test_everything_off_is_the_letterbox() -> None:
     assert not warp.flipped
 
 
+class Told:
+    """Draws that are told beforehand: zoom, angle, shift across, shift down, flip, person, share of the way to it."""
+
+    def __init__(self, *draws: float) -> None:
+        self.draws = list(draws)
+
+    def random(self) -> float:
+        return self.draws.pop(0)
+
+
+@pytest.mark.parametrize(("draw", "chosen"), [(0.0, 0), (0.33, 0), (0.34, 1), (0.66, 1), (0.67, 2), (0.999, 2)])
+def test_anybody_may_be_in_the_middle(draw: float, chosen: int) -> None:
+    """The mean of the chosen person's labelled points comes to the middle of the input; nothing else is drawn."""
+    people = np.zeros((3, 18, 3), np.float32)
+    people[:, 0], people[:, 5] = [(10, 20, 2), (30, 4, 1), (50, 60, 2)], [(14, 20, 2), (30, 8, 2), (50, 40, 1)]
+    people[:, 7] = (3, 3, 0)
+    warp = random_warp(Told(0.5, 0.5, 0.5, 0.5, 0.99, draw, 1.0), 100, 80, people, SIZE, AugmentSettings())
+    moved = warp.people(people, COCO_PERSON)[chosen, [0, 5], :2]
+    assert moved.mean(axis=0).tolist() == pytest.approx([(SIZE - 1) / 2] * 2, abs=1e-4)
+    halfway = random_warp(Told(0.5, 0.5, 0.5, 0.5, 0.99, draw, 0.5), 100, 80, people, SIZE, AugmentSettings())
+    centre = (halfway.people(people, COCO_PERSON)[chosen, [0, 5], :2].mean(axis=0) - (SIZE - 1) / 2).tolist()
+    zoom = math.sqrt(AugmentSettings().scale_min * AugmentSettings().scale_max) * SIZE / 100
+    aside = people[chosen, [0, 5], :2].mean(axis=0) - (49.5, 39.5)
+    assert centre == pytest.approx((zoom * aside / 2).tolist(), abs=1e-4)
+
+
 def test_flip_probability_is_respected() -> None:
     nobody = np.zeros((0, 18, 3))
     for share in (0.0, 1.0):
