@@ -140,7 +140,7 @@ def test_an_interrupted_study_gives_its_trials_back_and_they_go_on_from_their_ch
     assert list((tmp_path / "checkpoints").rglob("*.tar")) == []
 
 
-@pytest.fixture(params=[long(PROCESSES), RAY])
+@pytest.fixture(params=[long(PROCESSES), long(RAY)])
 def separate(request):
     """An engine that runs trials in processes of their own."""
     return request.param, request.getfixturevalue("cluster") if request.param == RAY else None
@@ -164,6 +164,7 @@ def test_a_trial_whose_process_dies_once_runs_again_and_one_whose_process_dies_t
 # --- Ray alone
 
 
+@pytest.mark.long
 def test_a_pose_network_trains_on_the_nodes_as_here(cluster, tmp_path):
     """The node makes no data of its own: the study's folder is there."""
     found = {}

@@ -13,6 +13,7 @@ FILES = (
     "tests/bench/test_cli_study.py",
     "tests/end_to_end/test_any_network.py",
     "tests/end_to_end/test_any_optimizer.py",
+    "tests/end_to_end/test_changing_cluster.py",
     "tests/end_to_end/test_checkpoints.py",
     "tests/end_to_end/test_closed_output.py",
     "tests/end_to_end/test_deaths.py",
