@@ -96,7 +96,11 @@ def _parts_of_others(pid: int, count: int, proc: Path) -> int:
         status = _fields(proc / str(pid) / "status")
     except OSError:
         return 0
-    resident, pss = status.get("RssAnon", 0) + status.get("RssFile", 0), rollup["Pss"] - rollup.get("Pss_Shmem", 0)
+    # The files are of two moments: what the process allocates or frees in between counts in one of these sums alone.
+    resident = min(
+        rollup.get("Rss", 0) - status.get("RssShmem", 0), status.get("RssAnon", 0) + status.get("RssFile", 0)
+    )
+    pss = rollup["Pss"] - rollup.get("Pss_Shmem", 0)
     own = rollup.get("Private_Clean", 0) + rollup.get("Private_Dirty", 0)
     return max(0, resident - own - count * max(0, pss - own))
 

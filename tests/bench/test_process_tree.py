@@ -144,20 +144,26 @@ def test_a_sampler_sees_the_peak_and_costs_little(shared_memory_alone):
         (500, 200, 400, 1600),
     ],
 )
-def test_what_the_kernel_says_of_a_process_alone(tmp_path, pss, shared, private, others):
-    """2000 kB are resident, 400 of them its own: what others are counted for, it would hold too if it ran alone."""
+@pytest.mark.parametrize("since", [0, 700, -300], ids=["steady", "allocated since", "freed since"])
+def test_what_the_kernel_says_of_a_process_alone(tmp_path, pss, shared, private, others, since):
+    """2000 kB are resident, 400 of them its own: what others are counted for, it would hold too if it ran alone.
+
+    The second file is read later: what the process has allocated ``since``, in kB, counts at the next look.
+    """
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
     child.start()
     folder = tmp_path / str(child.pid)
     folder.mkdir()
     (folder / "smaps_rollup").write_text(
-        f"5600-7ffd ---p 00000000 00:00 0 [rollup]\nPss: {pss} kB\nPss_Shmem: {shared} kB\n"
+        f"5600-7ffd ---p 00000000 00:00 0 [rollup]\nRss: 2009 kB\nPss: {pss} kB\nPss_Shmem: {shared} kB\n"
         f"Private_Clean: 100 kB\nPrivate_Dirty: {private - 100} kB\n"
     )
-    (folder / "status").write_text("Name: x\nThreads: 1\nRssAnon: 500 kB\nRssFile: 1500 kB\nRssShmem: 9 kB\n")
+    anonymous = f"RssAnon: {500 + since} kB"
+    (folder / "status").write_text(f"Name: x\nThreads: 1\n{anonymous}\nRssFile: 1500 kB\nRssShmem: 9 kB\n")
     found = tree_memory(child.pid, proc=tmp_path)
     child.kill()
     child.join()
+    others = max(0, others + min(0, since))
     assert found == TreeMemory(1024 * (pss + others), 1024 * shared, 1, "pss")
 
 
