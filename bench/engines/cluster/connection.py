@@ -34,6 +34,7 @@ from bench.engines.cluster.settings import (
 from bench.engines.processes import WorkerError
 from bench.measure.cores import usable_cores
 from bench.report.wording import counted
+from bench.storage.database_check import call_within
 from bench.storage.printing import log
 from posemodel.errors import SettingsError
 
@@ -186,27 +187,21 @@ def _reach(address: str) -> None:
 def _nodes_at(address: str) -> dict[Any, Any]:
     """Return what the head of a cluster says of its nodes; AuthenticationError if it wants a token, SettingsError if it
     does not answer as one."""
-    answer: list[dict[Any, Any]] = []
-    refused: list[BaseException] = []
 
-    def ask() -> None:
-        try:
-            client = _raylet.GcsClient(address=address)  # type: ignore[attr-defined]
-            answer.append(client.get_all_node_info(timeout=ANSWER_S))
-        except BaseException as error:
-            refused.append(error)
+    def ask() -> dict[Any, Any]:
+        client = _raylet.GcsClient(address=address)  # type: ignore[attr-defined]
+        nodes: dict[Any, Any] = client.get_all_node_info(timeout=ANSWER_S)
+        return nodes
 
-    asking = threading.Thread(target=ask, daemon=True, name="ray-head")
-    asking.start()
-    asking.join(ANSWER_S)
-    if answer:
-        return answer[0]
-    if refused and isinstance(refused[0], ray.exceptions.AuthenticationError):
-        raise refused[0]
-    raise SettingsError(
-        f"ray_address: what listens at {address} does not answer as the head of a Ray cluster. Give the address of "
-        "its head, HOST:6379."
-    )
+    try:
+        return call_within(ANSWER_S, ask)
+    except ray.exceptions.AuthenticationError:
+        raise
+    except Exception as error:  # no answer in time, or none that Ray understands
+        raise SettingsError(
+            f"ray_address: what listens at {address} does not answer as the head of a Ray cluster. Give the address of "
+            "its head, HOST:6379."
+        ) from error
 
 
 def _listens(path: str) -> bool:
