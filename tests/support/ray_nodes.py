@@ -30,8 +30,9 @@ class Nodes:
         """``folder``: of Ray's files, with a short path, as sockets are in it."""
         from ray.cluster_utils import Cluster
 
+        self._folder = folder
         how = {"num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder)}
-        with _environment():
+        with _environment(RAY_TMPDIR=str(folder)):  # Ray keeps the latest cluster's address there, for all programs
             self._cluster = Cluster(initialize_head=True, head_node_args=how | _where())
 
     @property
@@ -68,7 +69,7 @@ class Nodes:
 
     def close(self) -> None:
         """End all nodes."""
-        with suppress(Exception):
+        with suppress(Exception), _environment(RAY_TMPDIR=str(self._folder)):
             self._cluster.shutdown()
 
 
