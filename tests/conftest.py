@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import gc
 import os
 import signal
 import sys
@@ -55,8 +56,15 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell how many examples properties are tried on."""
+    """Tell how many examples properties are tried on; collect the tests without collecting garbage."""
     Examples.whole = config.getoption("--hypothesis-profile") == PROFILE
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but never among the libraries and thousands of tests, which takes half a second a time."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
