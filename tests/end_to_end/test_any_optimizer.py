@@ -36,6 +36,7 @@ def document(done):
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_torch_s_and_one_s_own_optimizers_are_compared(place):
     """`tests.support` is a package of the working directory here, as it is in the repository's root."""
     (place.folder / "tests").symlink_to(REPOSITORY / "tests")

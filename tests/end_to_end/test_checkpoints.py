@@ -166,6 +166,7 @@ def test_a_place_that_cannot_be_used_is_refused_before_the_study_begins(place, p
     assert place.files() == before
 
 
+@pytest.mark.long
 def test_a_worker_elsewhere_goes_on_with_another_s_trial(tmp_path, undisturbed):
     """The first is on a machine that is about to be taken away; the study's own command trains nothing."""
     place = make_place(tmp_path / "here", SLOW_FILE)

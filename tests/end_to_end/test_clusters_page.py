@@ -109,6 +109,7 @@ def test_the_launcher_s_file_is_what_ray_s_schema_asks_for():
     assert launcher["available_node_types"][launcher["head_node_type"]]["resources"] == {"CPU": 0}
 
 
+@pytest.mark.long
 def test_the_slurm_script_gives_its_trial_back_and_asks_for_another_job(place, programs, tmp_path):
     """As Slurm sends it: SIGTERM to the script alone. The job that it asked for goes on to the study's end."""
     (place.folder / "tiny.toml").write_text(VALLEY_FILE + "sleep_ms = 20\n")

@@ -43,6 +43,12 @@ def engine(request):
     return request.param, request.getfixturevalue("cluster") if request.param == RAY else None
 
 
+@pytest.fixture(params=[long(INLINE), long(PROCESSES), RAY])
+def interruptible(request):
+    """An engine whose short sibling, in this process, is in `tests/end_to_end/test_checkpoints.py`."""
+    return request.param, request.getfixturevalue("cluster") if request.param == RAY else None
+
+
 def options(engine):
     """What a command of `posebench study` needs to run its trials there."""
     name, cluster = engine
@@ -116,7 +122,8 @@ def test_records_failures_and_progress_are_the_same_on_each_engine(engine, tmp_p
     assert session["workers"] == (1 if engine[0] == INLINE else 2)
 
 
-def test_an_interrupted_study_gives_its_trials_back_and_they_go_on_from_their_checkpoints(engine, tmp_path):
+def test_an_interrupted_study_gives_its_trials_back_and_they_go_on_from_their_checkpoints(interruptible, tmp_path):
+    engine = interruptible
     place = at(tmp_path / "here", ONCE.replace("= 20", "= 80") + "sleep_ms = 40\n")
     how = (*options(engine), "--checkpoints", tmp_path / "checkpoints")
     most = 1 if engine[0] == INLINE else 2

@@ -16,7 +16,7 @@ STUDY_FILE = f"""
 kind = "optimizers"
 optimizers = ["sgd", "adam"]
 tunings = 2
-trials = 3
+trials = 1
 seeds = 1
 tune_steps = 20
 steps = 20
@@ -27,7 +27,7 @@ device = "cpu"
 [workload]
 name = "{VALLEY}"
 """
-BEFORE = 16
+BEFORE = 8
 """Trials of the study before it is extended."""
 OWN = "tests.support.toy_optimizer.SignSGD"
 SMOKE = ("study", "optimizers", "--preset", "smoke", "--study", "own.toml")

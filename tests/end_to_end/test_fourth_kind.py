@@ -76,6 +76,7 @@ def suite(tmp_path_factory):
     process.wait(60)
 
 
+@pytest.mark.long
 def test_it_runs_from_study_file_to_report_and_is_seen_by_every_verb(suite):
     run, work = suite
     command = ("study", "sizes", "--preset", "full", "--data", "people", "--device", "cpu", "--lr", "0.002")

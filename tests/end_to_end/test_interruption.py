@@ -32,6 +32,7 @@ def assert_given_back(place):
     assert set(place.run_states()) == {"KILLED"}
 
 
+@pytest.mark.long
 def test_a_study_survives_an_interruption_and_a_kill(place):
     (place.folder / "slow.toml").write_text(SLOW_FILE)
     command = (*place.study_of("slow.toml"), "--json")

@@ -115,7 +115,7 @@ def undisturbed(tmp_path_factory):
 def posed(tmp_path_factory):
     """The same with a pose network."""
     place = prepare_pose(PosePlace(tmp_path_factory.mktemp("joint") / "here"))
-    place.forked_starts, place.drawn = MEASURING, True
+    place.forked_starts = MEASURING
     return run_through(place)
 
 

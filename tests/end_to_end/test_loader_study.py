@@ -132,7 +132,7 @@ def test_a_data_set_and_a_step_of_one_s_own_from_the_working_directory(own):
 
 def test_the_pose_network_s_study_goes_on_after_an_interruption(pose_place):
     place = pose_place
-    place.forked_starts, place.drawn = (MEASURING,), True
+    place.forked_starts = (MEASURING,)
     command = ("study", "loaders", *SMALL, "--blocks", "2", "--data", "people", "--size", "64")
     slices = "SELECT count(*) FROM tags WHERE key LIKE 'posebench.slices.%'"
     with ended(place.start(*command)) as process:

@@ -1,11 +1,14 @@
 """`posebench ui` in a browser, on a finished study: the index, the report, and MLflow as it shows itself at once."""
 
+import copy
 import json
 import re
+import shutil
 import socket
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
@@ -17,7 +20,7 @@ from selenium.webdriver.common.by import By
 from bench.records.server import check_server
 from bench.records.writer import Tracker
 from tests.support import screenshot
-from tests.support.place import VALLEY_FILE, Place
+from tests.support.place import PLANNED, VALLEY_FILE, Place
 
 TUNINGS = 2
 OPTIMIZERS = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound")
@@ -65,12 +68,29 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(finished, tmp_path_factory):
+    """A finished study of two optimizers, and `posebench ui` on it."""
+    place = copy.copy(finished[0])
+    place.folder = tmp_path_factory.mktemp("pages") / "here"
+    shutil.copytree(finished[0].folder, place.folder)
+    with served(place) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory):
     """Each of the six optimizers once in each phase, and `posebench ui` on it."""
     place = Place(tmp_path_factory.mktemp("pages") / "here")
     (place.folder / "tiny.toml").write_text(SIX)
     done = place.run(*place.study)
     assert done.returncode == 0, done.stderr
+    with served(place) as found:
+        yield found
+
+
+@contextmanager
+def served(place):
+    """`posebench ui` on a finished study."""
     address = f"http://127.0.0.1:{(port := free_port())}"
     process = place.start("ui", "--port", port)
     try:
@@ -216,7 +236,7 @@ def test_from_the_index_to_the_report_to_mlflow_and_back(browser, study):
     assert errors(browser) == []
     row = browser.find_element(By.XPATH, f"//tr[th[normalize-space(.)='{study.name}']]").text
     assert "optimizers complete" in row
-    assert f"{RUNS - 1} of {RUNS - 1}" in row
+    assert f"{PLANNED} of {PLANNED}" in row
     press(browser, f"//a[normalize-space(.)='{study.name}']")
     see(browser, "so it is")
     assert pictures(browser) == [400]
@@ -230,51 +250,51 @@ def test_from_the_index_to_the_report_to_mlflow_and_back(browser, study):
 
 
 @pytest.mark.long
-def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browser, study):
-    visit(browser, study, study.link)
+def test_the_page_that_is_named_shows_the_six_in_groups_with_their_curves(browser, six):
+    visit(browser, six, six.link)
     see(browser, "Confirm runs by optimizer", *(f"Group: {name}" for name in OPTIMIZERS))
     see_curves(browser)
-    see(browser, "Group: (study)", study.name)
+    see(browser, "Group: (study)", six.name)
 
 
 @pytest.mark.long
-def test_the_tune_runs_are_a_view_too(browser, study):
-    visit(browser, study, study.page("runs?workflowType=machine_learning"))
+def test_the_tune_runs_are_a_view_too(browser, six):
+    visit(browser, six, six.page("runs?workflowType=machine_learning"))
     press(browser, "//*[@data-testid='saved-views-trigger']")
     press(browser, "//*[@role='menuitem'][contains(., 'Tune runs by optimizer')]")
     see(browser, *(f"Group: {name}" for name in OPTIMIZERS))
-    see(browser, *(name for name in study.run_ids if name.startswith("tune-")), "Group: (study)", study.name)
+    see(browser, *(name for name in six.run_ids if name.startswith("tune-")), "Group: (study)", six.name)
 
 
 @pytest.mark.long
-def test_the_plain_list_holds_the_parent_over_all_runs(browser, study):
-    visit(browser, study, study.page("runs?workflowType=machine_learning"))
-    see(browser, study.name, f"{RUNS} matching runs")
-    press(browser, f"//a[normalize-space(.)='{study.name}']/ancestor::*[@role='gridcell']//button")
-    see(browser, *study.run_ids)
+def test_the_plain_list_holds_the_parent_over_all_runs(browser, six):
+    visit(browser, six, six.page("runs?workflowType=machine_learning"))
+    see(browser, six.name, f"{RUNS} matching runs")
+    press(browser, f"//a[normalize-space(.)='{six.name}']/ancestor::*[@role='gridcell']//button")
+    see(browser, *six.run_ids)
 
 
 @pytest.mark.long
-def test_the_report_is_an_artifact_of_the_parent(browser, study):
-    visit(browser, study, study.page(f"runs/{study.run_ids[study.name]}/artifacts"))
+def test_the_report_is_an_artifact_of_the_parent(browser, six):
+    visit(browser, six, six.page(f"runs/{six.run_ids[six.name]}/artifacts"))
     press(browser, "//*[normalize-space(text())='report']")
     press(browser, "//*[normalize-space(text())='report.md']")
     see(browser, "records.csv")
 
 
 @pytest.mark.long
-def test_the_report_s_page_is_shown_with_its_pictures(browser, study):
+def test_the_report_s_page_is_shown_with_its_pictures(browser, six):
     """Opened by the link in the note of the experiment's page."""
-    document = json.loads((study.place.folder / "reports" / study.name / "result.json").read_text())
-    tracker = Tracker(f"sqlite:///{study.place.folder}/mlflow.db", study.name)
-    folder = study.place.folder / "page"
+    document = json.loads((six.place.folder / "reports" / six.name / "result.json").read_text())
+    tracker = Tracker(f"sqlite:///{six.place.folder}/mlflow.db", six.name)
+    folder = six.place.folder / "page"
     folder.mkdir()
     (folder / "report.html").write_text(WITH_A_PICTURE)
     tracker.log_report(folder, document["verdict"])
-    visit(browser, study, study.page("runs?workflowType=machine_learning"))
+    visit(browser, six, six.page("runs?workflowType=machine_learning"))
     link = wait_for(lambda: browser.find_element(By.XPATH, "//a[.='Report']").get_attribute("href"))
-    assert link == study.page(f"runs/{study.run_ids[study.name]}/artifacts/report/report.html")
-    visit(browser, study, link)
+    assert link == six.page(f"runs/{six.run_ids[six.name]}/artifacts/report/report.html")
+    visit(browser, six, link)
 
     def shown():
         frame = browser.find_element(By.TAG_NAME, "iframe")
@@ -288,8 +308,8 @@ def test_the_report_s_page_is_shown_with_its_pictures(browser, study):
 
 
 @pytest.mark.long
-def test_a_run_shows_its_curves(browser, study):
-    run = next(run_id for name, run_id in study.run_ids.items() if name.startswith("confirm-adam-"))
-    visit(browser, study, study.page(f"runs/{run}/model-metrics"))
+def test_a_run_shows_its_curves(browser, six):
+    run = next(run_id for name, run_id in six.run_ids.items() if name.startswith("confirm-adam-"))
+    visit(browser, six, six.page(f"runs/{run}/model-metrics"))
     search_charts(browser, f"^({'|'.join(CURVES)})$")
     see_curves(browser)

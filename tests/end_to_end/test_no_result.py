@@ -100,6 +100,7 @@ def test_an_analysis_that_cannot_do_without_a_result_does_not_hinder_the_report(
     assert table.rows == [["failed", "RuntimeError: the valley has ended", "3"]]
 
 
+@pytest.mark.long
 def test_one_of_two_optimizers_that_always_fails_is_named(tmp_path):
     place = Place(tmp_path / "here", f'{VALLEY_FILE}fails_at = 3\nonly = "Adam"\n')
     done = place.run(*place.study)

@@ -44,7 +44,7 @@ def test_the_report_is_the_one_that_was_made_then(recorded, name):
     assert texts(folder) == before
 
 
-@pytest.mark.parametrize("kind", ["optimizers", long("joint")])
+@pytest.mark.parametrize("kind", [long("optimizers"), "joint"])
 def test_a_finished_study_is_shown_again_and_an_interrupted_one_goes_on(kind, tmp_path):
     """Measurements of loaders take seconds: tests/proofs/test_recorded_loaders.py."""
     goes_on(kind, unpack(ARCHIVES[kind], tmp_path / "here"))

@@ -55,6 +55,7 @@ def begun(away, place, name, **environment):
         yield process
 
 
+@pytest.mark.long
 def test_servers_that_are_killed_and_started_again_cost_no_trial(away, place):
     with begun(away, place, "restarted", **away.both) as process:
         away.ledger.kill()

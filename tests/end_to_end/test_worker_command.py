@@ -80,6 +80,7 @@ def test_workers_join_by_name_and_leave_and_the_study_is_whole(begun):
     assert f"its report is written: posebench report {NAME}" in again.stderr
 
 
+@pytest.mark.long
 def test_a_worker_plans_what_its_records_make_possible_when_no_other_process_lives(begun):
     """The study's own command is gone: the worker brings it to its end, and the report follows from `study resume`."""
     place, driver, (elsewhere, *_) = begun
