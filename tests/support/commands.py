@@ -1,5 +1,7 @@
 """Run `posebench` commands as separate processes, forked from one that has the libraries loaded to save seconds each.
 
+All processes of a run of tests fork their commands from the same one.
+
 A command is a real process, with its own working directory, environment, streams, signals and exit; only the imports,
 seconds of each, are shared. The start itself (that a command imports what it needs, and how long that takes) is tested
 with the installed program, once for each command.
@@ -14,9 +16,12 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock
 
 PROGRAM = Path(__file__).with_name("forking_process.py")
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +78,8 @@ class Commands:
         """
         self._prefix, self._environment = list(prefix), environment
         self._process: subprocess.Popen[bytes] | None = None
+        """If it was started by this object, at the socket `_path`."""
+        self._path: Path | None = None
         self._socket: socket.socket | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -141,30 +148,55 @@ class Commands:
 
     def _ask(self, request: Mapping[str, Any], descriptors: Iterable[int]) -> dict[str, Any]:
         if self._socket is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            # As places have it: see `tests.support.place`.
-            environment = self._environment
-            if environment is None:
-                environment = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_"))}
-            self._process = subprocess.Popen(
-                [*self._prefix, sys.executable, str(PROGRAM)],
-                stdin=theirs.fileno(),
-                env={**environment, "OMP_NUM_THREADS": "1"},
-                cwd=ROOT,
-            )
-            theirs.close()
-            self._socket = ours
+            # Named for the run of tests, or for this object, whose commands are another user's.
+            name = os.environ.get("PYTEST_XDIST_TESTRUNUID") if self._environment is None else None
+            path = Path(tempfile.gettempdir(), f"posebench-commands-{(name or uuid.uuid4().hex)[:16]}")
+            with FileLock(f"{path}.lock"):
+                self._socket = self._connected(path) or self._started(path)
         socket.send_fds(self._socket, [json.dumps(request).encode()], list(descriptors))
         answer = self._socket.recv(1 << 16)
         assert answer, "the process that commands are forked from has ended"
         found: dict[str, Any] = json.loads(answer)
         return found
 
+    @staticmethod
+    def _connected(path: Path) -> socket.socket | None:
+        """The line to the process at a path, if there is one."""
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours.connect(str(path))
+        except OSError:
+            ours.close()
+            return None
+        return ours
+
+    def _started(self, path: Path) -> socket.socket:
+        """The line to a new process at a path."""
+        environment = self._environment
+        if environment is None:  # as places have it: see `tests.support.place`
+            environment = {k: v for k, v in os.environ.items() if not k.startswith(("POSEBENCH_", "MLFLOW_"))}
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            self._process = subprocess.Popen(
+                [*self._prefix, sys.executable, str(PROGRAM)],
+                stdin=listener.fileno(),
+                env={**environment, "OMP_NUM_THREADS": "1"},
+                cwd=ROOT,
+            )
+            self._path = path
+            connected = self._connected(path)
+        assert connected is not None
+        return connected
+
     def close(self) -> None:
-        """End the process that commands are forked from."""
-        if self._socket is not None and self._process is not None:
+        """Leave the process that commands are forked from, which ends when all have left."""
+        if self._socket is not None:
             self._socket.close()
-            self._process.wait()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            Path(f"{self._path}.lock").unlink(missing_ok=True)
 
 
 COMMANDS = Commands()

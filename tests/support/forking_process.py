@@ -1,7 +1,8 @@
 """The process that `tests.support.commands` forks commands from: single-threaded, with posebench's libraries loaded.
 
-It serves requests on the socket that is its standard input. A request is a JSON document, with the command's stdin,
-stdout and stderr attached; the answer is the process id and, to a later request, the exit status of that process.
+Its standard input is a listening socket: all processes of a run of tests ask one such process, since to load the
+libraries takes seconds. A request is a JSON document, with the command's stdin, stdout and stderr attached; the answer
+is the process id and, to a later request, the exit status of that process.
 
 Processes that a command spawns would import their libraries again, which takes seconds. For the modules named in the
 environment variable `FORKED_STARTS_VARIABLE`, they are forked instead from a copy of the command made before it began;
@@ -17,6 +18,7 @@ import json
 import multiprocessing
 import os
 import pkgutil
+import select
 import signal
 import socket
 import sys
@@ -40,6 +42,8 @@ if __name__ == "__mp_main__" and MOMENT_VARIABLE in os.environ:
 
 LENGTH = 1 << 20
 """Bytes of a request, at most."""
+ALONE_S = 2
+"""Seconds without anybody, after which it ends."""
 DRAWN_VARIABLE = "FIGURES_DRAWN"
 """Set in a command's environment, its figures are rendered; else each file is an image of one pixel."""
 DROPPING_VARIABLE = "SLICES_DROPPED"
@@ -97,28 +101,39 @@ def load() -> dict[str, str]:
 
 
 def main() -> None:
-    """Serve until the other end closes."""
+    """Serve until nobody has been there for a while."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the tests
-    server = socket.socket(fileno=os.dup(0))
+    listener = socket.socket(fileno=os.dup(0))
     own = load()
     ended: dict[int, int] = {}
     gc.collect()
     gc.freeze()  # pages that no collection touches stay shared
+    clients: list[socket.socket] = []
     while True:
-        data, descriptors, _, _ = socket.recv_fds(server, LENGTH, 3)
-        if not data:
+        ready, _, _ = select.select([listener, *clients], [], [], None if clients else ALONE_S)
+        if not ready:
             return
-        asked = json.loads(data)
-        if "poll" in asked:
-            server.send(json.dumps({"code": _code(asked["poll"], ended)}).encode())
-            continue
-        child = os.fork()
-        if child == 0:
-            server.close()
-            run(asked, descriptors, own)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        server.send(json.dumps({"pid": child}).encode())
+        for client in ready:
+            if client is listener:
+                clients.append(listener.accept()[0])
+                continue
+            data, descriptors, _, _ = socket.recv_fds(client, LENGTH, 3)
+            if not data:
+                client.close()
+                clients.remove(client)
+                continue
+            asked = json.loads(data)
+            if "poll" in asked:
+                client.send(json.dumps({"code": _code(asked["poll"], ended)}).encode())
+                continue
+            child = os.fork()
+            if child == 0:
+                for each in (listener, *clients):
+                    each.close()
+                run(asked, descriptors, own)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            client.send(json.dumps({"pid": child}).encode())
 
 
 def _code(child: int, ended: dict[int, int]) -> int | None:
