@@ -435,6 +435,14 @@ def test_the_rate_of_a_group_that_began_at_0_leaves_final_lr_alone():
     assert torch.equal(weight, other)
 
 
+def test_a_group_without_gradients_leaves_the_next_one_its_step():
+    still, moving = one_weight(), one_weight()
+    optimizer = AdaBound([{"params": [still]}, {"params": [moving]}])
+    push(optimizer, moving)
+    assert torch.equal(still, one_weight())
+    assert not torch.equal(moving, one_weight())
+
+
 def test_steps_are_counted_for_each_weight_and_weights_without_gradient_stay():
     often, seldom, never = one_weight(), one_weight(), one_weight()
     optimizer = AdaBound([often, seldom, never])

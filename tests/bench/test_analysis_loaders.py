@@ -331,6 +331,13 @@ def test_the_cheapest_within_the_margin_is_taken_and_a_dearer_fastest_is_not():
     assert found.standings == {"0": "slower", "1": "within", "2": "within"}
 
 
+def test_what_has_dropped_out_is_no_fastest_whatever_its_mean_in_other_blocks_was():
+    costs = np.array([[1.0, 1.01, 1.5]] * 6 + [[3.0, 3.1, np.nan]] * 6)
+    found = choose(Ratios(Times(("0", "1", "2"), costs), 0.05 / 9), ["0", "1", "2"], 0.03)
+    assert float(np.nanmean(costs[:, 2])) < float(np.nanmean(costs[:, 0])), "measured in the blocks that were fast"
+    assert (found.standings["2"], found.fastest) == ("slower", "0")
+
+
 def test_absence_of_evidence_settles_nothing():
     found = choose(exact(1.02, 1.0, scatter=0.1), ["0", "1"], 0.03)
     assert not found.settled

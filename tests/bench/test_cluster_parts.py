@@ -218,9 +218,14 @@ def test_what_a_killed_nursery_has_left_is_removed_in_time(tmp_path, monkeypatch
     living.symlink_to(nursery.folder_of(session))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(nursery, "OLD_S", 60.0)
+    young = [nursery.folder_of(f"young-{number}") for number in range(8)]
+    others = [nursery.folder_of(f"old-{number}") for number in range(8)]  # found before and after young ones
+    for each in others:
+        os.utime(each, (1, 1))
     nursery.sweep()
-    assert not old.exists()
-    assert {new.name, living.name, "posebench-trial-x"} <= {each.name for each in tmp_path.iterdir()}
+    assert not any(each.exists() for each in (old, *others))
+    kept = {each.name for each in (new, living, *young)}
+    assert kept | {"posebench-trial-x"} <= {each.name for each in tmp_path.iterdir()}
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")

@@ -127,6 +127,13 @@ def test_a_workers_death_is_found_in_the_cause_too():
     assert error_outcome(outer)[0] == MeasurementStatus.OUT_OF_MEMORY
 
 
+def test_the_least_exit_code_of_a_failed_worker_is_told(monkeypatch):
+    for codes, told in (({0, 1}, "1"), ({0, 2, 7}, "2"), ({0}, None), ({-15}, None)):
+        monkeypatch.setattr(outcome, "_exit_codes_of_workers", lambda _error, codes=codes: codes)
+        text = error_outcome(EOFError())[1]
+        assert ("exit code" in text, f"(with exit code {told}:" in text) == (told is not None,) * 2, (codes, text)
+
+
 @pytest.mark.parametrize(
     ("error", "asked"),
     [

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import studies
+from bench.kinds.optimizers.budget import settle_budget
 from bench.kinds.optimizers.spec import StudySpec
 from bench.optimizers import OPTIMIZERS
 from bench.optimizers.space import as_document
 from bench.optimizers.spaces import spaces_of
-from bench.settings.layers import read_study_file
+from bench.settings.layers import DEFAULT, Setting, read_study_file
 from bench.settings.presets import kinds, preset_path, presets
 from bench.settings.shared_settings import DEFAULT_SYNTHETIC_IMAGES
 from bench.study import settings as study_settings
@@ -382,6 +383,15 @@ def test_steps_displace_a_file_s_seconds(study_file):
     assert budget(file) == (None, None, 20.0, 60.0)
     assert budget(file, steps=300) == (300, 300, None, None)
     assert budget(file, steps=300, tune_steps=10) == (10, 300, None, None)
+
+
+def test_derived_steps_are_at_least_one():
+    """From a preset of seconds, of which tune trials get a hundredth."""
+    given = {"steps": Setting(20, "command line")}
+    settings = {"tune_steps": Setting(None, DEFAULT), **given}
+    settings |= {"tune_seconds": Setting(1.0, "preset quick"), "seconds": Setting(100.0, "preset quick")}
+    settle_budget(settings, [given])
+    assert [settings[name].value for name in ("tune_steps", "steps", "tune_seconds", "seconds")] == [1, 20, None, None]
 
 
 def test_fewer_steps_than_the_preset_s_tune_steps_shorten_these(study_file):

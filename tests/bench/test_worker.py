@@ -577,3 +577,31 @@ def test_loaders_of_a_worker_process_start_as_the_platform_does():
     assert receive.poll(300)
     assert receive.recv() == ("spawn", multiprocessing.get_context().get_start_method())
     process.join()
+
+
+def ended_worker(*events):
+    """A worker process that has ended, with these events still to be read."""
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=int)
+    process.start()
+    process.join()
+    messages, ours = context.Pipe(duplex=False)
+    for event in events:
+        ours.send(event)
+    ours.close()
+    return processes._Worker(process, messages, context.Pipe(duplex=False)[1], started=0.0, ready=True)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_stopped_workers_still_tell_is_heard_unless_hearing_it_fails(fails):
+    told = [WorkerDied(1), WorkerDied(2)]
+    heard = []
+
+    def on_event(event):
+        heard.append(event)
+        if fails:
+            raise ValueError("no more, please")
+
+    crew = [ended_worker(*told)]
+    assert not processes._stop(crew, on_event, 5.0)
+    assert (crew, heard) == ([], told[: 1 if fails else 2])

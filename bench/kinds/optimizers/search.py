@@ -176,9 +176,7 @@ def _halved_rates(search: Search, points: Sequence[Point], outcomes: Sequence[Tr
     below = max((rate for rate in rates if rate < best), default=None)
     above = min((rate for rate in rates if rate > best), default=None)
     if above is not None and not _learned(outcomes[best_index], search):
-        untrained = HARM_RATIO * max(
-            (loss for rate, loss in zip(rates, losses, strict=True) if rate <= best), default=0.0
-        )
+        untrained = HARM_RATIO * max(loss for rate, loss in zip(rates, losses, strict=True) if rate <= best)
         broke = [rate for rate, loss in zip(rates, losses, strict=True) if loss > untrained]
         if not any(map(math.isfinite, losses)) and outcomes[best_index].score is not None:  # without validation losses
             broke = [rate for rate, outcome in zip(rates, outcomes, strict=True) if outcome.score is None]
