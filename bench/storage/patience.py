@@ -91,9 +91,7 @@ class Patience:
         for pause_s in _pauses():
             try:
                 result = call()
-            except ServerAwayError:
-                raise  # a call within this one has already waited
-            except Exception as error:
+            except Exception as error:  # a ServerAwayError, of a call within this one that has waited, is none
                 if not is_outage(error) or not _waits.get():
                     raise
                 if outage is None:

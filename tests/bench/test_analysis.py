@@ -26,6 +26,7 @@ from bench.kinds.optimizers.analysis import (
 )
 from bench.kinds.optimizers.analysis.comparisons import COLUMNS
 from bench.kinds.optimizers.analysis.rankings import unranked
+from bench.statistics import intervals
 from bench.statistics.counts import count_interval
 from bench.statistics.json_safe import to_json_safe
 from bench.statistics.nested import MARGIN
@@ -54,6 +55,18 @@ def test_interval_without_spread_or_seeds():
     equal = mean_interval([0.1] * 7)
     assert (equal.estimate, equal.low, equal.high, equal.method) == (0.1, 0.1, 0.1, "equal")
     assert mean_interval([0.1 + 0.2, 0.3, 0.3]).method == "equal"  # equal but for rounding
+
+
+def test_the_ends_of_a_bootstrap_are_its_order_statistics():
+    """At 90 % of 99 resamples: those of rank 5 and 93, counted from 0 (98 * 0.05 and 98 * 0.95, rounded)."""
+    values = np.array([0.1, 0.4, 0.5, 0.52, 0.6, 0.9])
+    weights = intervals._resample_weights(6, 99, 3)
+    standardized = (values - values.mean()) / values.std(ddof=0)
+    means, squares = weights @ standardized, weights @ standardized**2
+    t = np.sort(means / np.sqrt((squares - means**2) / 5))
+    (found,), (usable,) = intervals._bootstrap_t_quantiles(standardized[None], 0.9, 99, 3)
+    assert usable
+    assert found == pytest.approx([t[5], t[93]], rel=1e-9)
 
 
 def test_interval_is_students_t_below_five_values():

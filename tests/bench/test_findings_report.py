@@ -416,6 +416,13 @@ def test_a_failure_leaves_the_old_page(tmp_path):
     assert (tmp_path / "report.md").read_bytes() == before
 
 
+def test_names_do_not_cover_the_points_of_a_series():
+    figure, axis = plt.subplots()
+    covered = plot_panel._covered(axis, Series("points", [1.0, 2.0], [0.5, 0.25], Draw.POINTS))
+    plt.close(figure)
+    assert covered == [(1.0, 0.5), (2.0, 0.25)]
+
+
 @pytest.mark.parametrize("draw, y, worst", [(Draw.FRONT, [0.3, 0.2, 0.1], 0), (Draw.LOW_FRONT, [0.1, 0.2, 0.3], 1)])
 def test_a_front_is_shaded_on_the_side_of_what_is_worse(draw, y, worst):
     """Of a score that is minimised, what lies above the front is worse."""

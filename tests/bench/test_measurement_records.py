@@ -48,6 +48,7 @@ def test_a_process_and_its_slices_come_back_as_they_were(tracker):
     assert list(frame["arm"]) == ["end_to_end", "loader"]
     assert frame["seconds"].tolist() == [0.125, pytest.approx(1 / 3, rel=1e-6)]
     assert frame["others_share"].isna().tolist() == [False, True]
+    assert frame["others_share"].dtype == float, "NaN, not None"
     assert (frame["prefetch_factor"] == 4).all()
 
 

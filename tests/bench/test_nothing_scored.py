@@ -228,6 +228,15 @@ def test_an_end_that_is_far_away_is_not_said_as_a_number():
     assert "at least 2 min of training" in needed_text(found)
 
 
+def test_the_farthest_end_that_is_said_is_a_hundred_times_the_length():
+    """(0.45 / skill) ^ (1 / 0.45) of a skill of 0.058 is 95, and of 0.0554 it is 105."""
+    ends = [
+        estimate_needed_length(records((math.nan, 1 - skill, 1.0)), TUNE, length=100, unit="step").high
+        for skill in (0.058, 0.0554)
+    ]
+    assert ends == [9000, None]
+
+
 @given(before=st.floats(0.3, 1.2), after=st.floats(0.3, 1.2), length=st.integers(1, 10**6))
 def test_a_range_lies_above_what_was_tried_and_is_rounded(before, after, length):
     found = estimate_needed_length(records((0, before, 1.0), (1, after, 1.0)), TUNE, length=float(length), unit="step")

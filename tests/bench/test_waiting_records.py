@@ -2,7 +2,9 @@
 
 import json
 import math
+import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,6 +272,24 @@ def test_a_later_session_sends_it_instead_of_training_again(bench):
     curve = bench.tracker.curves(bench.tracker.records()[:1])
     assert [tuple(point) for point in curve[["step", "loss", "ap"]].to_numpy()] == [(2, 1 / 3, 0.5)]
     assert bench.tracker.samples(waiting.run_id) == SAMPLES_OF_OURS
+
+
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_folder_that_another_process_has_just_removed_is_made_again(bench, monkeypatch, times):
+    """Who sends the last record of a folder removes it."""
+    waiting = leave_waiting(bench, bench.plan[1])
+    shutil.rmtree(WAITING)
+    write, missed = type(waiting)._write, iter(range(times))
+
+    def missing_at_first(record):
+        if next(missed, None) is not None:
+            raise FileNotFoundError(record.file)
+        write(record)
+
+    monkeypatch.setattr(type(waiting), "_write", missing_at_first)
+    with nullcontext() if times == 1 else pytest.raises(FileNotFoundError):
+        waiting.write()
+    assert waiting.file.exists() == (times == 1)
 
 
 def test_it_is_sent_before_anything_is_trained(bench):

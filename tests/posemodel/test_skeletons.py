@@ -106,6 +106,20 @@ def test_sigmas_are_cocos_by_name_and_else_one_published_default() -> None:
     assert skeleton.mirror == (("Left Eye", "right-eye"),)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((), "sigmas: 0.05 (OpenPifPaf's for cars) for 4; AP depends on them: --sigmas FILE gives others"),
+        (("thumb", "index"), "sigmas: 2 given; 0.05 (OpenPifPaf's for cars) for 2; AP depends on them: "),
+        (HAND, ""),
+    ],
+)
+def test_it_is_said_which_sigmas_are_nobody_s(given: Any, said: str) -> None:
+    skeleton = hand([[1, 2], [2, 3], [3, 4]], SkeletonChoice(sigma_of=tuple((name, 0.1) for name in given)))
+    remarks = [remark for remark in skeleton.remarks if remark.startswith("sigmas: ")]
+    assert [remark[: len(said)] for remark in remarks] == [said] * bool(said)
+
+
 def test_a_network_s_skeleton_takes_the_chosen_sigmas() -> None:
     own = build_skeleton("hand", HAND, None, OBJECTS, SkeletonChoice(sigmas=(0.1, 0.2, 0.3, 0.4)))
     assert with_chosen_sigmas(own, NO_CHOICE) is own
