@@ -17,7 +17,7 @@ import pytest
 from matplotlib.text import Text
 
 from bench.cli.print_output import print_output
-from bench.report import plot_panel
+from bench.report import plot_panel, style
 from bench.report.findings import (
     Bars,
     BarSeries,
@@ -414,6 +414,14 @@ def test_a_failure_leaves_the_old_page(tmp_path):
     with pytest.raises(TypeError):
         write_findings_report(Findings("New.", [], document={"odd": object()}), study(), tmp_path)
     assert (tmp_path / "report.md").read_bytes() == before
+
+
+def test_a_panel_without_anything_has_a_text_and_no_scale():
+    figure, axis = plt.subplots()
+    style.nothing_to_show(axis, "no trial was recorded")
+    ticks, texts = [*axis.get_xticks(), *axis.get_yticks()], [text.get_text() for text in axis.texts]
+    plt.close(figure)
+    assert (ticks, texts) == ([], ["no trial was recorded"])
 
 
 def test_names_do_not_cover_the_points_of_a_series():

@@ -28,7 +28,7 @@ from bench.settings.layers import COMMAND_LINE, Setting
 from bench.settings.shared_settings import PLACE_SETTINGS
 from bench.study.begun_study import BegunStudy
 from bench.study.machine_settings import gpus_of_workers, workers_setting
-from bench.study.sharing import gpu_memory_text, loader_warnings, refuse_too_little_gpu_memory
+from bench.study.sharing import gpu_memory_text, loader_warnings, most_on_one, refuse_too_little_gpu_memory
 from bench.workloads.protocol import Costs
 from posemodel.errors import SettingsError
 from tests.support.deaths import DyingOnce, tell_environment
@@ -219,6 +219,11 @@ def costs(gpu_memory_bytes):
 )
 def test_the_estimate_tells_the_gpu_memory_of_each_trial(memory, gpus, workers, text):
     assert gpu_memory_text(costs(memory), gpus, workers) == text
+
+
+def test_of_unequally_shared_gpus_the_fullest_counts():
+    found = [most_on_one(gpus) for gpus in ([], [A], [A, B], [A, B, A], [A, B, B, B, A])]
+    assert found == [0, 1, 1, 2, 3]
 
 
 def test_trials_that_do_not_fit_on_their_gpu_are_refused():
