@@ -1,6 +1,7 @@
 """The shape of `bench`: rooms, what they know of the kinds of study, where imports stand."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,13 @@ VERBS_OF_ONE_KIND = ("cli/actions/compare.py",)
 """They compare finished studies of one kind, and run none."""
 
 
+@cache
 def modules():
     return {path.relative_to(BENCH).as_posix(): ast.parse(path.read_text()) for path in sorted(BENCH.rglob("*.py"))}
+
+
+def _name(function):
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def knows_a_kind(tree):
@@ -42,7 +48,7 @@ def knows_a_kind(tree):
             found += [f"compares: {about}" for each in values if each in KINDS and "kind" in about]
         elif isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant) and node.value.value in KINDS:
             found.append(f"matches {node.value.value}")
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
+        elif isinstance(node, ast.Call) and _name(node.func) in ("isinstance", "issubclass"):
             found += [f"asks: {ast.unparse(node)}" for name in from_kinds if name in ast.unparse(node.args[1])]
     return found
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,20 +16,26 @@ MARKDOWN = MarkdownIt("commonmark").enable("table")
 IMAGE = re.compile(r'<img [^>]*src="([^"]+)"')
 
 
+@cache
+def tokens_of(page):
+    return MARKDOWN.parse(page.read_text(encoding="utf-8"))
+
+
+@cache
 def links(page):
     """The targets of all links and images of a page."""
     found = []
-    for token in MARKDOWN.parse(page.read_text(encoding="utf-8")):
+    for token in tokens_of(page):
         found += IMAGE.findall(token.content)
         for child in token.children or ():
             found += [str(child.attrs[name]) for name in ("href", "src") if name in child.attrs]
     return found
 
 
+@cache
 def anchors(page):
     """The anchors of a page's headings."""
-    tokens = MARKDOWN.parse(page.read_text(encoding="utf-8"))
-    headings = [after for before, after in itertools.pairwise(tokens) if before.type == "heading_open"]
+    headings = [after for before, after in itertools.pairwise(tokens_of(page)) if before.type == "heading_open"]
     return {anchor("".join(child.content for child in heading.children or ())) for heading in headings}
 
 

@@ -86,7 +86,7 @@ def test_only_the_flag_runs_proofs_and_what_passes_leaves_its_figures(repository
     assert register.read_entries(repository) == {}
     assert states_of(repository) == ["never run"] * 3
 
-    proofs = run(repository, "--proofs", "-p", "xdist", "--numprocesses", "2", "--dist", "load")
+    proofs = run(repository, "--proofs", "-p", "xdist", "--numprocesses", "1", "--dist", "load")
     assert "3 passed" in proofs.stdout, proofs.stdout + proofs.stderr
     entries = register.read_entries(repository)
     assert {*entries} == {*NAMES}

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from functools import cache
 
 import pytest
 import torch
@@ -39,9 +40,15 @@ def make_weights(*, dtype=torch.float32, seed=0):
     return [Parameter(tensor.to(dtype)) for tensor in tensors]
 
 
+@cache
+def made_up_noise():
+    """Never written to."""
+    return torch.randn(1_000_003, generator=torch.Generator().manual_seed(1)) * 0.1
+
+
 def train(optimizer, weights, *, steps, schedule=None, first=0):
     """Steps with made-up gradients that depend on the number of the step alone, in the layout of the weights."""
-    noise = torch.randn(1_000_003, generator=torch.Generator().manual_seed(1)) * 0.1
+    noise = made_up_noise()
     for number in range(first, first + steps):
         for weight in weights:
             begin = number * 1009  # other numbers at each step, cheaply

@@ -27,14 +27,14 @@ from bench.kinds.loaders.analysis.configurations import (
     NOT_PINNED,
     Compared,
     compare,
+    compared_panel,
     configuration_key,
     panels,
-    state_of,
 )
 from bench.kinds.loaders.analysis.findings import Comparison, Ratio
 from bench.kinds.loaders.analysis.headline import headline, headline_metrics, sureness
 from bench.kinds.loaders.analysis.ratios import Ratios, Times, looks, speed_ratios
-from bench.kinds.loaders.analysis.verdict import _most_lost, best_of_grid, disturbed, loaders_verdict
+from bench.kinds.loaders.analysis.verdict import _most_lost, best_of_grid, loaders_verdict
 from bench.measure.loader.configuration import configuration
 from bench.report.dataloader_call import dataloader_call
 from bench.statistics.json_safe import to_json_safe
@@ -314,9 +314,9 @@ def test_faster_than_possible_is_disturbed_and_has_no_verdict():
     found = loaders_verdict(lives, slices, plan=plan)
     assert found.recommended is None
     assert "Batches of 4 have no verdict: with " in found.why_not
-    assert {number for _, number, _ in disturbed(lives, slices, plan)} == {0}
+    assert all(compare(panel, plan).disturbed for panel in panels(lives, slices))
     assert best_of_grid(lives, slices, plan) is None
-    assert disturbed(*simulated_study(case), plan) == ()
+    assert not any(compare(panel, plan).disturbed for panel in panels(*simulated_study(case)))
 
 
 def exact(*costs, blocks=6, scatter=0.004, seed=0):
@@ -364,7 +364,7 @@ def test_what_is_shown_to_be_slower_drops_out_and_reference_and_fastest_stay():
 def test_a_panel_of_frames_has_a_state():
     lives, slices = simulated_frames(World((1.5, 1.0, 1.0)), 0, 13)
     plan = Comparison((4, 6, 9, 13), 3)
-    state = state_of(lives, slices, plan, phase="grid", panel=0)
+    state = compared_panel(lives, slices, plan, phase="grid", panel=0).state(plan)
     (panel,) = panels(lives, slices)
     assert state.settled == (not state.open)
     assert compare(panel, plan).choice.standings[panel.keys[0]] == SLOWER

@@ -76,12 +76,7 @@ def test_the_same_command_goes_on_with_what_was_chosen(study, posebench, never_m
     assert first["trials"]["complete"] + first["trials"]["diverged"] == first["trials"]["planned"]
     assert chosen["steps"] > 200
     never_measured()
-    for budget, workers in (
-        ("1s", 1),
-        ("1s", 2),
-        ("1m", 1),
-        ("5h", 1),
-    ):  # finished: shown again, whatever time there is
+    for budget, workers in (("1s", 2), ("5h", 1)):  # finished: shown again, whatever time there is
         code, out, err = posebench(*study, "--budget", budget, "--workers", workers, "--json")
         assert code == 0, err
         again = json.loads(out)

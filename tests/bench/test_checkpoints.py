@@ -5,7 +5,7 @@ import os
 import sys
 import tarfile
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +29,7 @@ from bench.measure.gpus import Gpu
 from bench.records.waiting import WaitingRecord, waiting_record
 from bench.records.writer import Tracker
 from bench.trials.checkpoint import PROGRESS, STATE, TrialCheckpoint
+from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
 from posemodel.errors import CheckpointError, SettingsError
 from tests.support.line import LINE
@@ -127,7 +128,7 @@ def test_checkpoints_of_recorded_trials_are_found_and_removed(place, state, tmp_
 @pytest.mark.usefixtures("made_up_costs")
 def test_a_study_that_ends_removes_what_others_have_left(posebench, valley_file, stores, state, tmp_path):
     """As after a command to go on that was not told of the place."""
-    few = 'optimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 1\ntune_steps = 10\nsteps = 10\nevaluations = 2'
+    few = 'optimizers = ["sgd"]\ntunings = 1\ntrials = 1\nseeds = 1\ntune_steps = 10\nsteps = 10\nevaluations = 2'
     study = ("study", "optimizers", "--study", valley_file(above=few), "--preset", "smoke", "--name", "ours")
     code, _, err = posebench(*study, "--device", "cpu")
     assert code == 0, err
@@ -329,7 +330,10 @@ def interruption(tmp_path):
     return lambda trial: Interruption(trial, tmp_path / "shared", tmp_path / "processes")
 
 
-@pytest.fixture(params=["valley", "line", "pose"])
+WORKLOADS = ("valley", "line", "pose")
+
+
+@pytest.fixture(params=WORKLOADS)
 def trial(request, valley_spec, tiny_spec, make_spec):
     """A confirm trial of each workload, of twelve steps and three evaluations; reports come every five steps."""
     how = {"steps": 12, "evaluations": 3, "optimizers": ["adam"], "tunings": 1}
@@ -342,6 +346,17 @@ def trial(request, valley_spec, tiny_spec, make_spec):
     (found,) = confirm_trials(spec)
     field = "window" if request.param != "pose" else "log_every"
     return found.model_copy(update={"train": found.train.model_copy(update={field: 5})})
+
+
+@cache
+def uninterrupted(trial_as_json):
+    """The outcome of a trial in one piece."""
+    return run_trial(TrialSpec.model_validate_json(trial_as_json))
+
+
+def whole_run(trial):
+    """The same, made once for equal trials."""
+    return uninterrupted(trial.model_dump_json())
 
 
 def row(record):
@@ -365,14 +380,20 @@ def at_each_step(monkeypatch):
     return {"every_s": 0.0}
 
 
-@pytest.mark.parametrize("stops", [long((1,)), (4, 3), long((7,)), (11,)])
+@pytest.mark.parametrize(
+    ("trial", "stops"),
+    [(name, (4, 3)) for name in WORKLOADS]
+    + [("valley", (11,)), ("line", (11,)), long("pose", (11,))]
+    + [long(name, stops) for name in WORKLOADS for stops in ((1,), (7,))],
+    indirect=["trial"],
+)
 def test_a_trial_that_is_continued_ends_as_if_never_interrupted(trial, interruption, stops, capfd):
     """Every number of its record and every point of its curve, to the bit; with another process for each part."""
     interrupted = interruption(trial)
     for stop in stops:
         with pytest.raises(KeyboardInterrupt):
             interrupted.run(stop)
-    continued, whole = interrupted.run(), run_trial(trial)
+    continued, whole = interrupted.run(), whole_run(trial)
     assert row(continued.record) == row(whole.record)
     assert points(continued.curve) == points(whole.curve)
     assert documents(continued) == documents(whole)
@@ -398,14 +419,14 @@ def test_a_trial_that_is_killed_goes_on_from_its_latest_checkpoint(trial, interr
     progress = json.loads((killed.fetched() / PROGRESS).read_text())
     assert {step for step, _, _ in progress["curve"]} == {step for step in steps if step < 8}
     seen = []
-    continued, whole = killed.run(on_step=lambda step, _: seen.append(step)), run_trial(trial)
+    continued, whole = killed.run(on_step=lambda step, _: seen.append(step)), whole_run(trial)
     assert min(seen) >= 8
     assert row(continued.record) == row(whole.record)
     assert points(continued.curve) == points(whole.curve)
 
 
 def test_checkpoints_in_between_change_nothing(trial, interruption, at_each_step):
-    often, whole = interruption(trial).run(**at_each_step), run_trial(trial)
+    often, whole = interruption(trial).run(**at_each_step), whole_run(trial)
     assert row(often.record) == row(whole.record)
     assert points(often.curve) == points(whole.curve)
 
@@ -446,7 +467,12 @@ def test_a_place_that_is_full_does_not_end_a_trial(valley_spec, interruption, ca
     assert "the checkpoint of trial it could not be saved (no space left at postgresql://me:***@host/base)" in said
 
 
-@pytest.mark.parametrize("broken", ["the file", "the state", "the progress"])
+@pytest.mark.parametrize(
+    ("trial", "broken"),
+    [(name, broken) for name in ("valley", "line") for broken in ("the file", "the state", "the progress")]
+    + [("pose", "the state"), long("pose", "the file"), long("pose", "the progress")],
+    indirect=["trial"],
+)
 def test_a_trial_whose_checkpoint_is_damaged_begins_anew_and_says_so(trial, interruption, broken, tmp_path, capfd):
     interrupted = interruption(trial)
     with pytest.raises(KeyboardInterrupt):
@@ -460,7 +486,7 @@ def test_a_trial_whose_checkpoint_is_damaged_begins_anew_and_says_so(trial, inte
             path.write_bytes(b"something else")
         interrupted.store.save(STUDY, trial.id, folder)
     seen = []
-    begun_anew, whole = interrupted.run(on_step=lambda step, _: seen.append(step)), run_trial(trial)
+    begun_anew, whole = interrupted.run(on_step=lambda step, _: seen.append(step)), whole_run(trial)
     assert seen[0] == 1
     assert row(begun_anew.record) == row(whole.record)
     assert points(begun_anew.curve) == points(whole.curve)

@@ -375,7 +375,8 @@ def test_a_study_with_diverged_trials_is_done(posebench, stores, valleys, valley
     assert "optimizers-smoke-people" in err
 
 
-def test_a_report_is_made_again_and_its_study_file_plans_the_same(document, stores, made_up_costs, tiny, hermetic):
+@pytest.mark.usefixtures("stores", "made_up_costs", "plain_figures")
+def test_a_report_is_made_again_and_its_study_file_plans_the_same(document, tiny, hermetic):
     found = document("study", "optimizers", *TINY_STUDY, "--data", tiny)
     report = hermetic / found["report"]
     before = {path.name: path.read_bytes() for path in report.parent.iterdir()}

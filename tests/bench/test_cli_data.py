@@ -3,16 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import cv2
 import pytest
 
-RUN = [sys.executable, "-c", "from bench.cli.app import main; main()"]
-REPOSITORY = Path(__file__).resolve().parents[2]
+from bench.report import data_figure
+from tests.support.commands import COMMANDS
 
 
 def test_stats_print_and_draw_each_split(posebench, tiny, hermetic):
@@ -36,7 +34,8 @@ def test_stats_print_and_draw_each_split(posebench, tiny, hermetic):
     assert [path.name for path in hermetic.iterdir()] == [figure.name]
 
 
-def test_stats_as_json(posebench, tiny, hermetic):
+def test_stats_as_json(posebench, tiny, hermetic, monkeypatch):
+    monkeypatch.setattr(data_figure, "DPI", 20)
     (hermetic / "figures").mkdir()
     code, out, err = posebench("data", "stats", tiny, "--out", "figures/shares.png", "--json")
     assert (code, err) == (0, "")
@@ -50,7 +49,8 @@ def test_stats_as_json(posebench, tiny, hermetic):
         assert found["total"][name] == checked[name] == sum(split[name] for split in found["splits"].values())
 
 
-def test_stats_replace_their_own_figure_and_nobody_else_s(posebench, tiny, hermetic):
+def test_stats_replace_their_own_figure_and_nobody_else_s(posebench, tiny, hermetic, monkeypatch):
+    monkeypatch.setattr(data_figure, "DPI", 20)
     assert posebench("data", "stats", tiny, "--out", "shares.png")[0] == 0
     first = (hermetic / "shares.png").stat().st_ino
     assert posebench("data", "stats", tiny, "--out", "shares.png")[0] == 0
@@ -85,28 +85,23 @@ def test_stats_name_what_is_wrong(posebench, tiny, hermetic, arguments, code, wo
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(posebench, hermetic, workers):
-    command = ("data", "synth", "set", "--images", "150", "--num-workers", str(workers))
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(
-        [*RUN, *command],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        start_new_session=True,
-    )
+    command = ("data", "synth", "set", "--images", "100", "--num-workers", str(workers))
+    said = hermetic / "said"
+    with said.open("w") as written, (hermetic / "out").open("w") as out, Path(os.devnull).open() as nothing:
+        streams = {"stdin": nothing, "stdout": out, "stderr": written}
+        process = COMMANDS.start(command, folder=hermetic, environment=os.environ, **streams)
     while len(list(hermetic.glob("set/images/*/*.jpg"))) < 5:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, said.read_text()
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert out == ""
+    code, err = process.wait(60), said.read_text()
+    assert code == 130, err
+    assert (hermetic / "out").read_text() == ""
     assert "the same command goes on" in err
     assert "Traceback" not in err
     first = {path.name: path.stat().st_ino for path in hermetic.rglob("*.jpg")}
     code, out, err = posebench(*command[:-1], "0")
     assert code == 0, err
-    assert out == "set: 120 train, 15 select, 15 val\n"
+    assert out == "set: 80 train, 10 select, 10 val\n"
     made_again = first.items() - {path.name: path.stat().st_ino for path in hermetic.rglob("*.jpg")}.items()
     assert len(made_again) <= max(workers, 1), "at most what each process had in hand and had not yet written down"

@@ -390,10 +390,11 @@ def test_the_costs_of_a_step_are_those_of_a_gradient_evaluation(tiny_spec, first
     assert all(seconds > 0 for seconds in pieces[-1].step_s.values())
 
 
-def test_a_plan_over_steps_is_refused_where_only_a_time_is_known(posebench, hermetic, monkeypatch, made_up_costs):
+def test_a_plan_over_steps_is_refused_where_only_a_time_is_known(posebench, tiny, hermetic, monkeypatch, made_up_costs):
     (hermetic / "own_plans.py").write_text(KINDS)
     monkeypatch.syspath_prepend(str(hermetic))
-    study = ("study", "optimizers", "--preset", "smoke", "--dry-run", "--optimizers", "own_plans.Planned")
+    study = ("study", "optimizers", "--preset", "smoke", "--dry-run", "--data", tiny)
+    study += ("--optimizers", "own_plans.Planned")
     code, _out, err = posebench(*study, "--tune-seconds", "5", "--seconds", "5")
     assert code == 2
     assert "optimizer own_plans.Planned: num_iterations is the number of steps of the training" in err

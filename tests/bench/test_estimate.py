@@ -7,12 +7,14 @@ import pytest
 
 from bench.kinds.optimizers.estimate import add_up, estimate
 from bench.measure.cores import usable_cores
+from bench.study import probe
 from bench.study.estimate import RECORD_S, REPORT_S, Estimate
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from posemodel.errors import DataError
 from tests.support.asked import prepared
+from tests.support.forking_process import forked_starts
 
 COSTS = Costs(
     start_s=5.0,
@@ -138,7 +140,8 @@ def test_an_odd_trial_keeps_one_worker_waiting(make_spec):
 
 def test_the_pieces_are_measured_on_the_studys_own_data(make_spec, tiny):
     spec = make_spec(data=tiny, optimizers=["sgd", "adabound"], controls=True)
-    found = of_study(spec)  # AdaBound's control is measured with it
+    with forked_starts(probe):
+        found = of_study(spec)  # AdaBound's control is measured with it
     assert found.data_s == 0
     assert 0 < found.parts["tune_s"] < found.seconds
     assert 0 < found.parts["confirm_s"] < found.seconds

@@ -110,6 +110,13 @@ FINDINGS = Findings(
 )
 
 
+PLAIN = Findings(
+    "Take the first.",
+    [Section("Drawn", [Drawing("drawn.png", "a drawing", lambda: plt.figure(figsize=(0.1, 0.1)))])],
+    tables_csv=FINDINGS.tables_csv,
+)
+"""With little to draw."""
+
 IMAGES = {image.file: "data:image/svg+xml,x" for image in FINDINGS.images()}
 FILES = {
     *("report.md", "appendix.md", "report.html", "result.json", "study.toml", "records.csv", "front.csv"),
@@ -402,14 +409,14 @@ def test_the_pages_templates_are_in_the_package():
 
 def test_report_md_is_written_last_and_leftovers_go(tmp_path):
     (tmp_path / "front.png.part").write_bytes(b"half")
-    write_findings_report(FINDINGS, study(), tmp_path)
+    write_findings_report(PLAIN, study(), tmp_path)
     assert not list(tmp_path.glob("*.part"))
     newest = max(tmp_path.iterdir(), key=os.path.getmtime)
     assert newest.name == "report.md"
 
 
 def test_a_failure_leaves_the_old_page(tmp_path):
-    write_findings_report(FINDINGS, study(), tmp_path)
+    write_findings_report(PLAIN, study(), tmp_path)
     before = (tmp_path / "report.md").read_bytes()
     with pytest.raises(TypeError):
         write_findings_report(Findings("New.", [], document={"odd": object()}), study(), tmp_path)
@@ -502,7 +509,9 @@ def test_a_note_of_two_lines_has_two_and_no_name_or_note_is_cut_off():
 
 def test_no_figure_stays_open(tmp_path):
     before = plt.get_fignums()  # other tests may have left some
-    write_parts(FINDINGS, study(), tmp_path)
+    one_of_each = Findings("x", [], figure=FINDINGS.figure, appendix=FINDINGS.appendix[1:])
+    assert len(one_of_each.images()) == 3
+    write_parts(one_of_each, study(), tmp_path)
     assert plt.get_fignums() == before
 
 
@@ -561,6 +570,6 @@ def test_a_result_that_somebody_has_edited_costs_no_file_and_no_report(before, t
     for file in own:
         file.write_text("mine")
     (folder / "result.json").write_text(before)
-    write_findings_report(FINDINGS, study(), folder)
+    write_findings_report(PLAIN, study(), folder)
     assert [file.read_text() for file in own] == ["mine"] * 3
     assert json.loads((folder / "result.json").read_text())["study"] == "some-study"

@@ -33,7 +33,6 @@ from bench.workloads.protocol import Costs
 from posemodel.errors import SettingsError
 from tests.support.deaths import DyingOnce, tell_environment
 from tests.support.forking_process import forked_starts
-from tests.support.long_tests import long
 from tests.support.plans import first_trials
 from tests.support.records import record
 
@@ -284,9 +283,20 @@ def trials(valley_spec, storage_url, tracking_uri):
     return lambda run_trial, **changes: Trials(valley_spec(tunings=1, **changes), storage_url, tracking_uri, run_trial)
 
 
-@pytest.mark.parametrize("gpus", [long([C]), [A, B]], ids=["one of several", "two"])
-def test_each_worker_process_sees_its_gpu_alone(trials, monkeypatch, gpus):
+def test_each_worker_process_is_started_with_its_gpu(monkeypatch):
     """Even before it loads anything: CUDA reads the variable once."""
+    monkeypatch.setenv(VISIBLE_VARIABLE, "0,1,2,3")
+    with crew(2, ignore_event, gpus=[A, B]) as workforce:
+        workforce.start()
+        seen = [(each.gpu, _environment(each.process.pid)) for each in workforce._crew]
+        workforce.kill()
+    assert seen == [(A, A.uuid), (B, B.uuid)]
+    assert os.environ[VISIBLE_VARIABLE] == "0,1,2,3"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("gpus", [[C], [A, B]], ids=["one of several", "two"])
+def test_trials_see_the_gpu_of_their_worker_alone(trials, monkeypatch, gpus):
     monkeypatch.setenv(VISIBLE_VARIABLE, "0,1,2,3")
     study = trials(tell_environment, trials=2)
     with crew(len(gpus), ignore_event, gpus=gpus) as workforce:

@@ -22,7 +22,7 @@ from bench.engines.events import TrialEnded
 from bench.kinds.optimizers.size import Size
 from bench.kinds.template import template
 from bench.records.writer import Tracker
-from bench.report.findings import Bullets, Chart, Code, DataFile, Draw, Findings, Plot, Section, Series, Table
+from bench.report.findings import Bullets, Chart, Code, DataFile, Draw, Drawing, Findings, Plot, Section, Series, Table
 from bench.report.findings_figures import chart_figure
 from bench.report.findings_write import write_findings_report
 from bench.report.no_result import no_result_text, trouble_sentences
@@ -78,14 +78,13 @@ def study(**changes) -> StudyInfo:
 
 
 def write_report(name: str, folder: Path, *, lines: str = "x = 1", alt: str = "a figure") -> Path:
-    """A report whose every place for a user's text holds the name."""
-    plot = Plot("x", "AP", [Series("a", [1.0, 2.0], [0.1, 0.2], Draw.LINE)])
+    """A report whose every place for a user's text holds the name, beside an empty figure."""
     findings = Findings(
         answer=f"Use {literal(name)}: it beats {code(name)}, {'word ' * 30}and {literal(name)}.",
         sections=[
             Section(name, [Table(("what", name), [[name, "0.1"], ["b", name]]), Code("", lines)]),
             Section("More", [Bullets([literal(name), code(name)]), f"{literal(name)}. It is a name."]),
-            Section("Drawn", [Chart("drawn.png", alt, [plot])]),
+            Section("Drawn", [Drawing("drawn.png", alt, lambda: plt.figure(figsize=(0.1, 0.1)))]),
         ],
         document={"name": name},
         tables_csv={"names.csv": DataFile(pd.DataFrame({"name": [name]}), "a row for each name")},

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from bench.cli.print_output import print_output
 from bench.kinds.joint.analysis import Pick, picks
 from bench.kinds.joint.analysis.words import loader_call
+from bench.kinds.joint.importances import importances
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
-from bench.report import findings_write
+from bench.report import findings_write, style
 from bench.report.command_output import OutputTable
 from bench.report.findings import Chart, Draw, Intervals, Table
 from bench.report.findings_result import FindingsResult
@@ -24,7 +25,7 @@ from bench.report.shown_score import ShownScore
 from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from bench.workloads import Score
-from tests.support.joint_records import findings_of, frame, info_of, made_up, trial, with_fresh_seeds
+from tests.support.joint_records import findings_of, frame, info_of, made_up, observed, trial, with_fresh_seeds
 
 pytestmark = pytest.mark.filterwarnings("error")
 NO_IMPORTANCES = pd.DataFrame(columns=["objective", "scope", "parameter", "importance", "chance", "n", "why"])
@@ -52,9 +53,23 @@ def records():
     return with_fresh_seeds(made_up(40))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_figures():
+    """Of real ones most of the time goes into compressing pixels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DPI", 30)
+        yield
+
+
 @pytest.fixture(scope="module")
-def whole(records):
-    return findings_of(records)
+def decided(records):
+    """How much each parameter decided, computed once; that it is the same each time is tested where it is computed."""
+    return importances(observed(records), ("ap", "images_per_s"))
+
+
+@pytest.fixture(scope="module")
+def whole(records, decided):
+    return findings_of(records, importances=decided)
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +160,9 @@ def seen(page):
 
 
 @pytest.mark.parametrize("objective", [AP_AND_SPEED, AP_AT_TIME])
-def test_the_main_page_has_at_most_600_words(objective):
+def test_the_main_page_has_at_most_600_words(objective, decided):
     trials = made_up(40).assign(concurrent_trials=2)
-    found = findings_of(with_fresh_seeds(trials, objective), objective, hosts=1)
+    found = findings_of(with_fresh_seeds(trials, objective), objective, hosts=1, importances=decided)
     assert 150 < seen(main_markdown(found, info_of(trials, status="unfinished"))) <= 600
 
 
@@ -199,8 +214,8 @@ def test_tables_of_the_files_agree_with_the_records(folder, records):
     assert len(pd.read_csv(folder / "front.csv")) == 3
 
 
-def test_the_same_records_give_the_same_page_and_figures(records, whole, folder, tmp_path):
-    write_findings_report(findings_of(records), info_of(records), tmp_path)
+def test_the_same_records_give_the_same_page_and_figures(records, decided, folder, tmp_path):
+    write_findings_report(findings_of(records, importances=decided), info_of(records), tmp_path)
     for name in (
         "report.md",
         "appendix.md",
@@ -464,7 +479,8 @@ ODD = {
 
 @pytest.mark.parametrize("objective", [AP_AND_SPEED, AP_AT_TIME])
 @pytest.mark.parametrize("name", ODD)
-def test_odd_studies_are_reported_in_words(name, objective, tmp_path):
+def test_odd_studies_are_reported_in_words(name, objective, tmp_path, monkeypatch):
+    monkeypatch.setattr(findings_write, "as_svg", lambda _: "<svg></svg>")  # once more what the files show
     records, told = ODD[name]
     found = findings_of(records, objective)
     write_findings_report(found, info_of(records, status="unfinished"), tmp_path)

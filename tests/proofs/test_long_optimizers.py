@@ -19,6 +19,7 @@ COVERS = (
 )
 FILES = (
     "tests/bench/test_adabound.py",
+    "tests/bench/test_cli_data_show.py",
     "tests/bench/test_driven_optimizers.py",
     "tests/bench/test_estimate.py",
     "tests/bench/test_extension.py",

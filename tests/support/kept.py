@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection
@@ -31,17 +32,19 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
 
 @contextmanager
 def described_figures(monkeypatch: Any) -> Iterator[dict[str, str]]:
-    """Descriptions of the figures that are saved meanwhile, by their file's name; the files get small pictures."""
+    """Descriptions of the figures that are saved meanwhile, by their file's name.
+
+    Each is laid out and drawn once, for its description; its file and the page get an empty picture.
+    """
     found: dict[str, str] = {}
-    save = Figure.savefig
 
     def describe_and_save(figure: Figure, path: Any, **options: Any) -> None:
         if not isinstance(path, (str, Path)):  # the same figure for a page that holds it in itself
-            save(figure, path, **options)
+            path.write('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>')
             return
         name = Path(path).name.removesuffix(".part")
         found[name] = "\n".join([*described(figure), f"dpi {options.pop('dpi', '')}"])
-        save(figure, path, dpi=10, **options)
+        PIL.Image.new("L", (1, 1)).save(path, format="png")
 
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "savefig", describe_and_save)

@@ -14,11 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.kinds.loaders.analysis.choice import PanelState
-from bench.kinds.loaders.analysis.configurations import configuration_key, state_of
+from bench.kinds.loaders.analysis.configurations import Compared, compared_panel, configuration_key
 from bench.kinds.loaders.analysis.findings import Comparison
 from bench.kinds.loaders.analysis.ratios import looks, pairs_of
-from bench.kinds.loaders.analysis.verdict import best_of_grid, disturbed
+from bench.kinds.loaders.analysis.verdict import best_of_grid
 from bench.kinds.loaders.data import own_loader_settings
 from bench.kinds.loaders.phases import AROUND, GRID, LARGEST, PhaseName
 from bench.kinds.loaders.spec import AROUND_AXES, NEED_WORKERS, LoaderSpec
@@ -180,11 +179,11 @@ def ended_by(
     """Return why a finished study ended: `settled`, or `time` or `blocks` if a panel used up its time or blocks."""
     planned = comparison(spec, pinning=pinning, cores=cores)
     ends = set()
-    for phase, number in sorted({(row["phase"], int(row["panel"])) for row in rows_of(processes)}):
+    for phase, number in sorted({*zip(processes["phase"], processes["panel"].astype(int), strict=True)}):
         panel = Panel(phase, number, ())
         done = int(_of_panel(processes, panel)["block"].max()) + 1
         look = min((each for each in planned.looks if each >= done), default=done)
-        if not _state(panel, processes, slices, planned, look).settled:
+        if not _compared(panel, processes, slices, planned, look).state(planned).settled:
             ends.add("blocks" if done >= spec.blocks else "time")
     if not (processes["status"] == Status.COMPLETE).any():
         return ""
@@ -217,8 +216,9 @@ def _block_of(
     arms = running if number < ARM_BLOCKS and spec.has_step and panel.phase == GRID else []
     look = max((each for each in planned.looks if each <= number), default=None)
     if look is not None:
-        state = _state(panel, processes, slices, planned, look)
-        disturbed_keys = _disturbed(panel, processes, slices, planned, look) if spec.has_step else set()
+        compared = _compared(panel, processes, slices, planned, look)
+        state = compared.state(planned)
+        disturbed_keys = compared.disturbed if spec.has_step else set()
         if state.settled and not disturbed_keys:
             return None
         running = [each for each in running if each.key in disturbed_keys or each.key in state.next]
@@ -228,14 +228,10 @@ def _block_of(
     return Block(panel, number, tuple(running), tuple(arms), tuple(_one_for_each_pinning(arms)))
 
 
-def _state(panel: Panel, processes: pd.DataFrame, slices: pd.DataFrame, planned: Comparison, look: int) -> PanelState:
-    """Return the decision of a look (interim analysis), from the blocks up to it alone, without later ones."""
+def _compared(panel: Panel, processes: pd.DataFrame, slices: pd.DataFrame, planned: Comparison, look: int) -> Compared:
+    """Compare the configurations at a look (interim analysis), by the blocks up to it alone, without later ones."""
     before, measured_slices = _until(panel, processes, look), _until(panel, slices, look)
-    return state_of(before, measured_slices, planned, phase=panel.phase, panel=panel.number)
-
-
-def _disturbed(panel: Panel, processes: pd.DataFrame, slices: pd.DataFrame, planned: Comparison, look: int) -> set[str]:
-    return {key for _, _, key in disturbed(_until(panel, processes, look), _until(panel, slices, look), planned)}
+    return compared_panel(before, measured_slices, planned, phase=panel.phase, panel=panel.number)
 
 
 def _until(panel: Panel, frame: pd.DataFrame, look: int) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes", "gpu_others_
 """Columns summarised by their largest value over the blocks."""
 MEDIANS = ("first_batch_s", "epoch_gap_s", "gpu_utilization_percent")
 """Columns summarised by their median over the blocks."""
+SUMMED = ("images", "seconds", "host_s", "cpu_s")
+"""Columns of slices from which `Panel.of_arm` has seconds per image."""
 COLUMNS = [*SETTINGS, "own_loader", "key", "phase", "panel", "n", "status", "error", "faults", "images_per_s"]
 """Columns of a summary without a configuration."""
 
@@ -71,10 +74,16 @@ class Panel:
     def of_arm(self, arm: str, name: str = "seconds") -> Times:
         """Return the seconds per image of an arm (or of a part of it: ``host_s``, ``cpu_s``) for all configurations and
         blocks."""
-        own = self.slices[self.slices["arm"] == arm]
-        return seconds_per_image(own.assign(seconds=own[name]), self.keys, self.blocks)
+        own = self._sums.get(arm, pd.DataFrame(columns=[*SUMMED]))
+        return seconds_per_image(own[[name, "images"]], self.keys, self.blocks)
 
-    @property
+    @cached_property
+    def _sums(self) -> dict[str, pd.DataFrame]:
+        """For each arm, the sums over the slices of each block and configuration."""
+        by_arm = self.slices.groupby("arm")[["block", "key", *SUMMED]]
+        return {str(arm): own.groupby(["block", "key"]).sum() for arm, own in by_arm}
+
+    @cached_property
     def blocks(self) -> list[int]:
         """Numbers of the blocks that have begun."""
         return sorted(self.processes["block"].unique())
@@ -128,6 +137,15 @@ class Compared:
     frame: pd.DataFrame
     """A row for each configuration."""
 
+    def state(self, plan: Comparison) -> PanelState:
+        """Decide at a look what is still open in the panel and what its next blocks measure."""
+        return panel_state(self.ratios, self.cheapest, self.reference, plan)
+
+    @property
+    def disturbed(self) -> set[str]:
+        """Keys of the configurations that trained faster than their arms allow: their arms must be repeated."""
+        return {*self.frame.loc[self.frame["disturbed"], "key"]}
+
 
 def compare(panel: Panel, plan: Comparison) -> Compared:
     """Compare the configurations of a panel: rows, ratios and choice."""
@@ -147,8 +165,10 @@ def compare(panel: Panel, plan: Comparison) -> Compared:
     return Compared(panel, ratios, reference, tuple(cheapest), choice, frame)
 
 
-def state_of(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison, *, phase: str, panel: int) -> PanelState:
-    """Decide at a look (interim analysis) what is still open in a panel and what its next blocks measure.
+def compared_panel(
+    processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison, *, phase: str, panel: int
+) -> Compared:
+    """Compare the configurations of one panel at a look (interim analysis).
 
     Args:
         processes, slices: The study's frames, of which only this panel's blocks up to the look are used.
@@ -156,8 +176,7 @@ def state_of(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison, *,
         phase, panel: Identify the panel.
     """
     mine = next(each for each in panels(processes, slices) if (each.phase, each.number) == (phase, panel))
-    compared = compare(mine, plan)
-    return panel_state(compared.ratios, compared.cheapest, compared.reference, plan)
+    return compare(mine, plan)
 
 
 def pool_pinning(processes: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -146,7 +147,7 @@ class LoaderVerdict:
         """All sentences as one paragraph, in Markdown."""
         return " ".join(self.sentences)
 
-    @property
+    @cached_property
     def pick(self) -> Pick | None:
         """The choice for the recommended batch size; None if nothing is recommended."""
         if not self.chosen:
@@ -154,7 +155,7 @@ class LoaderVerdict:
         size = int(self.configuration(self.chosen)["batch_size"])
         return next(each for each in self.picks if each.batch_size == size)
 
-    @property
+    @cached_property
     def complete(self) -> pd.DataFrame:
         """The configurations with a result, fastest first."""
         frame = self.configurations
@@ -162,5 +163,10 @@ class LoaderVerdict:
 
     def configuration(self, key: str) -> pd.Series:
         """Return the row of the configuration with this key."""
-        frame = self.configurations
-        return frame[frame["key"] == key].iloc[0]
+        return self.configurations.iloc[self._row_numbers[key]]
+
+    @cached_property
+    def _row_numbers(self) -> dict[str, int]:
+        """The number of each configuration's row (the first of those with the key), by key."""
+        keys = list(self.configurations["key"])
+        return {keys[number]: number for number in reversed(range(len(keys)))}

@@ -85,15 +85,14 @@ class Times:
         return self.seconds[:, self.keys.index(key)]
 
 
-def seconds_per_image(slices: pd.DataFrame, keys: Sequence[str], blocks: Sequence[int]) -> Times:
-    """Return the times of slices that count, all of one arm.
+def seconds_per_image(sums: pd.DataFrame, keys: Sequence[str], blocks: Sequence[int]) -> Times:
+    """Return the times of one arm.
 
     Args:
-        slices: Columns ``key``, ``block``, ``seconds`` and ``images``.
+        sums: Seconds and images, summed over the slices that count; indexed by block and key.
         keys: Columns of the result.
         blocks: Rows of the result.
     """
-    sums = slices.groupby(["block", "key"])[["seconds", "images"]].sum()
     table = np.full((len(blocks), len(keys)), np.nan)
     rows, columns = ({name: index for index, name in enumerate(names)} for names in (blocks, keys))
     for (block, key), seconds, images in sums.itertuples():

@@ -131,25 +131,13 @@ def best_of_grid(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison
     same.
     """
     processes, slices, _ = pool_pinning(_measured(processes), _measured(slices))
-    compared = [
-        each for each in (compare(panel, plan) for panel in panels(processes, slices)) if each.panel.phase != AROUND
-    ]
+    compared = [compare(panel, plan) for panel in panels(processes, slices) if panel.phase != AROUND]
     rows = [
         each.frame[each.frame["key"] == pick.key].iloc[0]
         for each in compared
         if each.choice and (pick := _pick(each, plan)).key
     ]
     return max(rows, key=lambda row: float(row["images_per_s"]), default=None)
-
-
-def disturbed(processes: pd.DataFrame, slices: pd.DataFrame, plan: Comparison) -> tuple[tuple[str, int, str], ...]:
-    """Return the configurations (phase, panel, key) that trained faster than their arms allow: their arms must be
-    repeated."""
-    return tuple(
-        (each.panel.phase, each.panel.number, str(key))
-        for each in (compare(panel, plan) for panel in panels(_measured(processes), _measured(slices)))
-        for key in each.frame.loc[each.frame["disturbed"], "key"]
-    )
 
 
 def _measured(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -76,11 +77,16 @@ class LoaderResult:
         """A row for each configuration, the fastest first."""
         return self.verdict.configurations
 
-    @property
+    @cached_property
     def complete(self) -> pd.DataFrame:
         """The configurations with a result, the fastest first."""
         frame = self.configurations
         return frame[(frame["status"] == Status.COMPLETE) & (frame["n"] > 0)] if len(frame) else frame
+
+    @cached_property
+    def complete_rows(self) -> list[dict[str, Any]]:
+        """The rows of ``complete`` as dictionaries; not to be changed."""
+        return rows_of(self.complete)
 
     @property
     def measured(self) -> pd.DataFrame:
@@ -108,7 +114,7 @@ class LoaderResult:
         if self.complete.empty or self.different:
             return 0, 0
         rows = [
-            row for row in rows_of(self.complete) if row["ratio_low"] != row["ratio_high"]
+            row for row in self.complete_rows if row["ratio_low"] != row["ratio_high"]
         ]  # without the references themselves
         known = [row["ratio_high"] <= row["ratio"] * (1 + self.spec.interval) for row in rows]
         return sum(known), len(rows)

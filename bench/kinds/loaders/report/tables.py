@@ -144,7 +144,7 @@ def leading_rows(result: LoaderResult) -> list[dict[str, Any]]:
     named.append({key for pick in result.verdict.picks for key in (pick.reference, pick.fastest)})
     ranks: dict[int, int] = {}
     ranked = []
-    for row in rows_of(result.complete):
+    for row in result.complete_rows:
         size = int(row["batch_size"])
         ranks[size] = ranks.get(size, 0) + 1
         first = next((rank for rank, keys in enumerate(named) if row["key"] in keys), len(named))
@@ -180,7 +180,7 @@ def limit_rows(result: LoaderResult) -> list[list[str]]:
             _ratio_cell(row, "if_loading_were_free"),
             _ratio_cell(row, "if_computing_were_free"),
         ]
-        for row in rows_of(result.complete)
+        for row in result.complete_rows
     ]
 
 
@@ -197,7 +197,7 @@ def detail_rows(result: LoaderResult) -> list[list[str]]:
             number_cell(row["peak_memory_bytes"], ".2f", scale=1e-9),
             number_cell(row["shm_peak_bytes"], ".1f", scale=1e-6),
         ]
-        for row in rows_of(result.complete)
+        for row in result.complete_rows
     ]
 
 
@@ -211,7 +211,7 @@ def slice_rows(result: LoaderResult) -> list[list[str]]:
             number_cell(row["dropped"], ".0f"),
             number_cell(row["others_share"], ".1f", " %", scale=100),
         ]
-        for row in rows_of(result.complete)
+        for row in result.complete_rows
     ]
 
 
@@ -226,7 +226,7 @@ def gpu_rows(result: LoaderResult) -> list[list[str]]:
             number_cell(row["gpu_utilization_percent"], ".0f"),
             number_cell(row["gpu_memory_bytes"], ".1f", scale=1e-9),
         ]
-        for row in rows_of(result.complete)
+        for row in result.complete_rows
     ]
 
 
