@@ -6,6 +6,7 @@ A setting added later therefore changes no id and no begun study: at its default
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -94,11 +95,18 @@ def without_unused(model: type[BaseModel], document: Mapping[str, Any]) -> dict[
 
 def _unused(model: type[BaseModel], name: str, value: Any) -> bool:
     """Return True if a setting was added later and has its default."""
-    field, first = model.model_fields.get(name), FIRST_SETTINGS.get(model.__name__)
-    if field is None or first is None or name in first or field.is_required():
-        return False
+    first = FIRST_SETTINGS.get(model.__name__)
+    return first is not None and name not in first and bool(value in _defaults(model, name))
+
+
+@cache
+def _defaults(model: type[BaseModel], name: str) -> tuple[Any, ...]:
+    """Return a setting's default as it is and as plain data; nothing if it has none."""
+    field = model.model_fields.get(name)
+    if field is None or field.is_required():
+        return ()
     default = field.get_default(call_default_factory=True)
-    return bool(value in (default, to_jsonable_python(default)))
+    return default, to_jsonable_python(default)
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from bench.optimizers.entry import default_of
 from bench.optimizers.space import Categorical, Log, rate_of
 from bench.optimizers.unfit import check_trains
 from posemodel.errors import SettingsError
+from tests.support.commands import COMMANDS
 
 NAMES = ("sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound", "amsbound", "adaboundw", "adabound_reference")
 START = 1.0
@@ -325,20 +326,20 @@ def test_every_corner_of_a_space_can_be_built(name, unit):
     assert all(math.isfinite(weight) for weight in path)
 
 
-def test_the_reference_is_silent():
+def test_the_reference_is_silent(hermetic):
     """In its own process, as torch warns once: the package calls deprecated signatures."""
-    code = """
-import torch
-from bench.optimizers import optimizer_entry
-weight = torch.nn.Parameter(torch.ones(3))
-optimizer = optimizer_entry("adabound_reference").factory({"lr": 0.1, "weight_decay": 0.1})([weight])
-for _ in range(2):
-    weight.grad = torch.ones(3)
-    optimizer.step()
-print("stepped", bool((weight < 1).all()))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("stepped True\n", "")
+    program = f"{__name__}:take_reference_steps"
+    done = COMMANDS.run([], folder=hermetic, environment={"PYTHONWARNINGS": "default"}, timeout=120, program=program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stepped True\n", "")
+
+
+def take_reference_steps():
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = optimizer_entry("adabound_reference").factory({"lr": 0.1, "weight_decay": 0.1})([weight])
+    for _ in range(2):
+        weight.grad = torch.ones(3)
+        optimizer.step()
+    print("stepped", bool((weight < 1).all()))
 
 
 def test_names_and_spaces_cost_no_torch():

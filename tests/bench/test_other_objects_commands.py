@@ -98,6 +98,7 @@ def test_a_study_of_splits_with_reordered_keypoints_is_planned_and_measured(hand
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pose_costs, "validate", noting)
+        patch.setattr(pose_costs, "SCORED_IMAGES", 2)
         [*_] = pose_costs._evaluation_costs(settings, network, time.perf_counter() + 60, 1.0)
     assert {*seen} == {tuple(HAND)}
 

@@ -9,6 +9,7 @@ import pytest
 
 from posemodel.network.weights import checkpoint_info
 from tests.support.asked import resolved
+from tests.support.long_tests import long
 from tests.support.own_networks import TINY
 
 NAME = "mine_here:Tiny"
@@ -37,8 +38,9 @@ def document(done):
     return json.loads(out)
 
 
-def test_train_resume_eval_and_predict(posebench, tiny, hermetic):
-    workers = ("--num-workers", 1, "--start-method", "spawn")
+@pytest.mark.parametrize("start_method", ["fork", long("spawn")])
+def test_train_resume_eval_and_predict(posebench, tiny, hermetic, start_method):
+    workers = ("--num-workers", 1, "--start-method", start_method)
     trained = document(posebench("train", "--data", tiny, "--network", "mine_here.Tiny", *STEPS, *workers, "--json"))
     assert (trained["status"], trained["out"]) == ("complete", "runs/mine_here.Tiny-adam-seed0")
     checkpoint = hermetic / trained["out"] / "last.safetensors"

@@ -39,6 +39,9 @@ from tests.support import asked
 from tests.support.joint_records import findings_of, info_of, made_up, with_fresh_seeds
 from tests.support.tuned_records import tuned
 
+NO_IMPORTANCES = pd.DataFrame(columns=["objective", "scope", "parameter", "importance", "chance", "n", "why"])
+"""Schedules do not show in them, and they take seconds."""
+
 ADAFACTOR = "torch.optim.Adafactor"
 """A class that is always installed, and whose paper fixes its schedule."""
 
@@ -332,13 +335,15 @@ def test_a_joint_study_marks_them(tmp_path):
     records = with_fresh_seeds(made_up())
     own = {"adam": "fixed"}
     note = schedule_note(own, {}, "cosine")
-    findings = findings_of(records, other_schedules=own, schedule="cosine", schedule_note=note)
+    findings = findings_of(
+        records, other_schedules=own, schedule="cosine", schedule_note=note, importances=NO_IMPORTANCES
+    )
     text = one_line(short_text(findings, info_of(records)))
     assert f"adam{MARK}" in text
     picked = [pick for pick in findings.document["picks"] if pick["settings"]["optimizer"] == "adam"]
     assert all(pick["schedule"] == "fixed" for pick in picked)
     assert {*findings.tables_csv["front.csv"].frame["schedule"]} <= {"fixed", "cosine"}
-    plain = findings_of(records)
+    plain = findings_of(records, importances=NO_IMPORTANCES)
     assert MARK not in short_text(plain, info_of(records))
     assert "schedule" not in plain.document["picks"][0]
 
@@ -402,12 +407,13 @@ def test_a_joint_study_says_so_too():
     records = with_fresh_seeds(made_up())
     steps = pd.Series(40.0, index=records.index)
     counted = records.assign(steps_done=steps, updates=np.where(records["optimizer"] == "adam", 20.0, math.nan))
-    (section,) = [each for each in findings_of(counted).appendix if each.title == "What was run"]
+    several, one = (findings_of(each, importances=NO_IMPORTANCES) for each in (counted, records))
+    (section,) = [each for each in several.appendix if each.title == "What was run"]
     assert "A step takes more than one: adam 2 on average" in " ".join(map(str, section.parts))
     speeds = "count a batch once for each gradient evaluation."
-    assert speeds in one_line(short_pages(findings_of(counted)))
-    assert speeds not in one_line(short_pages(findings_of(records)))
-    (plain,) = [each for each in findings_of(records).appendix if each.title == "What was run"]
+    assert speeds in one_line(short_pages(several))
+    assert speeds not in one_line(short_pages(one))
+    (plain,) = [each for each in one.appendix if each.title == "What was run"]
     assert "takes more than one" not in " ".join(map(str, plain.parts))
 
 

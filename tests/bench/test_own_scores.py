@@ -23,6 +23,7 @@ from bench.kinds.optimizers.search import Search, TrialOutcome, finalist, next_p
 from bench.kinds.optimizers.size import Size
 from bench.records.mlflow_views import SavedView, saved_views
 from bench.records.reader import CURVE_METRICS, EXPECTED_METRICS, RUN_COLUMNS
+from bench.report import findings_write
 from bench.study.progress import Progress
 from bench.trials.progress import EndedTrial
 from bench.trials.record import Record
@@ -40,6 +41,7 @@ from tests.support.scored_valleys import FAILURE, LOSS_VALLEY, PERCENT_VALLEY, L
 LOSS = workload(LOSS_VALLEY).score
 MEASURE = measure_of("ap", workload(LOSS_VALLEY))
 NAN = float("nan")
+SMALLEST_SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
 SCORES = (
     Score("share"),
     Score("accuracy", high=100, chance=8.002),
@@ -389,6 +391,7 @@ def study(posebench, monkeypatch, tracking_uri, storage_url, hermetic):
 
     def run(name, target):
         (hermetic / "own.toml").write_text(STUDY.format(name=name, target=target))
+        monkeypatch.setattr(findings_write, "as_svg", lambda _figure: SMALLEST_SVG)
         with described_figures(monkeypatch) as figures:
             arguments = ("--preset", "smoke", "--device", "cpu", "--study", "own.toml", "--name", "own", "--json")
             code, out, err = posebench("study", "optimizers", *arguments)

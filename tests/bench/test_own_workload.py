@@ -140,8 +140,7 @@ def test_what_a_module_prints_as_it_is_imported_goes_to_stderr(tmp_path, monkeyp
     assert (captured.out, captured.err) == ("", "hello\n")
 
 
-def test_a_minimizing_valley_is_searched_for_the_lowest_score(posebench, hermetic, monkeypatch, tracking_uri):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+def test_a_minimizing_valley_is_searched_for_the_lowest_score(posebench, hermetic, stores):
     joint = ("study", "joint", *SMALL, "--workload", LOSS_VALLEY, "--name", "down", "--optimizers", "sgd")
     code, out, err = posebench(*joint, "--num-workers", 0, "--batch-size", "2,4", "--workload-setting", "sleep_ms=0.5")
     assert code == 0, err

@@ -13,6 +13,7 @@ from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured, measure, missing_text
 from bench.workloads import pose_costs
 from bench.workloads.protocol import REPORT, SELECT, Costs
+from tests.support.forking_process import forked_starts
 
 HOUR_MS = 3.6e6
 WHOLE = Costs(1.0, {"sgd": 0.1, "adam": 0.3}, {SELECT: 1.0, REPORT: 2.0}, 0.5, 1000, 10, start_s=4.0)
@@ -49,8 +50,9 @@ def slow_trials(spec):
 
 
 def test_what_came_in_time_is_used_and_the_process_is_ended(valley_spec, tmp_path, over_after_a_piece):
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    found = measure(slow_trials(valley_spec()), tmp_path, processes=1, threads=None, until=time.time() + 600)
+    with forked_starts(probe):
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        found = measure(slow_trials(valley_spec()), tmp_path, processes=1, threads=None, until=time.time() + 600)
     assert not found.evaluated
     assert found.step_s["sgd"] > 0
     assert found.step_s["adam"] == found.step_s["sgd"], "what was not measured is taken for the mean of the others"

@@ -36,9 +36,9 @@ def _with_grandchild(ready):
 
 
 def test_pages_shared_with_children_count_once():
-    """Three forked children read an array of 400 MB: resident in each, there once, beside pages of their own."""
+    """Three forked children read an array of 200 MB: resident in each, there once, beside pages of their own."""
     context = multiprocessing.get_context("fork")
-    array = np.ones(4 * SIZE, dtype=np.uint8)
+    array = np.ones(2 * SIZE, dtype=np.uint8)
     before = tree_memory(os.getpid())
     leave, readies = context.Event(), [context.Event() for _ in range(3)]
     children = [context.Process(target=_touch, args=(array, ready, leave)) for ready in readies]
@@ -55,9 +55,9 @@ def test_pages_shared_with_children_count_once():
 
 
 def test_pages_shared_with_others_count_as_its_own():
-    """A forked child reads an array of 400 MB that its parent has made: alone, it would hold all of it."""
+    """A forked child reads an array of 200 MB that its parent has made: alone, it would hold all of it."""
     context = multiprocessing.get_context("fork")
-    array = np.ones(4 * SIZE, dtype=np.uint8)
+    array = np.ones(2 * SIZE, dtype=np.uint8)
     ready, leave = context.Event(), context.Event()
     child = context.Process(target=_touch, args=(array, ready, leave))
     child.start()

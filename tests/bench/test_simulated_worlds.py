@@ -51,6 +51,7 @@ def test_where_nothing_learns_nothing_is_claimed_and_no_interval_is_given():
     assert math.isnan(found.coverage)
 
 
+@pytest.mark.long
 def test_runs_of_one_tuning_taken_as_independent_make_many_false_claims(monkeypatch):
     spec = preset_study(tunings=2, seeds=8)
     sound = worlds.figures(spec, "short runs mislead", STUDIES)

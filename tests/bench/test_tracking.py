@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import math
 import sqlite3
 import subprocess
@@ -22,6 +23,7 @@ import requests
 import sqlalchemy
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.telemetry.client import get_telemetry_client
 
 import bench
 from bench.kinds.optimizers.kind import KIND
@@ -700,6 +702,18 @@ def test_mlflow_is_imported_quiet_and_without_telemetry(monkeypatch):
         mlflows = [at for at, name in enumerate(names) if name.split(".")[0] == "mlflow"]
         if mlflows:
             assert any(name.startswith(switched) for name in names[: mlflows[0]]), f"{file} imports MLflow unswitched"
+    for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_LOGGING_LEVEL"):
+        monkeypatch.delenv(variable, raising=False)
+    code = "import os, bench.storage.mlflow_environment; print(*(os.environ[name] for name in os.sys.argv[1:]))"
+    switches = ["MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_LOGGING_LEVEL"]
+    done = subprocess.run([sys.executable, "-c", code, *switches], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["true", "true", "WARNING"]
+    assert get_telemetry_client() is None
+    assert logging.getLogger("mlflow").level >= logging.WARNING
+
+
+@pytest.mark.long
+def test_a_process_that_imports_mlflow_has_no_telemetry(monkeypatch):
     for variable in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK", "MLFLOW_LOGGING_LEVEL"):
         monkeypatch.delenv(variable, raising=False)
     code = (

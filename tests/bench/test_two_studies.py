@@ -122,8 +122,8 @@ def false_claims(n, studies):
 
 @pytest.mark.parametrize("n", [3, long(6)])
 def test_equal_studies_are_rarely_told_apart(n):
-    """Of 40 pairs; of 200: tests/proofs/test_two_studies.py."""
-    claims = false_claims(n, studies=40)
+    """Of 20 pairs; of 200: tests/proofs/test_two_studies.py."""
+    claims = false_claims(n, studies=20)
     assert claims["better"] <= 0.1
     assert claims["faster"] <= 0.1
 

@@ -164,7 +164,7 @@ def test_the_outcome_of_a_trial_is_its_skill(make_spec):
     assert outcomes_of(pd.DataFrame(rows))[trials[0].index] == TrialOutcome(0.0, 1.0), "by AP it has learned nothing"
 
 
-@few(6, of=20)
+@few(3, of=20)
 @given(order=st.randoms(use_true_random=False), lucky=st.sampled_from([1, 7, 10**9]))
 def test_any_order_of_arrival_gives_the_same_trials(make_spec, order, lucky):
     """And none is confirmed before the skill of one is above the floor, whatever its AP."""
@@ -189,6 +189,7 @@ def test_any_order_of_arrival_gives_the_same_trials(make_spec, order, lucky):
     assert len(before) == 2 * 2 * (spec.trials + (spec.seeds if scored else 0))
 
 
+@pytest.mark.long
 def test_the_figures_of_a_simulated_study_hold_the_truth(monkeypatch):
     """Skills are tuned and compared as APs are: the same simulated worlds, planned by a study of losses."""
     monkeypatch.setattr(worlds, "TRUTH_STUDIES", 8)

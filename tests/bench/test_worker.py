@@ -569,6 +569,18 @@ def workers_of(bench):
     return {event.trial.pid for event in bench.events if isinstance(event, TrialBegan)}
 
 
+def test_a_spawned_process_starts_its_own_as_the_platform_does():
+    """After what a worker does first: multiprocessing has told the process to go on as it was started itself."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        processes.use_platform_start_method()
+        assert multiprocessing.get_start_method() == multiprocessing.get_all_start_methods()[0] != "spawn"
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.long
 def test_loaders_of_a_worker_process_start_as_the_platform_does():
     """In a spawned process, which loads this project's own function and nothing of this file."""
     receive, send = multiprocessing.Pipe(duplex=False)

@@ -99,7 +99,7 @@ def test_its_metrics_are_those_that_the_suite_reads(case):
     assert trained.samples() is not None
 
 
-@pytest.mark.parametrize("stopped_after", [1, 3, STEPS - 1])
+@pytest.mark.parametrize("stopped_after", [long(1), 3, long(STEPS - 1)])
 def test_a_stopped_run_goes_on_from_its_folder_as_if_never_stopped(case, tmp_path, stopped_after):
     steps = []
     with pytest.raises(KeyboardInterrupt):
@@ -381,7 +381,7 @@ FEW = 'optimizers = ["sgd", "adam"]\ntrials = 1\nseeds = 1\ntune_steps = 10\nste
     [
         ("", 'fails_at = 3\nonly = "SGD"', "failed", 3),
         long("", 'out_of_memory_at = 3\nonly = "SGD"', "out_of_memory", 3),
-        ("trial_time_limit = 0.05\n", "sleep_ms = 20", "timed_out", 3),
+        long("trial_time_limit = 0.05\n", "sleep_ms = 20", "timed_out", 3),
         ("[spaces.sgd]\nlr = 5.0\none_minus_momentum = 1.0\n", "", "diverged", 0),
     ],
 )
@@ -399,14 +399,14 @@ def test_every_end_is_a_row_and_an_exit_code(study, valley_file, hermetic, above
 
 
 def test_the_study_file_of_a_report_plans_the_same_trials(study, valley_file, posebench, made_up_costs, hermetic):
-    _, document, rows, _ = study(valley_file("noise = 0.25", above=FEW))
+    _, document, rows, _ = study(valley_file("noise = 0.25", above="tunings = 1\n" + FEW))
     file = (hermetic / document["report"]).with_name("study.toml")
     code, out, err = posebench("study", "optimizers", "--study", file, "--preset", "smoke", "--dry-run", "--json")
     assert code == 0, err
     planned = json.loads(out)
     assert [trial["id"] for trial in planned["plan"]] == [row["trial_id"] for row in rows if row["phase"] == "tune"]
     assert planned["spec"]["workload"]["noise"] == 0.25
-    valley_file("noise = 0.5", above=FEW)
+    valley_file("noise = 0.5", above="tunings = 1\n" + FEW)
     code, _, err = posebench("study", "optimizers", "--preset", "smoke", "--device", "cpu", "--study", "valley.toml")
     assert code == 2, "the same name, another valley"
     assert "workload" in err
@@ -443,7 +443,7 @@ def test_samplers_are_compared_on_searches_of_a_valley(valley_file, hermetic):
     runs = run_all(found, 1, ("random", "quasi-random"))
     assert list(runs["sampler"]) == ["random"] * 4 + ["quasi-random"] * 4
     assert (runs["hypervolume"] > 0).any()
-    assert run_all(found, 1, ("random", "quasi-random")).equals(runs)
+    assert run_all(found, 1, ("random",)).equals(runs[:4]), "each has its own seed"
 
 
 def test_a_workload_without_training_is_refused_before_anything_runs(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
@@ -28,6 +28,7 @@ from posemodel.training.loss import background_maps, pose_loss
 from posemodel.training.step import gradient_factors
 from tests.support import plain_decode
 from tests.support.coco_builder import CocoBuilder
+from tests.support.examples import few
 from tests.support.plain_targets import plain_heatmaps, plain_pafs
 from tests.support.random_skeletons import crowd, skeletons
 
@@ -67,7 +68,7 @@ def maps_of(people: np.ndarray, skeleton: Skeleton) -> Maps:
 # --- targets --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@few(20, of=60)
 @given(skeletons(most=12), SEED, st.integers(0, 3))
 def test_maps_are_the_plain_ones(skeleton: Skeleton, seed: int, number: int) -> None:
     people = crowd(np.random.default_rng(seed), skeleton, number, GEOMETRY.size)
@@ -98,7 +99,7 @@ def assert_equal(found: Detections, expected: Detections) -> None:
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6, rtol=0)
 
 
-@settings(max_examples=60, deadline=None)
+@few(20, of=60)
 @given(skeletons(), SEED, st.integers(1, 2), st.sampled_from([0.02, 0.4]))
 def test_both_decoders_find_what_the_plain_one_finds(skeleton: Skeleton, seed: int, images: int, noise: float) -> None:
     """On perfect maps with a little noise, and on maps that are mostly noise."""
@@ -221,7 +222,7 @@ def test_fragments_follow_the_limbs_of_the_skeleton() -> None:
 # --- mirror images --------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(skeletons(most=12), SEED, st.integers(0, 3))
 def test_flipped_maps_are_the_maps_of_the_mirrored_people(skeleton: Skeleton, seed: int, number: int) -> None:
     people = crowd(np.random.default_rng(seed), skeleton, number, GEOMETRY.size)
@@ -355,7 +356,7 @@ def test_a_worker_delivers_fields_of_no_channel(coco_builder: CocoBuilder) -> No
         coco_builder.person("train", image, box=(10, 10, 60, 70))
     split = open_split(coco_builder.write(), "train")
     without_limbs = replace(split, skeleton=replace(split.skeleton, limbs=()))
-    settings = LoaderSettings(batch_size=2, num_workers=1, start_method="spawn")
+    settings = LoaderSettings(batch_size=2, num_workers=1, start_method="fork")
     (batch,) = validation_loader(without_limbs, GEOMETRY, settings)
     assert batch.pafs.shape == (2, 0, 16, 16)
     assert batch.heatmaps.shape == (2, 19, 16, 16)

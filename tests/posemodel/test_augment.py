@@ -16,6 +16,7 @@ from posemodel.data.images.files import decode_image, decode_reduced
 from posemodel.data.open_split import open_split
 from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import CocoBuilder
+from tests.support.examples import few
 from tests.support.plain_targets import plain_pafs
 
 SIZE = 64
@@ -79,7 +80,7 @@ def follow(width: int, height: int, points: np.ndarray, seed: int) -> tuple[bool
 def test_a_blob_at_a_keypoint_lands_on_the_warped_keypoint() -> None:
     followed = {True: 0, False: 0}
 
-    @settings(max_examples=500, deadline=None)
+    @few(166, of=500)
     @given(scenes(), SEED)
     def every(scene: tuple[int, int, np.ndarray], seed: int) -> None:
         flipped, inside = follow(*scene, seed)
@@ -89,7 +90,7 @@ def test_a_blob_at_a_keypoint_lands_on_the_warped_keypoint() -> None:
     assert min(followed.values()) > 50, "most examples must have something to follow"
 
 
-@settings(max_examples=500, deadline=None)
+@few(166, of=500)
 @given(SEED, st.integers(20, 200), st.integers(20, 200), st.integers(1, 3))
 def test_people_back_undoes_people(seed: int, width: int, height: int, number: int) -> None:
     rng = np.random.default_rng(seed)
@@ -106,7 +107,7 @@ def test_people_of_a_flipped_image_are_not_mapped_back_with_left_and_right_excha
         Warp(np.eye(2, 3), flipped=True).people_back(np.ones((1, 18, 3)))
 
 
-@settings(max_examples=200, deadline=None)
+@few(66, of=200)
 @given(SEED, st.floats(0.3, 1), st.floats(1, 3), st.floats(0, 180))
 def test_zoom_rotation_and_handedness_stay_in_their_range(seed: int, low: float, high: float, rotation: float) -> None:
     limits = AugmentSettings(scale_min=low, scale_max=high, rotation=rotation, shift=0)
@@ -203,7 +204,7 @@ def test_points_that_leave_the_input_keep_their_coordinates() -> None:
     assert not warp.people(person, COCO_PERSON)[0, 1:].any(), "unlabelled parts stay zero"
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(SEED)
 def test_mask_follows_the_image(seed: int) -> None:
     """Cells whose inside is wholly ignored do not count, cells far from the ignored region do."""
@@ -238,7 +239,7 @@ def test_mask_outside_the_image_counts() -> None:
     assert not mask[2:6].any()
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(SEED)
 @example(0)
 def test_colour_changes_levels_within_the_settings(seed: int) -> None:
@@ -378,7 +379,7 @@ def test_coco_images_look_the_same(coco_mini: Path) -> None:
     assert ideal > 28
 
 
-@settings(max_examples=60, deadline=None)
+@few(20, of=60)
 @given(SEED, st.integers(1, 300), st.integers(1, 300), st.sampled_from([1, 2]))
 def test_the_warped_image_is_opencv_s_of_the_whole_image(seed: int, width: int, height: int, reduction: int) -> None:
     rng = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from posemodel.inference.decoder import decode
 from posemodel.network import Maps, build_network
 from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import STANDING
+from tests.support.examples import few
 from tests.support.long_tests import long
 
 NECK = COCO_PERSON.parts.index("neck")
@@ -70,7 +71,7 @@ class Answers(torch.nn.Module):
         return [targets(moved, InputSettings(size=images.shape[-1], stride=self.geometry.stride))]
 
 
-@settings(max_examples=50, deadline=None)
+@few(16, of=50)
 @given(st.integers(0, 2**32 - 1))
 def test_flipped_maps_are_the_maps_of_the_mirrored_people(seed: int) -> None:
     people = people_in(np.random.default_rng(seed), GEOMETRY.size)

@@ -167,7 +167,7 @@ def test_no_category_at_all(valid: CocoBuilder) -> None:
 
 
 def test_what_a_message_shows_of_a_file_is_bounded_and_printable(valid: CocoBuilder) -> None:
-    categories = [category(n, "x\n" * 500, ["\ud800" * 99] * (400 + n)) for n in range(50)]
+    categories = [category(n, "x\n" * 500, ["\ud800" * 99] * (400 + n)) for n in range(20)]
     for each in categories[1:]:
         valid.person("train", 7, category_id=each["id"])
     said = refusal(valid, *categories)
@@ -175,7 +175,7 @@ def test_what_a_message_shows_of_a_file_is_bounded_and_printable(valid: CocoBuil
     assert said.isprintable()
     said.encode()
     assert "(401 keypoints) in 2 annotations" in said
-    assert "and 41 more" in said
+    assert "and 11 more" in said
 
 
 @pytest.mark.parametrize("value", [None, 5, {}, [5], [{}], [{"id": [1]}], [{"id": 1, "keypoints": {}}]])

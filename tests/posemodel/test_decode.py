@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from posemodel.config import InputSettings
@@ -13,6 +13,7 @@ from posemodel.inference.decoder.with_numpy import find_limbs, find_peaks
 from posemodel.skeleton import COCO_PERSON
 from tests.support import plain_decode
 from tests.support.coco_builder import STANDING
+from tests.support.examples import few
 
 NECK = COCO_PERSON.parts.index("neck")
 SHOULDERS = [COCO_PERSON.parts.index(f"{side}_shoulder") for side in ("right", "left")]
@@ -56,7 +57,7 @@ def assert_same_people(detections: Detections, people: np.ndarray, tolerance: fl
         left.pop(best)
 
 
-@settings(max_examples=300, deadline=None)
+@few(100, of=300)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 2))
 def test_targets_of_separate_people_decode_to_a_tenth_of_a_cell(seed: int, number: int) -> None:
     rng = np.random.default_rng(seed)
@@ -70,7 +71,7 @@ def test_targets_of_separate_people_decode_to_a_tenth_of_a_cell(seed: int, numbe
     assert_same_people(found(np.array(people)), np.array(people))
 
 
-@settings(max_examples=300, deadline=None)
+@few(100, of=300)
 @given(st.floats(0, 95), st.floats(0, 95), st.integers(0, 17))
 def test_a_single_point_anywhere_inside_is_found_where_it_is(x: float, y: float, part: int) -> None:
     """Border cells included: pixels 0 and 95 lie half a cell outside of the outer cells' centres."""
@@ -287,7 +288,7 @@ def assert_equal(found: Detections, expected: Detections) -> None:
     np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6, rtol=0)
 
 
-@settings(max_examples=150, deadline=None)
+@few(50, of=150)
 @given(drawn_maps(KINDS), settings_drawn)
 def test_the_same_people_as_the_plain_decoder(maps: Maps, decoding: DecodeSettings) -> None:
     batch = decode_batch(*map(torch.from_numpy, maps), GEOMETRY, decoding)
@@ -298,7 +299,7 @@ def test_the_same_people_as_the_plain_decoder(maps: Maps, decoding: DecodeSettin
         assert_equal(of_batch, expected)
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(drawn_maps(GPU_KINDS), settings_drawn)
 def test_what_runs_on_a_gpu_finds_the_same(maps: Maps, decoding: DecodeSettings) -> None:
     """On the CPU's memory here: the calls are the same."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from posemodel.config import InputSettings
@@ -12,6 +12,7 @@ from posemodel.inference.decoder import DecodeSettings, Detections, decode, deco
 from posemodel.inference.decoder.grouping import group
 from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import STANDING
+from tests.support.examples import few
 
 NECK = COCO_PERSON.parts.index("neck")
 SHOULDERS = [COCO_PERSON.parts.index(f"{side}_shoulder") for side in ("right", "left")]
@@ -192,7 +193,7 @@ def test_a_limb_from_a_corner_cell_is_a_person_of_two(corner: tuple[int, int], l
         assert_same_people(found_of(person), [person])
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(st.floats(-0.5, 191.5), st.sampled_from(["left", "right", "top", "bottom"]), st.floats(0, 2))
 def test_points_up_to_the_outer_edge_of_the_border_pixels(along: float, edge: str, inwards: float) -> None:
     across = -0.5 + inwards if edge in ("left", "top") else 191.5 - inwards
@@ -227,7 +228,7 @@ def test_the_score_of_what_is_no_gaussian_stays_near_its_cell_s(cell: tuple[int,
 # --- the same whatever the order ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@few(20, of=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8))
 def test_the_order_of_the_people_who_made_the_maps_makes_no_difference(seed: int, number: int) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -24,6 +24,7 @@ from posemodel.scoring.results_file import score_file
 from posemodel.scoring.scorer import KeypointScorer, Scores
 from posemodel.skeleton import COCO_PERSON
 from tests.support.coco_builder import CocoBuilder
+from tests.support.examples import few
 
 FIGURES = ("ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large")
 
@@ -373,7 +374,7 @@ def from_coco(keypoints: np.ndarray) -> np.ndarray:
     return people
 
 
-@settings(max_examples=150, deadline=None)
+@few(50, of=150)
 @given(scored_sets())
 def test_any_people_score_as_by_plain_pycocotools(
     case: tuple[dict[str, Any], list[tuple[int, np.ndarray, np.ndarray]]],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from posemodel import predict
-from posemodel.config import AugmentSettings, InputSettings, LoaderSettings
+from posemodel.config import AugmentSettings, InputSettings, LoaderSettings, StartMethod
 from posemodel.data.check import check
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.images.files import FileFault, decode_image, decode_reduced, file_fault, header_size
@@ -182,9 +182,9 @@ def test_a_set_annotated_upright_is_read_upright(coco_builder: CocoBuilder, orie
         assert note is None or (note.kind, note.count) == ("exif-ignored", 2)
 
 
-@pytest.mark.parametrize("orientation", [long(3), 6])
+@pytest.mark.parametrize(("orientation", "method"), [long(3, "spawn"), long(6, "spawn"), (6, "fork")])
 def test_the_loader_gives_the_pixels_of_upright_files(
-    coco_builder: CocoBuilder, tmp_path: Path, orientation: int
+    coco_builder: CocoBuilder, tmp_path: Path, orientation: int, method: StartMethod
 ) -> None:
     """In whatever process, at a size at which files are decoded smaller too."""
     upright = upright_set(CocoBuilder(tmp_path / "upright"), 1)
@@ -193,12 +193,12 @@ def test_the_loader_gives_the_pixels_of_upright_files(
     for root, exif, workers in ((upright, "ignore", 0), (turned, "follow", 0), (turned, "follow", 1)):
         split = open_split(root, "train", exif=exif)
         dataset = PoseDataset(split, InputSettings(size=32), augment=AugmentSettings(), seed=3)
-        settings = LoaderSettings(batch_size=2, num_workers=workers, start_method="spawn" if workers else None)
+        settings = LoaderSettings(batch_size=2, num_workers=workers, start_method=method if workers else None)
         loader, _ = build_loader(dataset, settings, training=False)
         batches.append(next(iter(loader)))
-    plain, followed, spawned = (batch.images.numpy().astype(int) for batch in batches)
+    plain, followed, of_worker = (batch.images.numpy().astype(int) for batch in batches)
     assert np.abs(plain - followed).mean() < 4
-    np.testing.assert_array_equal(followed, spawned)
+    np.testing.assert_array_equal(followed, of_worker)
     np.testing.assert_array_equal(batches[0].people.numpy(), batches[1].people.numpy())
 
 

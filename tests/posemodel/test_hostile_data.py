@@ -28,6 +28,7 @@ from posemodel.scoring.evaluation import split_scorer
 from posemodel.scoring.results_file import score_file
 from posemodel.scoring.scorer import KeypointScorer
 from tests.support.coco_builder import CocoBuilder
+from tests.support.examples import few
 
 FIRST, SECOND, THIRD, ABSENT = 1, 2, 3, 99
 """Image ids. Annotation 1 is the person of image 1, 2 and 3 those of image 2, 4 the unlabelled one of image 1."""
@@ -581,7 +582,7 @@ def document(good: CocoBuilder) -> dict[str, Any]:
     return good.split("train")
 
 
-@settings(max_examples=400, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(few(133, of=400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, 10**6), st.sampled_from([*HOSTILE, *NEAR_BORDERS, "gone"])), min_size=1, max_size=2
@@ -606,7 +607,7 @@ def test_in_bulk_is_sound_what_is_read_as_it_stands_one_by_one(
             np.testing.assert_array_equal(array, arrays[name], err_msg=name, strict=True)
 
 
-@settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(few(100, of=300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, 10**6), st.sampled_from([*HOSTILE, *NEAR_BORDERS, "gone"])), min_size=1, max_size=4
@@ -702,7 +703,7 @@ def test_what_the_quick_parser_refuses_or_rounds(
     assert isinstance(found, str) != sound
 
 
-@settings(max_examples=100, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(few(33, of=100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from([*HOSTILE, "gone"])), min_size=1, max_size=3))
 def test_no_change_of_the_annotations_is_met_unprepared(good: CocoBuilder, changes: list[tuple[int, Any]]) -> None:
     """What `check` calls a problem is what opening refuses; what ``skip_bad`` leaves can be read and scored."""

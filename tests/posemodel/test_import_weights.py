@@ -128,7 +128,7 @@ def lightweight_state() -> State:
     return with_random_weights(PublicLightweight(1), seed=5).state_dict()
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(None, IMAGENET), ("caffe", CAFFE)])
+@pytest.mark.parametrize(("asked", "expected"), [long(None, IMAGENET), ("caffe", CAFFE)])
 def test_a_tensorboy_file_may_be_a_conversion_from_caffe(
     tmp_path: Path, openpose_state: State, asked: str | None, expected: object
 ) -> None:

@@ -23,6 +23,7 @@ from posemodel.training.run import BEST_FILE, LAST_FILE
 from posemodel.training.state import RESUME_FILE
 from tests.support.coco_builder import CocoBuilder
 from tests.support.driven_optimizers import Averaging, Interpolating
+from tests.support.long_tests import long
 from tests.support.training_runs import CPU, Log, equal, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,7 +51,7 @@ def trained(folder: Path, size: int) -> PoseNetwork:
     return network.eval()
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", ["toy", long("schedulefree")])
 def test_the_ap_is_that_of_the_checkpoint_and_not_of_the_trained_weights(
     coco_builder: CocoBuilder, tmp_path: Path, kind: str
 ) -> None:
@@ -70,7 +71,7 @@ def test_the_ap_is_that_of_the_checkpoint_and_not_of_the_trained_weights(
     assert load_network(tmp_path / LAST_FILE, CPU)[1].training["saved_weights"] == "as judged by the optimizer"
 
 
-@pytest.mark.parametrize("kind", [*MAKERS, "away"])
+@pytest.mark.parametrize("kind", [long("toy"), "schedulefree", "away"])
 def test_validations_leave_no_trace_in_a_training(tiny_set: Path, tmp_path: Path, kind: str) -> None:
     """Validated at each step, with a checkpoint, or at the end alone; the trained weights are the same to the bit."""
     logs = {}

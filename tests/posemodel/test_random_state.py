@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from posemodel.network import NETWORKS
 from posemodel.training.loop import train
 from posemodel.training.random_state import random_state, restore_random_state
 from posemodel.training.run import LAST_FILE
 from posemodel.training.state import RESUME_FILE
 from tests.support.driven_optimizers import Hutchinson
+from tests.support.plain_network import PLAIN, Plain
 from tests.support.training_runs import CPU, KilledError, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -35,8 +37,11 @@ def test_random_numbers_go_on_on_each_device(device: str) -> None:
     assert torch.equal(torch.rand(3), expected[0]), "a run of another device is resumed on the CPU"
 
 
-def test_a_state_of_an_earlier_version_has_the_cpu_s_random_numbers(tiny_set: Path, tmp_path: Path) -> None:
-    settings = settings_for(tiny_set, checkpoint_every=2, val_every=6)
+def test_a_state_of_an_earlier_version_has_the_cpu_s_random_numbers(
+    tiny_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NETWORKS, PLAIN, Plain)
+    settings = settings_for(tiny_set, network=PLAIN, size=32, checkpoint_every=2, val_every=6)
     make = partial(Hutchinson, lr=1e-2)
     train(settings, make, out=tmp_path / "straight")
     with pytest.raises(KilledError):

@@ -3,13 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from posemodel.config import InputSettings
 from posemodel.data.device_targets import make_targets
 from posemodel.data.targets import make_heatmaps, make_pafs, sigma_cells, to_cells, to_pixels
 from posemodel.skeleton import COCO_PERSON
+from tests.support.examples import few
 from tests.support.plain_targets import plain_heatmaps, plain_pafs
 
 GEOMETRY = InputSettings(size=64, stride=4)
@@ -39,7 +40,7 @@ def test_cells_are_centred_on_their_pixels(stride: int, centre: float) -> None:
     assert to_cells(np.array([centre + 5 * stride]), stride).tolist() == [5]
 
 
-@settings(max_examples=200)
+@few(66, of=200)
 @given(st.floats(-1000, 1000), st.integers(1, 16))
 def test_cells_and_pixels_are_inverse(value: float, stride: int) -> None:
     assert to_pixels(to_cells(np.array([value]), stride), stride)[0] == pytest.approx(value, abs=1e-9)
@@ -91,7 +92,7 @@ def test_two_people_are_combined_by_the_maximum_not_the_sum() -> None:
     assert both.max() <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 4))
 def test_background_is_one_minus_the_maximum(seed: int, number: int) -> None:
     rng = np.random.default_rng(seed)
@@ -194,7 +195,7 @@ def test_no_limb_without_both_parts_and_none_without_length() -> None:
     assert not make_pafs(person(neck=(5, 5), nose=(5, 5)), GEOMETRY).any()
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_no_vector_is_longer_than_one(seed: int, number: int) -> None:
     rng = np.random.default_rng(seed)
@@ -224,7 +225,7 @@ def crowds(draw: st.DrawFn) -> np.ndarray:
     return people
 
 
-@settings(max_examples=150, deadline=None)
+@few(50, of=150)
 @given(crowds(), st.sampled_from([2, 4, 8]))
 def test_fast_maps_are_the_plain_ones(people: np.ndarray, stride: int) -> None:
     geometry = InputSettings(size=64, stride=stride)
@@ -234,7 +235,7 @@ def test_fast_maps_are_the_plain_ones(people: np.ndarray, stride: int) -> None:
     np.testing.assert_allclose(make_pafs(people, geometry, dtype=np.float16), expected, atol=1e-3)
 
 
-@settings(max_examples=100, deadline=None)
+@few(33, of=100)
 @given(st.lists(crowds(), min_size=1, max_size=3), st.sampled_from([4, 8]))
 def test_maps_made_on_a_device_are_the_plain_ones(groups: list[np.ndarray], stride: int) -> None:
     geometry = InputSettings(size=64, stride=stride)

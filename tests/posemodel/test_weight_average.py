@@ -12,6 +12,7 @@ from posemodel.network.weights import load_network
 from posemodel.training.averages import WeightAverage, decay_at
 from posemodel.training.loop import train
 from posemodel.training.run import BEST_FILE, LAST_FILE
+from tests.support.long_tests import long
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -72,7 +73,7 @@ def test_buffers_are_the_trained_network_s_own_and_what_is_validated_is_the_aver
     assert load_network(tmp_path / "plain" / LAST_FILE, CPU)[1].training["saved_weights"] == "as trained"
 
 
-@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize("step", [long(2), 3])
 def test_a_resumed_average_goes_on_bit_by_bit(tiny_set: Path, tmp_path: Path, step: int) -> None:
     settings = settings_for(tiny_set, ema_decay=0.9, checkpoint_every=step, val_every=2, accumulate=2)
     settings = settings.model_copy(update={"loader": settings.loader.model_copy(update={"batch_size": 2})})

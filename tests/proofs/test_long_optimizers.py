@@ -32,12 +32,14 @@ FILES = (
     "tests/bench/test_own_workload.py",
     "tests/bench/test_plans_ahead.py",
     "tests/bench/test_rebuilt_joint.py",
+    "tests/bench/test_report.py",
     "tests/bench/test_search.py",
     "tests/bench/test_simulated_worlds.py",
     "tests/bench/test_skeleton_figure.py",
     "tests/bench/test_speed_parts.py",
     "tests/bench/test_study_weights.py",
     "tests/bench/test_two_studies.py",
+    "tests/bench/test_val_loss.py",
     "tests/bench/test_workloads.py",
 )
 

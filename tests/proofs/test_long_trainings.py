@@ -28,6 +28,7 @@ FILES = (
     "tests/posemodel/test_driven_training.py",
     "tests/posemodel/test_exif.py",
     "tests/posemodel/test_import_weights.py",
+    "tests/posemodel/test_judged_weights.py",
     "tests/posemodel/test_loader.py",
     "tests/posemodel/test_network.py",
     "tests/posemodel/test_network_skeletons.py",
@@ -35,6 +36,7 @@ FILES = (
     "tests/posemodel/test_recipes.py",
     "tests/posemodel/test_soundness.py",
     "tests/posemodel/test_training.py",
+    "tests/posemodel/test_weight_average.py",
     "tests/posemodel/test_weights.py",
 )
 

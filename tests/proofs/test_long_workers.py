@@ -26,6 +26,7 @@ FILES = (
     "tests/bench/test_loader_prediction.py",
     "tests/bench/test_loader_stream.py",
     "tests/bench/test_mlflow_server.py",
+    "tests/bench/test_tracking.py",
     "tests/bench/test_worker.py",
 )
 
