@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -154,6 +155,21 @@ def test_a_picture_that_cannot_be_read_stops_predict_and_not_the_iterator(networ
     assert faults[3].startswith("image 3: must be RGB")
     assert "gone.png: no such file" in faults[5]
     assert_equal([found[place] for place in (0, 2, 4)], predict(network, files[:3], size=64))
+
+
+@pytest.mark.parametrize(("cores", "readers"), [(1, 1), (3, 3), (64, 4), (None, 1)])
+def test_there_are_at_most_as_many_readers_as_cores_and_four(network, files, monkeypatch, cores, readers) -> None:
+    prediction, pools = import_module("posemodel.inference.prediction"), []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, workers: int, thread_name_prefix: str) -> None:
+            pools.append((thread_name_prefix, workers))
+            super().__init__(workers, thread_name_prefix)
+
+    monkeypatch.setattr(prediction, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(prediction.os, "cpu_count", lambda: cores)
+    assert len(predict(network, files[:1], size=64)) == 1
+    assert pools == [("read", readers), ("decode", 1)]
 
 
 def test_no_pictures_and_only_unreadable_ones(network) -> None:

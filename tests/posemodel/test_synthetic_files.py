@@ -12,7 +12,7 @@ import cv2
 import psutil
 import pytest
 
-from posemodel.synthetic import MARKER, generate, split_sizes
+from posemodel.synthetic import MARKER, generate, split_sizes, write
 from posemodel.synthetic.pool import IMAGES_PER_PROCESS, default_workers, render_all
 from posemodel.synthetic.store import CHECKSUMS
 
@@ -218,6 +218,25 @@ def test_a_kill_takes_the_pool_along_and_the_same_call_goes_on(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_what_ends_a_call_ends_its_renderers_at_once(tmp_path: Path, monkeypatch) -> None:
+    ended = []
+
+    def rendered(*_arguments):
+        try:
+            yield from iter(render_all(*_arguments))
+        finally:
+            ended.append(True)
+
+    def full(_done: int, _images: int) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(write, "render_all", rendered)
+    with pytest.raises(OSError, match="no space left") as caught:
+        generate(tmp_path / "people", images=12, seed=0, size=(96, 80), num_workers=0, on_progress=full)
+    assert ended == [True], "though the error still holds the call's frames"
+    assert caught.traceback
+
+
 def test_a_dead_renderer_is_an_error_that_says_how_to_continue(tmp_path: Path) -> None:
     def shoot(done: int, total: int) -> None:
         for process in renderers():
