@@ -227,3 +227,31 @@ def test_real_pictures_with_a_checkpoint_trained_here(posebench, hermetic, tiny,
     if results:
         truth = COCO(str(coco_mini / "annotations" / "person_keypoints_val2017.json"))
         assert len(truth.loadRes("found.json").getAnnIds()) == len(results)
+
+
+@pytest.mark.parametrize(
+    ("mode", "unused"),
+    [
+        (
+            ("--predictions", "found.json", "--annotations", "val.json"),
+            [
+                *(("--data", "x"), ("--split", "train"), ("--exif", "follow"), ("--val-images", "x"), ("--size", "64")),
+                *(("--stride", "4"), ("--flip",), ("--scales", "1,2"), ("--labelled-only",)),
+                ("--write-predictions", "y.json"),
+            ],
+        ),
+        (
+            ("--oracle", "--data", "x"),
+            [
+                *(("--annotations", "val.json"), ("--flip",), ("--scales", "1,2")),
+                ("--write-predictions", "y.json"),
+            ],
+        ),
+        (("--checkpoint", "c.safetensors", "--data", "x"), [("--annotations", "val.json"), ("--stride", "4")]),
+    ],
+    ids=["predictions", "oracle", "checkpoint"],
+)
+def test_an_option_without_effect_is_refused_by_its_name(posebench, mode, unused):
+    for option in unused:
+        code, _, err = posebench("eval", *mode, *option)
+        assert (code, f"{option[0]}: has no effect on this kind of evaluation" in err) == (2, True), (option, err)

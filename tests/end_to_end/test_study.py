@@ -84,6 +84,7 @@ def test_progress_goes_to_stderr_a_line_a_trial(finished_pose):
         assert process.stderr.count(f"[{number}/{PLANNED}]") == 1
     assert "Traceback" not in process.stderr
     assert "Warning" not in process.stderr
+    assert "This command runs no trial" not in process.stderr
 
 
 def test_the_report_has_its_files(finished_pose, document):
