@@ -203,13 +203,6 @@ def test_results_of_a_split_s_pictures_score_as_the_checkpoint_does(posebench, t
     assert evaluation.stats[0] == pytest.approx(file["ap"], abs=1e-6)
 
 
-def test_averaging_is_for_checkpoints_only(posebench, tiny):
-    for option in (["--flip"], ["--scales", "1,0.5"]):
-        code, _, err = posebench("eval", "--oracle", "--data", tiny, *option)
-        assert code == 2
-        assert f"{option[0]}: has no effect" in err
-
-
 def test_real_pictures_with_a_checkpoint_trained_here(posebench, hermetic, tiny, coco_mini):
     train = ("train", "--data", tiny, "--steps", 2, "--size", 64, "--batch-size", 2, "--device", "cpu", "--out", "run")
     assert posebench(*train)[0] == 0
