@@ -141,8 +141,11 @@ def test_what_a_module_prints_as_it_is_imported_goes_to_stderr(tmp_path, monkeyp
 
 
 def test_a_minimizing_valley_is_searched_for_the_lowest_score(posebench, hermetic, stores):
+    fewer = ("--trials", 4, "--images", 40, "--seeds", 1)
     joint = ("study", "joint", *SMALL, "--workload", LOSS_VALLEY, "--name", "down", "--optimizers", "sgd")
-    code, out, err = posebench(*joint, "--num-workers", 0, "--batch-size", "2,4", "--workload-setting", "sleep_ms=0.5")
+    code, out, err = posebench(
+        *joint, "--num-workers", 0, "--batch-size", "2,4", "--workload-setting", "sleep_ms=0.5", *fewer
+    )
     assert code == 0, err
     document = json.loads(out)
     assert document["score"] == {"name": "left", "direction": "minimize"}

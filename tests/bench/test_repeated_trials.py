@@ -108,7 +108,7 @@ def pasted(posebench, tmp_path):
 
 
 def test_it_repeats_the_trials_that_an_optimizers_study_shows(studied, pasted, people):
-    fewer = ("--optimizers", "adam", "--evaluations", 1)
+    fewer = ("--optimizers", "adam", "--evaluations", 1, "--seeds", 1)
     document, records = studied(*OPTIMIZERS, *NETWORK, *fewer, "--data", people, "--precision", "bf16")
     for optimizer in document["optimizers"]:
         record = records.loc[optimizer["train_trial_id"]]

@@ -1,5 +1,6 @@
 """The report of simulated studies: every number can be found again, every panel says something, no study is too odd."""
 
+import functools
 import json
 import math
 import re
@@ -410,9 +411,14 @@ def odd_studies(make_spec):
     yield "untuned", six, *tuned(six, fates=fates)
 
 
+@functools.cache
+def by_name(make_spec):
+    return {name: study for name, *study in odd_studies(make_spec)}
+
+
 @pytest.mark.parametrize("name", ["nothing", "tuned", "zero", "one", "diverged", "untuned"])
 def test_no_panel_is_empty_and_every_axis_is_labelled(name, make_spec):
-    spec, records, curves = next(study[1:] for study in odd_studies(make_spec) if study[0] == name)
+    spec, records, curves = by_name(make_spec)[name]
     result = result_of(spec, records, curves)
     shown = {image.file: figure_of(image) for image in optimizer_findings(result).images()}
     every = {"seeds.png", "learning-curves.png", "validation-loss.png", "learning-rate.png", "cost.png"}
@@ -440,7 +446,7 @@ def test_no_panel_is_empty_and_every_axis_is_labelled(name, make_spec):
 
 @pytest.mark.parametrize("name", ["nothing", "one"])
 def test_a_report_is_made_of_next_to_nothing(name, make_spec, tmp_path):
-    spec, records, curves = next(study[1:] for study in odd_studies(make_spec) if study[0] == name)
+    spec, records, curves = by_name(make_spec)[name]
     write_report(result_of(spec, records, curves), tmp_path / "report")
     text = both_pages(tmp_path / "report")
     words = " ".join(text.split())

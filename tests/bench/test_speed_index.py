@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.measure.loader import fork_server
 from bench.speed import index
 from posemodel.data.annotations.problems import annotation_problems
 from posemodel.data.open_split import SMALLEST_CACHED, open_split
@@ -90,7 +91,9 @@ def test_first_without_a_cache_then_with_it_beside_json_load(in_this_process, mo
     assert in_this_process.count("_memory") == 2
 
 
-def test_times_are_of_a_process_of_its_own(root, tmp_path):
+def test_times_are_of_a_process_of_its_own(root, tmp_path, monkeypatch):
+    """Forked from a process with its libraries: a spawned one imports them for seconds."""
+    monkeypatch.setattr(index, "get_context", lambda _method: fork_server.context())
     (file,) = (root / "annotations").iterdir()
     assert index._in_new_process(index._load_seconds, file) > 0
     assert index._open_seconds(root, tmp_path) > 0

@@ -41,12 +41,19 @@ def base(hermetic):
     return checkpoint(hermetic / "base.safetensors")
 
 
+@pytest.fixture(scope="module")
+def torchvision_file(tmp_path_factory):
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in vgg19_first_ten().state_dict().items()}
+    path = tmp_path_factory.mktemp("torchvision") / "vgg19.safetensors"
+    save_file({f"features.{key}": torch.zeros(shape) for key, shape in shapes.items()}, path)
+    return path
+
+
 @pytest.fixture
-def vgg19(hermetic):
+def vgg19(hermetic, torchvision_file):
     """VGG19's front as torchvision names it."""
-    state = {f"features.{key}": torch.zeros_like(value) for key, value in vgg19_first_ten().state_dict().items()}
-    save_file(state, hermetic / "vgg19.safetensors")
-    return hermetic / "vgg19.safetensors"
+    return shutil.copy(torchvision_file, hermetic / "vgg19.safetensors")
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_mistakes_are_refused_in_words(posebench, tiny_set, hermetic, arguments,
 
 @pytest.mark.parametrize("threads", [2, long(1)])
 def test_threads_are_those_asked_for(trained, threads):
-    trained(*SMALL, "--threads", threads)
+    trained(*SMALL, "--steps", 1, "--size", 32, "--threads", threads)
     assert torch.get_num_threads() == threads
 
 

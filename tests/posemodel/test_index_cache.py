@@ -247,7 +247,7 @@ def writer(file: Path, rounds: int) -> subprocess.Popen[str]:
 
 def test_many_write_the_same_at_once(folder: Path) -> None:
     file = folder / "key.index"
-    processes = [writer(file, 40) for _ in range(3)]
+    processes = [writer(file, 15) for _ in range(3)]
     while any(process.poll() is None for process in processes):
         assert not file.exists() or index_cache.load(file, ["a"]) is not None
     for process in processes:

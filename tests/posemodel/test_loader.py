@@ -226,11 +226,7 @@ class _Telling(PoseDataset):
 
 @pytest.mark.parametrize(
     "method",
-    [
-        *FORKED,
-        "spawn",
-        *(long(each) for each in START_METHODS if each not in (*FORKED, "spawn")),
-    ],
+    [*FORKED, *(long(each) for each in START_METHODS if each not in FORKED)],
 )
 def test_a_worker_leaves_interruptions_to_the_process_that_trains(
     split: PackedSplit, tmp_path: Path, method: str

@@ -107,7 +107,7 @@ def test_small_computes_finite_maps_that_depend_on_the_image() -> None:
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("name", ["small", "openpose_2019", "lightweight"])
+@pytest.mark.parametrize("name", ["small", long("openpose_2019"), "lightweight"])
 def test_a_new_network_begins_with_an_empty_picture(name: str) -> None:
     """Before its first step nobody is there: all maps near zero, the background near one."""
     network = build_network(name, seed=0).eval()

@@ -14,7 +14,7 @@ from posemodel.synthetic.person import Person
 from posemodel.synthetic.scene import CROWD_OWNER, PEOPLE_SHARES
 
 SMALL = (160, 120)
-RENDERED = 200
+RENDERED = 120
 POSITION = {name: index for index, name in enumerate(COCO_KEYPOINTS)}
 
 Rendered = list[tuple[np.ndarray, list[dict[str, Any]]]]

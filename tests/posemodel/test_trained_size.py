@@ -50,7 +50,8 @@ def trained(people: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tra
     """A run that has learned something, scored on what it was trained on, and its folder."""
     out = tmp_path_factory.mktemp("run")
     settings = TrainSettings(
-        data=people, network="small", size=SIZE, steps=80, loader={"batch_size": 4}, device="cpu", seed=1,
+        data=people, network="small", size=SIZE, steps=50, loader={"batch_size": 4}, device="cpu", seed=1,
+        foreground_weight=4.0,
         val_split="train", log_every=1000, val_every=1000, **AVERAGED,
     )  # fmt: skip
     return train(settings, partial(torch.optim.Adam, lr=1e-2), out=out), out

@@ -163,7 +163,9 @@ def run_interrupted(settings: TrainSettings, make: Any, out: Path, step: int) ->
 
 @pytest.mark.parametrize("step", [3, *(long(step) for step in (2, 4))])
 @pytest.mark.parametrize(
-    "make", [Adam, partial(torch.optim.SGD, lr=1e-3, momentum=0.9, nesterov=True)], ids=["adam", "nesterov"]
+    "make",
+    [Adam, long(partial(torch.optim.SGD, lr=1e-3, momentum=0.9, nesterov=True))],
+    ids=["adam", "nesterov"],
 )
 def test_a_resumed_run_ends_with_the_very_same_weights(tiny_set: Path, tmp_path: Path, make: Any, step: int) -> None:
     """Interrupted within an epoch and at its end; an epoch has 3 steps."""
@@ -198,7 +200,7 @@ class Noisy(torch.optim.SGD):
 
 def test_random_states_go_on_where_they_were(tiny_set: Path, tmp_path: Path) -> None:
     """The checkpoint at step 2 lies within an epoch, whose loader is begun anew by the resumed run."""
-    settings = settings_for(tiny_set, checkpoint_every=2, val_every=2)
+    settings = settings_for(tiny_set, checkpoint_every=2, val_every=6)
     make = partial(Noisy, lr=1e-3)
     train(settings, make, out=tmp_path / "straight")
     run_interrupted(settings, make, tmp_path / "resumed", 2)
