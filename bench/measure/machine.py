@@ -3,7 +3,8 @@
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -60,9 +61,15 @@ def distributions_of(modules: Iterable[str]) -> list[str]:
     wanted = sorted(set(modules))
     if not wanted:
         return []  # the mapping reads the files of every installed package
-    installed = importlib.metadata.packages_distributions()
+    installed = _installed(tuple(sys.path))
     names = dict.fromkeys(name for module in wanted for name in installed.get(module, []))
     return [name for name in names if name not in PACKAGES]
+
+
+@cache
+def _installed(_path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """Return the names of the distributions by their top modules; read once for a search path."""
+    return importlib.metadata.packages_distributions()
 
 
 def _version(package: str) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import PIL.Image
 import pytest
 import sqlalchemy
 import torch
@@ -246,6 +247,16 @@ def plain_figures(monkeypatch):
     """Reports whose figures are not the point have empty ones: drawing all of a study takes seconds."""
 
     monkeypatch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))
+
+
+@pytest.fixture
+def unrendered_figures(monkeypatch):
+    """Commands whose figure is not the point make it, and its file is an image of one pixel."""
+
+    def save(_figure, path, **_options):
+        PIL.Image.new("L", (1, 1)).save(path, format="png")
+
+    monkeypatch.setattr(Figure, "savefig", save)
 
 
 @pytest.fixture

@@ -319,6 +319,22 @@ def test_faster_than_possible_is_disturbed_and_has_no_verdict():
     assert not any(compare(panel, plan).disturbed for panel in panels(*simulated_study(case)))
 
 
+def test_costs_are_medians_and_peaks_over_the_blocks():
+    """Peaks are those of all processes, medians those of the ones that completed."""
+    case = CASES["compute-bound"]
+    lives, slices = simulated_study(case, blocks=4)
+    own = lives.index[lives["num_workers"] == 1]
+    lives.loc[own, "peak_memory_bytes"] = [3e8, 1e8, 2e8, 5e8]
+    lives.loc[own, "first_batch_s"] = [0.3, 0.1, 0.2, 0.7]
+    lives.loc[own[3], ["status", "error"]] = ["failed", "why"]
+    (panel,) = panels(lives, slices)
+    rows = compare(panel, comparison_of(case, blocks=4)).frame.set_index("num_workers")
+    row = rows.loc[1]
+    assert (row["peak_memory_bytes"], row["usual_memory_bytes"], row["first_batch_s"]) == (5e8, 2e8, 0.2)
+    assert (row["status"], row["error"], row["faults"], row["n"]) == ("failed", "why", 1, 3)
+    assert (rows.loc[0, "status"], rows.loc[0, "error"], rows.loc[0, "faults"]) == ("complete", "", 0)
+
+
 def exact(*costs, blocks=6, scatter=0.004, seed=0):
     """Ratios of configurations `0`, `1` ... of these mean costs."""
     noise = 1 + scatter * np.random.default_rng(seed).standard_normal((blocks, len(costs)))

@@ -7,6 +7,7 @@ import pytest
 from bench.ledger import claim_speed
 from bench.ledger.store import Ledger
 from posemodel.errors import SettingsError
+from tests.support.forking_process import forked_starts
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +35,8 @@ def test_more_claims_than_trials_are_refused():
 
 
 def test_the_command_measures_a_temporary_file(posebench, hermetic):
-    code, out, err = posebench("speed", "ledger", "--trials", "30", "--clients", "2", "--repeats", "3", "--json")
+    with forked_starts(claim_speed):
+        code, out, err = posebench("speed", "ledger", "--trials", "30", "--clients", "2", "--repeats", "3", "--json")
     assert code == 0, err
     document = json.loads(out)
     assert [row["name"] for row in document["results"]] == ["claim", "claim back to back"]

@@ -34,8 +34,8 @@ def test_stats_print_and_draw_each_split(posebench, tiny, hermetic):
     assert [path.name for path in hermetic.iterdir()] == [figure.name]
 
 
-def test_stats_as_json(posebench, tiny, hermetic, monkeypatch):
-    monkeypatch.setattr(data_figure, "DPI", 20)
+@pytest.mark.usefixtures("unrendered_figures")
+def test_stats_as_json(posebench, tiny, hermetic):
     (hermetic / "figures").mkdir()
     code, out, err = posebench("data", "stats", tiny, "--out", "figures/shares.png", "--json")
     assert (code, err) == (0, "")

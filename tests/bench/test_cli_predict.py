@@ -182,13 +182,13 @@ def test_a_drawing_folder_inside_the_pictures_is_not_searched(posebench, hermeti
 
 
 @pytest.mark.parametrize("options", [(), ("--flip", "--scales", "1,0.5")], ids=" ".join)
-def test_results_of_a_split_s_pictures_score_as_the_checkpoint_does(posebench, tiny, hermetic, checkpoint, options):
-    annotations = next((tiny / "annotations").glob("person_keypoints_train*.json"))
-    pictures = tiny / "images" / annotations.stem.removeprefix("person_keypoints_")
+def test_results_of_a_split_s_pictures_score_as_the_checkpoint_does(posebench, tiny_set, hermetic, checkpoint, options):
+    annotations = next((tiny_set / "annotations").glob("person_keypoints_val*.json"))
+    pictures = tiny_set / "images" / annotations.stem.removeprefix("person_keypoints_")
     common = ("--checkpoint", checkpoint, "--device", "cpu", *options)
     assert posebench("predict", pictures, *common, "--json", "found.json")[0] == 0
     _, by_file, _ = posebench("eval", "--predictions", "found.json", "--annotations", annotations, "--json")
-    code, by_checkpoint, err = posebench("eval", *common, "--data", tiny, "--split", "train", "--json")
+    code, by_checkpoint, err = posebench("eval", *common, "--data", tiny_set, "--split", "val", "--json")
     assert code == 0, err
     file, checked = json.loads(by_file), json.loads(by_checkpoint)
     assert file.pop("notes") == checked["notes"] == []

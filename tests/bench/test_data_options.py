@@ -65,6 +65,7 @@ def turned(hermetic):
     return builder.write()
 
 
+@pytest.mark.usefixtures("unrendered_figures")
 def test_data_commands_take_named_files(posebench, places):
     code, out, err = posebench("data", "check", *named("train", "val"), "--json")
     assert code == 0, err
@@ -212,6 +213,7 @@ def test_a_study_on_a_single_split_plans(posebench, hermetic, made_up_costs):
     assert documents(out)["status"] == "planned"
 
 
+@pytest.mark.usefixtures("unrendered_figures")
 def test_turned_pictures_are_refused_by_name_and_followed_where_asked(posebench, turned, tmp_path):
     code, _, err = posebench("train", "--data", turned, *SMALL, "--out", tmp_path / "no")
     assert code == 1

@@ -110,7 +110,7 @@ def test_settings_are_one_spelling_whatever_layer_they_come_from(tmp_path):
     assert of_command_line == {"optimizers": ["m.C"], "spaces": {"m.C": {}}, "dataset": "m:D"}
 
 
-@few(25)
+@few(10)
 @given(st.lists(NAMES, min_size=1, max_size=3), NAMES)
 def test_both_spellings_are_one_path(modules, name):
     dotted = ".".join([*modules, name])

@@ -483,7 +483,8 @@ def dark(path):
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_odd_panels_are_drawn(panel, tmp_path):
+def test_odd_panels_are_drawn(panel, tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DPI", 40)
     figure = chart_figure(Chart("odd.png", "", [panel]))
     assert "<svg" in as_svg(figure)
     save(figure, tmp_path / "odd.png")

@@ -106,11 +106,12 @@ def test_check_describes_the_keypoints(posebench, folder):
     assert "  derived: neck is the mean of right_shoulder, left_shoulder" in out
 
 
-def test_the_skeleton_is_drawn_on_an_object(posebench, folder):
+def test_the_skeleton_is_drawn_on_an_object(posebench, folder, request):
     code, out, err = posebench("data", "show", "people", "--skeleton", "--out", "skeleton.png")
     assert code == 0, err
     assert "of 17 keypoints labelled" in out
     assert (folder / "skeleton.png").stat().st_size > 10_000
+    request.getfixturevalue("unrendered_figures")
     code, out, err = posebench("data", "show", "people", "--skeleton", "--index", 3, "--out", "third.png")
     assert code == 0, err
     assert out.startswith("train 3: ")

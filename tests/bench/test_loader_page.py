@@ -39,6 +39,8 @@ from tests.support.long_tests import long
 from tests.support.rebuilt_loaders import rebuild_loaders
 
 MOST_WORDS = 600
+FEW = 13
+"""Blocks of the studies: enough for looks of which the last settles most."""
 KEYS = {
     "study", "kind", "preset", "status", "trials", "failures", "configurations", "verdict", "recommended", "dataloader",
     "bottleneck", "flips_at", "knee", "gain", "within_interval", "largest_batch", "transfers", "limits",
@@ -49,45 +51,45 @@ MARKUP = "ValueError: <b>*no* __image__</b> | `a`\x1b[31m"
 
 
 def failed():
-    lives, slices = simulated_study(CASES["compute-bound"])
+    lives, slices = simulated_study(CASES["compute-bound"], blocks=FEW)
     return result_of(lives.assign(status="failed", error=MARKUP), slices)
 
 
 def of_step(**settings):
-    return result_of(*simulated_study(CASES["compute-bound"]), dataset="own:Data", **settings)
+    return result_of(*simulated_study(CASES["compute-bound"], blocks=FEW), dataset="own:Data", **settings)
 
 
 def loading_alone(*workers):
-    lives, slices = simulated_study(CASES["loader-bound"])
+    lives, slices = simulated_study(CASES["loader-bound"], blocks=FEW)
     if workers:
         lives, slices = (each[each["num_workers"].isin(workers)] for each in (lives, slices))
     return result_of(lives, slices[slices["arm"] == "end_to_end"], dataset="own:Data")
 
 
 def one_block():
-    lives, slices = simulated_study(CASES["flips"])
+    lives, slices = simulated_study(CASES["flips"], blocks=FEW)
     return result_of(lives[lives["block"] == 0], slices[slices["block"] == 0], finished=False)
 
 
 def own_loader():
     """A loader of one's own in place of 8 workers of the DataLoader."""
-    frames = simulated_study(CASES["loader-bound"])
+    frames = simulated_study(CASES["loader-bound"], blocks=FEW)
     own = [each.assign(own_loader=each["num_workers"].map({8: "mine.fast:make_loader"}).fillna("")) for each in frames]
     return result_of(*own, num_workers=(0, 1, 2, 4), loader="mine.fast:make_loader")
 
 
 def impossible():
     """Of the configurations of one batch size one trains faster than its arms allow."""
-    lives, slices = several_sizes(CASES["flips"], (4, 8))
+    lives, slices = several_sizes(CASES["flips"], (4, 8), blocks=FEW)
     odd = (slices["num_workers"] == 2) & (slices["arm"] == "end_to_end") & (slices["batch_size"] == 8)
     return result_of(lives, slices.assign(seconds=slices["seconds"].where(~odd, slices["seconds"] / 2)))
 
 
 OTHERS = {
-    "different": lambda: loader_result("different"),
-    "large": lambda: result_of(*large_grid(), device="cuda"),
+    "different": lambda: loader_result("different", blocks=FEW),
+    "large": lambda: result_of(*large_grid(blocks=FEW), device="cuda"),
     "several": result_of_sizes,
-    "several settled": lambda: result_of(*several_sizes(CASES["flips"], (4, 8, 16))),
+    "several settled": lambda: result_of(*several_sizes(CASES["flips"], (4, 8, 16), blocks=FEW)),
     "prefetch": lambda: result_of(*with_variants([1.3, 1, 1, 1])),
     "persistent": lambda: result_of(*with_variants([1, 1.3, 1, 1])),
     "spawn": lambda: result_of(*with_variants([1, 1, 1.5, 1])),
@@ -105,7 +107,7 @@ ALL = [*CASES, *OTHERS]
 
 @cache
 def result(name):
-    return loader_result(name) if name in CASES else OTHERS[name]()
+    return loader_result(name, blocks=FEW) if name in CASES else OTHERS[name]()
 
 
 @cache
@@ -388,7 +390,9 @@ def test_what_has_nothing_to_show_has_no_figure():
         assert findings(name).images() == []
     assert [image.file for image in findings("different").images()] == ["batch-sizes.png"]
     assert not figures.has_heat_map(result("compute-bound")), "one batch size: the curve says it all"
-    assert not figures.has_heat_map(result_of(*several_sizes(CASES["balanced"], (4, 8)))), "the forest shows all of it"
+    assert not figures.has_heat_map(result_of(*several_sizes(CASES["balanced"], (4, 8), blocks=FEW))), (
+        "the forest shows all of it"
+    )
     assert not figures.has_waits(loading_alone(1))
     assert not figures.has_knee(loading_alone(1))
 
@@ -423,7 +427,7 @@ def test_faults_and_samples_that_differ_make_a_result_doubtful():
     assert not has_faults(result("compute-bound"))
     assert has_faults(result("memory-bound"))
     assert has_faults(result("different"))
-    lives, slices = simulated_study(CASES["compute-bound"])
+    lives, slices = simulated_study(CASES["compute-bound"], blocks=FEW)
     bus = lives["num_workers"] == 8
     for status, doubtful in (("bus_error", True), ("skipped", False)):
         ended = lives.assign(status=lives["status"].mask(bus, status), error="why")
@@ -459,7 +463,7 @@ def test_an_error_of_any_content_is_harmless(tmp_path):
 
 
 def test_combinations_that_are_still_to_come_are_counted():
-    frames = [each[each["num_workers"] < 2] for each in simulated_study(CASES["compute-bound"])]
+    frames = [each[each["num_workers"] < 2] for each in simulated_study(CASES["compute-bound"], blocks=FEW)]
     begun = result_of(*frames, num_workers=(0, 1, 2, 4), finished=False)
     assert begun.unmeasured == 2
     assert "2 combinations not measured yet." in loader_findings(begun).sureness
@@ -514,6 +518,7 @@ def test_ratios_that_are_known_to_the_asked_share_are_counted():
 @pytest.mark.parametrize("name", ["several settled", long("memory-bound"), long("own loader")])
 def test_a_report_can_be_made_from_its_own_files(name, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.report.findings_write.as_svg", lambda _: "<svg></svg>")
+    monkeypatch.setattr("bench.report.style.DPI", 30)
     found = result(name)
     write_findings_report(findings(name), study_info(found), tmp_path / "first")
     rebuild_loaders(tmp_path / "first", tmp_path / "again")

@@ -101,7 +101,7 @@ def test_slices_are_dropped_by_what_others_take_more_than_usual():
 
 
 @pytest.mark.parametrize("name", NOISES)
-def test_few_studies_exclude_the_truth(name, studies=20):
+def test_few_studies_exclude_the_truth(name, studies=12):
     assert sum(excludes_truth(NOISES[name], seed, 28) for seed in range(studies)) <= max(2, 0.05 * studies)
 
 

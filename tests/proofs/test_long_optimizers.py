@@ -24,6 +24,7 @@ FILES = (
     "tests/bench/test_estimate.py",
     "tests/bench/test_extension.py",
     "tests/bench/test_gpus.py",
+    "tests/bench/test_hostile_names.py",
     "tests/bench/test_installed_packages.py",
     "tests/bench/test_kept_pages.py",
     "tests/bench/test_loader_page.py",

@@ -15,6 +15,7 @@ COVERS = (
     "posemodel/**/*.py",
 )
 FILES = (
+    "tests/bench/test_cli.py",
     "tests/bench/test_own_network_commands.py",
     "tests/bench/test_read_differently.py",
     "tests/bench/test_repeated_trials.py",

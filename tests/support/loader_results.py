@@ -32,12 +32,12 @@ AMONG = ("phase", "panel", "block", "own_loader", *SETTINGS)
 """Columns by which rows of the two frames belong together."""
 
 
-def loader_result(name: str) -> LoaderResult:
-    """The result of a simulated case; `different`: of a data set whose samples cannot be made again, unfinished."""
+def loader_result(name: str, *, blocks: int = BLOCKS_MADE) -> LoaderResult:
+    """The result of a case; `different`: of a data set whose samples cannot be made again, unfinished."""
     case = CASES["noisy" if name == "different" else name]
     pinned = (False, True) if name == "loader-bound" else (False,)
     return result_of(
-        *with_search(simulated_study(case, pin_memory=pinned)),
+        *with_search(simulated_study(case, blocks=blocks, pin_memory=pinned)),
         name=name,
         different=(unrepeatable_sentence("own:Drawn", 3),) if name == "different" else (),
         finished=name != "different",
@@ -161,10 +161,10 @@ def result_of_sizes() -> LoaderResult:
     return result_of(*several_sizes(CASES["flips"], (4, 8, 16), blocks=6))
 
 
-def large_grid() -> Frames:
+def large_grid(*, blocks: int = BLOCKS_MADE) -> Frames:
     """Seven numbers of workers and four batch sizes, each pinned and not, on an accelerator."""
     case = replace(CASES["flips"], workers=(0, 1, 2, 4, 8, 12, 16))
-    lives, slices = several_sizes(case, (4, 8, 16, 128), pin_memory=(False, True))
+    lives, slices = several_sizes(case, (4, 8, 16, 128), blocks=blocks, pin_memory=(False, True))
     return lives.assign(device="cuda", effective_pin_memory=lives["pin_memory"]), slices
 
 

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.kinds.loaders.analysis.bottleneck import add_model
 from bench.kinds.loaders.analysis.choice import Choice, PanelState, by_cost, choose, panel_state, reference_of
@@ -23,8 +24,12 @@ from bench.kinds.loaders.analysis.ratios import (
     seconds_per_image,
     speeds,
 )
+from bench.trials.columns import rows_by_value
 from bench.trials.loader_settings import SETTINGS, plain_value
 from bench.trials.status import Status
+
+Rows = NDArray[np.intp]
+NO_ROWS: Rows = np.empty(0, dtype=np.intp)
 
 LOADER, COMPUTE, END_TO_END = "loader", "compute", "end_to_end"
 """Names of the arms, which are the three things that slices time: loading alone, computing alone, training."""
@@ -34,6 +39,8 @@ PEAKS = ("peak_memory_bytes", "shm_peak_bytes", "gpu_memory_bytes", "gpu_others_
 """Columns summarised by their largest value over the blocks."""
 MEDIANS = ("first_batch_s", "epoch_gap_s", "gpu_utilization_percent")
 """Columns summarised by their median over the blocks."""
+PARTS = ("seconds", "wait_s", "compute_s", "batches", "cpu_s")
+"""Columns of slices from which shares of training time are computed."""
 SUMMED = ("images", "seconds", "host_s", "cpu_s")
 """Columns of slices from which `Panel.of_arm` has seconds per image."""
 COLUMNS = [*SETTINGS, "own_loader", "key", "phase", "panel", "n", "status", "error", "faults", "images_per_s"]
@@ -198,13 +205,15 @@ def pool_pinning(processes: pd.DataFrame, slices: pd.DataFrame) -> tuple[pd.Data
 def _rows(panel: Panel, times: Times, level: float) -> pd.DataFrame:
     rows = []
     of_arm = {name: speeds(each, level) for name, each in (("", times), ("loader_", panel.of_arm(LOADER)))}
+    processes, trained = panel.processes, panel.slices[panel.slices["arm"] == END_TO_END]
+    begun_rows, trained_rows = (rows_by_value(frame, "key") for frame in (processes, trained))
+    measured = _numbers(processes, (*MEDIANS, *PEAKS))
+    parts = _numbers(trained, PARTS)
     for index, key in enumerate(panel.keys):
-        processes = panel.processes[panel.processes["key"] == key]
-        trained = panel.slices[(panel.slices["key"] == key) & (panel.slices["arm"] == END_TO_END)]
         rows.append(
-            _facts(processes, key)
+            _facts(processes, measured, begun_rows[key], key)
             | {"phase": panel.phase, "panel": panel.number, "n": of_arm[""][index].n}
-            | _parts(trained)
+            | _parts(parts, trained_rows.get(key, NO_ROWS))
             | {"slices": panel.all_slices.get(key, 0), "dropped": panel.dropped.get(key, 0)}
             | {"others_share": panel.others_share.get(key, math.nan)}
         )
@@ -239,36 +248,48 @@ def _speed_columns(prefix: str, arm_speeds: list[Ratio]) -> dict[str, list[float
     }
 
 
-def _facts(processes: pd.DataFrame, key: str) -> dict[str, Any]:
-    """Return settings, status and resource use of a configuration's processes."""
-    complete, faulty = (
-        processes[processes["status"] == Status.COMPLETE],
-        processes[processes["status"] != Status.COMPLETE],
-    )
-    first = processes.iloc[0]
+def _facts(processes: pd.DataFrame, measured: Mapping[str, Floats], own: Rows, key: str) -> dict[str, Any]:
+    """Return settings, status and resource use of a configuration's processes.
+
+    Args:
+        processes: Those of the panel.
+        measured: Their columns MEDIANS and PEAKS, as far as there are any.
+        own: Numbers of the configuration's rows.
+        key: The configuration's.
+    """
+    is_complete = (processes["status"].iloc[own] == Status.COMPLETE).to_numpy(bool)
+    complete, faulty = own[is_complete], own[~is_complete]
+    first = processes.iloc[own[0]]
     row: dict[str, Any] = {name: plain_value(first[name]) for name in SETTINGS}
     row |= {"own_loader": first.get("own_loader") or "", "key": key}
-    row["status"] = Status.COMPLETE if faulty.empty else str(faulty.iloc[0]["status"])
-    row["error"] = "" if faulty.empty else str(faulty.iloc[0]["error"])
+    row["status"], row["error"] = Status.COMPLETE, ""
+    if len(faulty):
+        row |= {name: str(processes[name].iloc[faulty[0]]) for name in ("status", "error")}
     row["faults"] = len(faulty)
-    row |= {name: _median(complete, name) for name in MEDIANS} | {name: _largest(processes, name) for name in PEAKS}
-    row["usual_memory_bytes"] = _median(complete, "peak_memory_bytes")
-    waits = [each for each in complete["wait_quantiles_ms"] if len(each)] if "wait_quantiles_ms" in complete else []
+    row |= {name: _median(measured, name, complete) for name in MEDIANS}
+    row |= {name: _largest(measured, name, own) for name in PEAKS}
+    row["usual_memory_bytes"] = _median(measured, "peak_memory_bytes", complete)
+    quantiles = processes["wait_quantiles_ms"].iloc[complete] if "wait_quantiles_ms" in processes else ()
+    waits = [each for each in quantiles if len(each)]
     for percent in WAIT_PERCENTILES:
         row[f"wait_p{percent}_ms"] = float(np.median([each[percent] for each in waits])) if waits else math.nan
     return row
 
 
-def _parts(slices: pd.DataFrame) -> dict[str, float]:
-    """Return the shares of training time, the step time and the use of cores."""
-    seconds = float(slices["seconds"].sum())
+def _parts(parts: Mapping[str, Floats], own: Rows) -> dict[str, float]:
+    """Return the shares of training time, the step time and the use of cores.
+
+    ``parts``: columns PARTS of slices; ``own``: numbers of the configuration's rows.
+    """
+    sums = {name: float(np.nansum(values[own])) for name, values in parts.items()}
+    seconds = sums.get("seconds", 0.0)
     if not seconds:
         return dict.fromkeys(("data_wait_share", "au", "compute_ms", "cores_used"), math.nan)
     return {
-        "data_wait_share": float(slices["wait_s"].sum()) / seconds,
-        "au": min(1.0, float(slices["compute_s"].sum()) / seconds),
-        "compute_ms": 1000 * float(slices["compute_s"].sum()) / float(slices["batches"].sum()),
-        "cores_used": float(slices["cpu_s"].sum()) / seconds,
+        "data_wait_share": sums["wait_s"] / seconds,
+        "au": min(1.0, sums["compute_s"] / seconds),
+        "compute_ms": 1000 * sums["compute_s"] / sums["batches"],
+        "cores_used": sums["cpu_s"] / seconds,
     }
 
 
@@ -285,9 +306,21 @@ def _keys(frame: pd.DataFrame) -> list[str]:
     return keys
 
 
-def _median(rows: pd.DataFrame, name: str) -> float:
-    return float(rows[name].astype(float).median()) if name in rows and len(rows) else math.nan
+def _numbers(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, Floats]:
+    """Return columns as arrays, without those that the frame lacks: selections are many times faster on these."""
+    return {name: frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in names if name in frame}
 
 
-def _largest(rows: pd.DataFrame, name: str) -> float:
-    return float(rows[name].astype(float).max()) if name in rows and len(rows) else math.nan
+def _known(columns: Mapping[str, Floats], name: str, own: Rows) -> Floats:
+    values = columns[name][own] if name in columns else np.empty(0)
+    return values[~np.isnan(values)]
+
+
+def _median(columns: Mapping[str, Floats], name: str, own: Rows) -> float:
+    known = _known(columns, name, own)
+    return float(np.median(known)) if len(known) else math.nan
+
+
+def _largest(columns: Mapping[str, Floats], name: str, own: Rows) -> float:
+    known = _known(columns, name, own)
+    return float(known.max()) if len(known) else math.nan
