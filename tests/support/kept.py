@@ -15,7 +15,7 @@ import PIL.Image
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgba
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
@@ -67,7 +67,8 @@ def described(figure: FigureBase, indent: str = "") -> Iterator[str]:
 
 
 def _axis(axis: Axes) -> Iterator[str]:
-    yield f"panel at {_numbers(axis.get_position().bounds)} {'' if axis.axison else 'without axes'}".rstrip()
+    look = "without axes" if not axis.axison else "" if axis.get_frame_on() else "without a frame"
+    yield f"panel at {_numbers(axis.get_position().bounds)} {look}".rstrip()
     for which, side in (("x", axis.xaxis), ("y", axis.yaxis)):
         ticks = [tick.get_text() for tick in side.get_ticklabels() if tick.get_text() and tick.get_visible()]
         grid = any(line.get_visible() for line in side.get_gridlines())
@@ -139,7 +140,8 @@ def _collection(marks: Collection) -> str:
 def _patch(patch: Patch) -> str:
     box = patch.get_path().get_extents(patch.get_patch_transform()).bounds
     look = f"{_colour(patch.get_facecolor())} {_colour(patch.get_edgecolor())} {patch.get_alpha()} {patch.get_hatch()}"
-    return f"patch {_label(patch)} {look} z{patch.get_zorder():g} {_numbers(box)}"
+    width = f" w{patch.get_linewidth():g}" if to_rgba(patch.get_edgecolor())[3] else ""
+    return f"patch {_label(patch)} {look}{width} z{patch.get_zorder():g} {_numbers(box)}"
 
 
 def _label(artist: Artist) -> str:
