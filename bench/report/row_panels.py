@@ -60,7 +60,7 @@ def draw_bars(axis: Axes, panel: Bars, highest: float, names: int) -> dict[str, 
         rows = np.arange(len(panel.names)) + (index - (len(panel.series) - 1) / 2) * height
         for row, value, faint in zip(rows, series.values, _faint(series), strict=True):
             alpha = FAINT_ALPHA if faint else 1.0
-            axis.barh(row, value, height=0.9 * height, color=colour, alpha=alpha, linewidth=0)
+            axis.barh(row, value, height=0.9 * height, color=colour, alpha=alpha)
             if not math.isnan(value):
                 axis.text(value + 0.012 * highest, row, f"{value:.2f}", va="center", ha="left", fontsize=9)
         handles[series.label] = Patch(color=colour, label=series.label)
