@@ -31,9 +31,7 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self._folder = folder
-        (
-            folder / "ray"
-        ).mkdir()  # Ray keeps the latest cluster's address below this variable's folder, for all programs
+        (folder / "ray").mkdir()  # Ray keeps the latest cluster's address here, for all programs
         how = {"num_cpus": 0, "include_dashboard": False, "temp_dir": str(folder)}
         with _environment(RAY_TMPDIR=str(folder)):
             self._cluster = Cluster(initialize_head=True, head_node_args=how | _where())
