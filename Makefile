@@ -10,7 +10,7 @@ LOCK := requirements.lock
 study: $(READY)  ## run a study; pass arguments with ARGS="--preset smoke"
 	$(BIN)/posebench study optimizers $(ARGS)
 
-test: $(READY)  ## run the test suite, with one process more than cores; pass arguments with ARGS="-k loader"
+test: $(READY)  ## run the test suite, with two processes more than cores; pass arguments with ARGS="-k loader"
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 proofs: $(READY)  ## run the proofs, tests that take long; ARGS="--shard simulations" runs one shard
