@@ -65,6 +65,7 @@ def test_what_somebody_gave_stands(study, posebench, monkeypatch):
 
 
 @pytest.mark.usefixtures("stores")
+@pytest.mark.long
 def test_the_same_command_goes_on_with_what_was_chosen(study, posebench, never_measured):
     study = (*study, "--optimizers", "sgd", "--evaluations", "2", "--trials", "3", "--tunings", "1")
     chosen = numbers(planned(posebench, *study, "--budget", "1m"))

@@ -337,6 +337,7 @@ def test_few_steps_shorten_the_preset_s_tune_trials_too(document, made_up_costs,
     assert document(*arguments, "--tune-steps", 7)["spec"]["tune_steps"] == 7
 
 
+@pytest.mark.long
 def test_a_study_with_failed_trials_is_reported_and_exits_3(
     posebench, stores, valleys, plain_figures, hermetic, monkeypatch
 ):
@@ -357,6 +358,7 @@ def test_a_study_with_failed_trials_is_reported_and_exits_3(
     assert (code, json.loads(again)) == (3, found)
 
 
+@pytest.mark.long
 def test_a_study_with_diverged_trials_is_done(posebench, stores, valleys, valley_file, plain_figures):
     valley_file(above="[spaces.sgd]\nlr = {log = [1e18, 1e19]}")
     arguments = ("study", "optimizers", *valleys, "--steps", 3, "--tune-steps", 3)
@@ -380,6 +382,7 @@ def test_a_study_with_diverged_trials_is_done(posebench, stores, valleys, valley
 
 
 @pytest.mark.usefixtures("stores", "made_up_costs", "plain_figures")
+@pytest.mark.long
 def test_a_report_is_made_again_and_its_study_file_plans_the_same(document, tiny, hermetic):
     found = document("study", "optimizers", *TINY_STUDY, "--data", tiny)
     report = hermetic / found["report"]

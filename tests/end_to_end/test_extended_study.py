@@ -87,13 +87,18 @@ def records(place, name):
 
 
 @pytest.fixture(scope="module")
-def planned(tmp_path_factory):
-    """A study that was planned with three tunings and a look at two, and one of three optimizers."""
+def looked(tmp_path_factory):
+    """A study that was planned with three tunings and a look at two: its place and document."""
     place = prepared(tmp_path_factory.mktemp("planned"))
     (place.folder / "looked.toml").write_text(STUDY_FILE.replace("tunings = 2", "tunings = 3\nlooks = [2]"))
-    looked = ran(place, *SMOKE[:-1], "looked.toml", "--name", "looked", "--json")
-    three = ran(place, *SMOKE, "--optimizers", f"sgd,adam,{OWN}", "--name", "three", "--json")
-    return place, looked, three
+    return place, ran(place, *SMOKE[:-1], "looked.toml", "--name", "looked", "--json")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """A study that was planned with three optimizers."""
+    place = prepared(tmp_path_factory.mktemp("planned"))
+    return place, ran(place, *SMOKE, "--optimizers", f"sgd,adam,{OWN}", "--name", "three", "--json")
 
 
 def same_as(place, document, planned_place, planned_document):
@@ -104,10 +109,11 @@ def same_as(place, document, planned_place, planned_document):
     assert document["verdict"] == planned_document["verdict"]
 
 
-def test_more_tunings_give_what_a_study_gives_that_was_planned_so(place, planned):
+@pytest.mark.long
+def test_more_tunings_give_what_a_study_gives_that_was_planned_so(place, looked):
     found = ran(place, *EXTEND)
     assert found["spec"]["looks"] == [2]
-    same_as(place, found, planned[0], planned[1])
+    same_as(place, found, *looked)
     assert ran(place, "study", "resume", "mine", "--json") == found, "it has ended, and is shown again"
     again = place.run(*SMOKE, "--name", "mine")
     assert again.returncode == 2
@@ -115,21 +121,21 @@ def test_more_tunings_give_what_a_study_gives_that_was_planned_so(place, planned
     assert "`posebench study resume mine` goes on with it" in again.stderr
 
 
-def test_an_optimizer_that_is_added_gives_what_a_study_gives_that_had_it(place, planned):
+def test_an_optimizer_that_is_added_gives_what_a_study_gives_that_had_it(place, three):
     found = ran(place, *ADD)
     assert found["spec"]["optimizers"] == ["sgd", "adam", OWN]
     assert "looks" not in found["spec"], "whose claims are made anew, over all pairs"
-    same_as(place, found, planned[0], planned[2])
+    same_as(place, found, *three)
     assert ran(place, *SMOKE, "--optimizers", f"sgd,adam,{OWN}", "--name", "mine", "--json") == found
 
 
 @pytest.mark.long
-def test_killed_in_the_middle_it_goes_on_to_the_same_end(place, planned):
+def test_killed_in_the_middle_it_goes_on_to_the_same_end(place, looked):
     """With an optimizer that is added: tests/proofs/test_more_kills.py."""
-    goes_on(place, planned, EXTEND, 1)
+    goes_on(place, looked, EXTEND)
 
 
-def goes_on(place, planned, command, which):
+def goes_on(place, planned, command):
     killed_at(place, Moment(EXTENDED, "after"), *command)  # the ledger knows, MLflow does not
     resumed = ("study", "resume", "mine", "--json")
     killed_at(place, Moment(OPENED_STUDY, "after"), *resumed)
@@ -137,4 +143,4 @@ def goes_on(place, planned, command, which):
     shown = ran(place, "study", "status", "mine", "--json")
     assert shown["status"] == "unfinished"
     assert shown["trials"]["done"] in (BEFORE + 2, BEFORE + 3), "the third may be recorded and not closed"
-    same_as(place, ran(place, *resumed), planned[0], planned[which])
+    same_as(place, ran(place, *resumed), *planned)

@@ -17,6 +17,7 @@ COVERS = (
     "bench/records/*.py",
 )
 FILES = (
+    "tests/bench/test_budget.py",
     "tests/bench/test_checkpoints.py",
     "tests/bench/test_claim_speed.py",
     "tests/bench/test_gpu_places.py",

@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end import test_checkpoints, test_deaths, test_killed_training
 from tests.end_to_end import test_extended_study as extended
 from tests.end_to_end.test_checkpoints import kill, terminate, undisturbed  # noqa: F401 (a fixture)
-from tests.end_to_end.test_extended_study import place, planned, small  # noqa: F401 (fixtures)
+from tests.end_to_end.test_extended_study import place, small, three  # noqa: F401 (fixtures)
 from tests.support.place import PosePlace
 
 SHARD = "kills"
@@ -49,6 +49,6 @@ def test_a_trial_goes_on_in_another_process(tmp_path, undisturbed, workers, url,
     figures["workers"] = workers
 
 
-def test_a_study_that_gets_an_optimizer_is_killed_and_goes_on_to_the_same_end(place, planned, figures):  # noqa: F811
-    extended.goes_on(place, planned, extended.ADD, 2)
+def test_a_study_that_gets_an_optimizer_is_killed_and_goes_on_to_the_same_end(place, three, figures):  # noqa: F811
+    extended.goes_on(place, three, extended.ADD)
     figures["trials before"] = extended.BEFORE
