@@ -315,6 +315,7 @@ def test_faster_than_possible_is_disturbed_and_has_no_verdict():
     assert found.recommended is None
     assert "Batches of 4 have no verdict: with " in found.why_not
     assert all(compare(panel, plan).disturbed for panel in panels(lives, slices))
+    assert [(pick.key, pick.settled) for pick in found.picks] == [("", False)]
     assert best_of_grid(lives, slices, plan) is None
     assert not any(compare(panel, plan).disturbed for panel in panels(*simulated_study(case)))
 

@@ -10,6 +10,7 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from bench.cli.actions import predict_files
 from posemodel.network import build_network
 from posemodel.network.weights import CheckpointInfo, save_weights
 
@@ -248,3 +249,12 @@ def test_an_option_without_effect_is_refused_by_its_name(posebench, mode, unused
     for option in unused:
         code, _, err = posebench("eval", *mode, *option)
         assert (code, f"{option[0]}: has no effect on this kind of evaluation" in err) == (2, True), (option, err)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [(".jpg", (cv2.IMWRITE_JPEG_QUALITY, 92)), (".JPEG", (cv2.IMWRITE_JPEG_QUALITY, 92)), (".png", ())],
+)
+def test_drawings_are_encoded_as_good_jpeg_files_and_others_as_opencv_does(suffix, options):
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    assert predict_files._encoded(image, suffix) == cv2.imencode(suffix, image, options)[1].tobytes()

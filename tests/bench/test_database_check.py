@@ -241,6 +241,7 @@ def test_a_server_that_does_not_answer_in_time_is_said(monkeypatch):
         with pytest.raises(SettingsError, match=r"does not answer within 0 s\. Start it, or set POSEBENCH_ST") as told:
             contents(LEDGER, address)
     assert "hunter22" not in str(told.value)
+    assert isinstance(told.value.__cause__, NoAnswerError)
 
 
 def test_what_takes_too_long_is_left_alone():

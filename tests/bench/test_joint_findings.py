@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from bench.cli.print_output import print_output
-from bench.kinds.joint.analysis import Pick, picks
+from bench.kinds.joint.analysis import Pick, claims, picks
 from bench.kinds.joint.analysis.words import loader_call
 from bench.kinds.joint.importances import importances
 from bench.kinds.joint.objectives import AP_AND_SPEED, AP_AT_TIME
@@ -604,3 +605,16 @@ def test_numbers_are_of_the_search_until_all_picks_are_confirmed(records):
     assert "on one seed of the search" in found.answer
     assert found.metrics["fresh_seeds"] == 0
     assert "ap_report" not in found.metrics
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [((1, 3), ["So far, 1 of 3 fresh seeds have finished."]), ((3, 3), []), ((), ["So far, 0 of 3 fresh seeds have"])],
+)
+def test_of_unequally_many_fresh_seeds_the_fewest_have_finished(ended, said):
+    results = SimpleNamespace(
+        all_confirmed=True, fresh=[SimpleNamespace(n=n) for n in ended], seeds=3, hosts=1, shared_machine=False,
+        speed_is_noise=False, single=False,
+    )  # fmt: skip
+    found = claims.trust_sentences(results)
+    assert [sentence[: len(each)] for sentence, each in zip(found, said, strict=True)] == said

@@ -7,7 +7,16 @@ import pytest
 
 from bench.kinds.loaders.spec import LoaderSpec
 from bench.measure.loader.configuration import configuration
-from bench.records.measurements import SLICE, SLICES_A_TAG, MeasurementTracker, last_moment, measurements, slices
+from bench.records.measurements import (
+    SLICE,
+    SLICES_A_TAG,
+    MeasurementTracker,
+    _configuration,
+    last_moment,
+    measurements,
+    slices,
+)
+from bench.trials.loader_settings import SETTINGS
 
 
 @pytest.fixture
@@ -91,3 +100,9 @@ def test_nothing_measured_is_an_empty_frame(tracker):
     assert not len(measurements(tracker))
     assert isinstance(slices(tracker), pd.DataFrame)
     assert list(slices(tracker)["arm"]) == []
+
+
+def test_a_configuration_is_named_by_its_settings_and_its_own_loader():
+    settings = dict.fromkeys(SETTINGS) | {"batch_size": 4, "num_workers": 1, "pin_memory": True, "prefetch_factor": 2}
+    assert _configuration({**settings, "own_loader": ""}) == "b4 w1 pin_memory prefetch_factor=2"
+    assert _configuration({**settings, "own_loader": "own:make"}) == "b4 w1 pin_memory prefetch_factor=2 own:make"

@@ -7,11 +7,13 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from bench.engines import claimed_trial
 from bench.engines.claimed_trial import ClaimedTrial, Runner
 from bench.engines.events import TrialBegan, TrialEnded, TrialStepped
 from bench.engines.recording import _Sending
@@ -308,6 +310,19 @@ def kept_trial(bench):
     trial.keep(outcome, ENDED_MS / 1000)
     assert waiting_trials(bench.spec.name, bench.parent, record.data_digest) == [record.trial_id]
     return trial, outcome
+
+
+def test_what_an_interruption_made_fail_is_no_result(bench, monkeypatch):
+    """A library may turn an interruption into an error of its own: the trial is given back."""
+    trial, kept = kept_trial(bench)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(claimed_trial, "interruption", SimpleNamespace(check=interrupted))
+        trial.finish(kept._replace(record=replace(kept.record, status=Status.FAILED)))
+    assert bench.tracker.recorded(kept.record.trial_id) is None
 
 
 def test_a_result_that_its_process_has_kept_is_sent_by_a_later_session(bench):
