@@ -5,8 +5,11 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from bench.report import data_figure
@@ -105,3 +108,12 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(posebench, herme
     assert out == "set: 80 train, 10 select, 10 val\n"
     made_again = first.items() - {path.name: path.stat().st_ino for path in hermetic.rglob("*.jpg")}.items()
     assert len(made_again) <= max(workers, 1), "at most what each process had in hand and had not yet written down"
+
+
+def test_image_sizes_of_all_splits_have_room():
+    figure, axis = plt.subplots()
+    sizes = {"train": [[100, 50], [640, 30]], "val": [[200, 480]]}
+    data_figure._sizes(axis, {name: SimpleNamespace(sizes=np.array(each)) for name, each in sizes.items()})
+    ends = (*axis.get_xlim(), *axis.get_ylim())
+    plt.close(figure)
+    assert ends == pytest.approx((0, 1.08 * 640, 0, 1.08 * 480))

@@ -147,6 +147,19 @@ def test_scores_and_the_network_are_at_the_weights_that_are_judged():
     assert found.score_on("select") == found.metrics["mse"]
 
 
+@pytest.mark.parametrize(
+    ("evaluations", "after"), [(1, [12]), (3, [4, 8, 12]), (5, [3, 5, 8, 10, 12]), (12, list(range(1, 13)))]
+)
+def test_evaluations_come_where_their_share_of_the_budget_is_over(evaluations, after):
+    after_steps: list[int] = []
+    Line().train(
+        line_run(evaluations=evaluations),
+        maker("sgd", lr=0.01),
+        on_metrics=lambda step, metrics, *_: after_steps.append(step) if "mse" in metrics else None,
+    )
+    assert after_steps == after
+
+
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("name", [*PROTOCOLS, INTERPOLATING])
 def test_scores_do_not_change_a_training(name, norm, one_thread):

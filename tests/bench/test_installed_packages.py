@@ -13,7 +13,7 @@ import torch
 
 from bench.optimizers.check import Check
 from bench.optimizers.description import check_safely
-from bench.optimizers.installed import optimizers_in
+from bench.optimizers.installed import _is_installed, optimizers_in
 from bench.optimizers.listing import EXTRA_PACKAGES
 
 LARGE = "pytorch_optimizer"
@@ -106,3 +106,11 @@ def test_every_class_of_a_small_package_passes_and_resumes(module):
     checks = checks_of(module)
     assert checks
     assert [(check.name, check.reason) for check in checks if not (check.passes and check.resumes)] == []
+
+
+def test_a_package_that_cannot_be_imported_has_no_modules(tmp_path, monkeypatch):
+    (tmp_path / "falling_apart").mkdir()
+    (tmp_path / "falling_apart" / "__init__.py").write_text("raise OSError('no such device')")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("json", "json.decoder", "no_such_package", "falling_apart", "falling_apart.part")
+    assert [_is_installed(name) for name in names] == [True, True, False, True, False]

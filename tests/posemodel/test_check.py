@@ -13,7 +13,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from posemodel.data.annotations.problems import Problem, image_faults
-from posemodel.data.check import CheckResult, check
+from posemodel.data.check import CheckResult, check, count
 from posemodel.data.open_split import open_split
 from posemodel.errors import DataError
 from tests.support.coco_builder import CocoBuilder
@@ -478,3 +478,13 @@ def test_what_an_entry_of_an_image_lacks_is_quoted(entry: Any, faults: list[str]
     """As it is written, where it is a text; all else in ASCII."""
     sound = {"id": 7, "file_name": "a.jpg", "width": 1, "height": 1}
     assert list(image_faults(sound | entry if isinstance(entry, dict) else entry)) == faults
+
+
+def test_people_are_counted_past_what_is_malformed_or_of_other_categories() -> None:
+    person = {"category_id": 1, "keypoints": [1, 2, 2] * 17}
+    annotations = [
+        *(person, "nothing", {"category_id": [1]}, {"category_id": 2, "keypoints": [1, 2, 2] * 17}, {}),
+        *(person, {"category_id": 1, "keypoints": [0, 0, 0] * 17}, {"category_id": 1}, {**person, "iscrowd": 1}),
+    ]
+    document = {"images": [{}, {}], "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
+    assert count(document) == {"images": 2, "people": 2, "unlabelled": 2, "crowds": 1}
