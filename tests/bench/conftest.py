@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import PIL.Image
 import pytest
 import sqlalchemy
 import torch
@@ -26,6 +25,7 @@ from posemodel.data.layout import fingerprint
 from posemodel.synthetic import generate
 from tests.bench.ledger_process import LedgerProcess
 from tests.support.asked import built, resolved
+from tests.support.empty_pictures import save_empty
 from tests.support.migrations import remember_migrations
 from tests.support.stores import empty_store
 from tests.support.unsynced import write_without_waiting
@@ -252,11 +252,7 @@ def plain_figures(monkeypatch):
 @pytest.fixture
 def unrendered_figures(monkeypatch):
     """Commands whose figure is not the point make it, and its file is an image of one pixel."""
-
-    def save(_figure, path, **_options):
-        PIL.Image.new("L", (1, 1)).save(path, format="png")
-
-    monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr(Figure, "savefig", save_empty)
 
 
 @pytest.fixture

@@ -36,13 +36,13 @@ from bench.trials.training import run_trial
 from bench.workloads import SELECT, Assignment, Budget, Score, train_steps, workload
 from bench.workloads.score import TAKEN_NAMES
 from posemodel.config import LoaderSettings
+from tests.support.empty_pictures import SVG
 from tests.support.kept import described_figures
 from tests.support.scored_valleys import FAILURE, LOSS_VALLEY, PERCENT_VALLEY, LossValley
 
 LOSS = workload(LOSS_VALLEY).score
 MEASURE = measure_of("ap", workload(LOSS_VALLEY))
 NAN = float("nan")
-SMALLEST_SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
 SCORES = (
     Score("share"),
     Score("accuracy", high=100, chance=8.002),
@@ -396,7 +396,7 @@ def study(posebench, monkeypatch, tracking_uri, storage_url, hermetic):
             chosen = lambda image: figure_of(image) if image.file in drawn else Figure(figsize=(0.1, 0.1))  # noqa: E731
             monkeypatch.setattr(findings_write, "figure_of", chosen)
         (hermetic / "own.toml").write_text(STUDY.format(name=name, target=target))
-        monkeypatch.setattr(findings_write, "as_svg", lambda _figure: SMALLEST_SVG)
+        monkeypatch.setattr(findings_write, "as_svg", lambda _figure: SVG)
         with described_figures(monkeypatch) as figures:
             arguments = ("--preset", "smoke", "--device", "cpu", "--study", "own.toml", "--name", "own", "--json")
             code, out, err = posebench("study", "optimizers", *arguments)

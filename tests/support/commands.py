@@ -78,8 +78,9 @@ class Commands:
         """
         self._prefix, self._environment = list(prefix), environment
         self._process: subprocess.Popen[bytes] | None = None
-        """If it was started by this object, at the socket `_path`."""
+        """Held, so that Python does not warn of one that still runs; it ends by itself."""
         self._path: Path | None = None
+        """Of the socket, if this object has started the process."""
         self._socket: socket.socket | None = None
         self._one_at_a_time = threading.Lock()
 

@@ -213,18 +213,12 @@ def _keep_disturbed_slices() -> None:
 
 def _draw_nothing() -> None:
     """Figures are empty, and not rendered: that takes most of the time of a study of a second."""
-    import PIL.Image
     from matplotlib.figure import Figure
 
     from bench.report import findings_write
+    from tests.support.empty_pictures import save_empty
 
-    def save(_figure: Figure, file: Any, **options: Any) -> None:
-        if options["format"] == "svg":
-            file.write('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>')
-        else:
-            PIL.Image.new("L", (1, 1)).save(file, format="png")
-
-    Figure.savefig = save  # type: ignore[method-assign,assignment]
+    Figure.savefig = save_empty  # type: ignore[method-assign,assignment]
     findings_write.figure_of = lambda _image: Figure(figsize=(0.1, 0.1))
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection
@@ -21,6 +20,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 from matplotlib.text import Text
+
+from tests.support.empty_pictures import SVG, save_empty
 
 DIGITS = 4
 RELATIVE, ABSOLUTE = 5e-3, 2e-3
@@ -40,11 +41,11 @@ def described_figures(monkeypatch: Any) -> Iterator[dict[str, str]]:
 
     def describe_and_save(figure: Figure, path: Any, **options: Any) -> None:
         if not isinstance(path, (str, Path)):  # the same figure for a page that holds it in itself
-            path.write('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>')
+            path.write(SVG)
             return
         name = Path(path).name.removesuffix(".part")
         found[name] = "\n".join([*described(figure), f"dpi {options.pop('dpi', '')}"])
-        PIL.Image.new("L", (1, 1)).save(path, format="png")
+        save_empty(figure, path)
 
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "savefig", describe_and_save)
