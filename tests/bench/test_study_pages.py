@@ -49,6 +49,7 @@ def study(paths, make_spec):
     record = make_record(claim.spec, Status.COMPLETE, steps_done=2, metrics={"ap": 0.5})
     tracker.record_trial(tracker.start_trial(claim.spec, parent), record, [])
     ledger.finish(claim.key, Status.COMPLETE, None)
+    ledger.storage.engine.dispose()  # else the garbage collection closes the file, at some time, and SQLite writes then
     return tracker
 
 
