@@ -20,6 +20,7 @@ if str(REPOSITORY) not in sys.path:  # `tests.support` is importable whichever w
 from tests.support.coco_builder import CocoBuilder  # noqa: E402
 from tests.support.commands import COMMANDS  # noqa: E402
 from tests.support.examples import FEW, PROFILE, Examples  # noqa: E402
+from tests.support.forked_workers import fork_workers  # noqa: E402
 
 # A shared machine misses any deadline now and then. The examples are the same in each run, so that CI passes what
 # passed before; `make test ARGS="--hypothesis-profile random"` looks for others. No folder is left behind.
@@ -56,7 +57,8 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell how many examples properties are tried on; collect the tests without collecting garbage."""
+    """Tell how many examples properties are tried on; fork workers; collect tests without collecting garbage."""
+    fork_workers(config)
     Examples.whole = config.getoption("--hypothesis-profile") == PROFILE
     gc.disable()
 

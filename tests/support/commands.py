@@ -95,8 +95,12 @@ class Commands:
         stderr: IO[Any] | int,
         new_session: bool = True,
         program: str = POSEBENCH,
+        hurried: bool = True,
     ) -> ForkedProcess:
-        """Start `posebench ARGUMENTS` in a folder, or another ``program``: `module:function`."""
+        """Start `posebench ARGUMENTS` in a folder, or another ``program``: `module:function`.
+
+        ``hurried``: with what saves commands time that is not their own (`forking_process.hurry`).
+        """
         descriptors = [each if isinstance(each, int) else each.fileno() for each in (stdin, stdout, stderr)]
         request = {
             "arguments": [str(each) for each in arguments],
@@ -104,6 +108,7 @@ class Commands:
             "environment": dict(environment),
             "new_session": new_session,
             "program": program,
+            "hurried": hurried,
         }
         return ForkedProcess(self, self.ask(request, descriptors)["pid"])
 

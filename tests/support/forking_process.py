@@ -169,11 +169,8 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
         from tests.support.killed_moment import Moment
 
         Moment.from_json(os.environ[MOMENT_VARIABLE]).arm()
-    _write_without_waiting()
-    if DRAWN_VARIABLE not in os.environ:
-        _draw_nothing()
-    if DROPPING_VARIABLE not in os.environ:
-        _keep_disturbed_slices()
+    if asked["hurried"]:
+        hurry()
     if modules := os.environ.get(FORKED_STARTS_VARIABLE):
         _start_forkserver()
         for module in modules.split(","):
@@ -186,6 +183,15 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     except BaseException:
         traceback.print_exc()
         leave(1)
+
+
+def hurry() -> None:
+    """Leave out what takes time and is not the command's own: waiting for the disk, drawing, measuring again."""
+    _write_without_waiting()
+    if DRAWN_VARIABLE not in os.environ:
+        _draw_nothing()
+    if DROPPING_VARIABLE not in os.environ:
+        _keep_disturbed_slices()
 
 
 def _write_without_waiting() -> None:
