@@ -55,7 +55,7 @@ def predict_samples(
     """
     positions = sample_positions(split)
     chosen = split.subset(positions)
-    scorer = predict_split(network, chosen, geometry, device, LoaderSettings(batch_size=min(batch_size, SAMPLES)))
+    scorer = predict_split(network, chosen, geometry, device, LoaderSettings(batch_size=batch_size))
     images, annotations = [], []
     for position in positions:
         width, height = split.size(position)

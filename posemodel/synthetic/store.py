@@ -129,7 +129,7 @@ def read_marker(directory: Path) -> dict[str, Any] | None:
 
 
 def _claim(directory: Path, parameters: dict[str, Any]) -> bool:
-    """Create the directory if needed, and check that it is ours to write to; return whether its set is complete.
+    """Check that the directory is ours to write to, if there is one; return whether its set is complete.
 
     Raises:
         FileExistsError: It holds other files, or a set with other parameters.
@@ -154,7 +154,6 @@ def _claim(directory: Path, parameters: dict[str, Any]) -> bool:
         return marker.get("complete") is True
     if directory.exists():
         raise FileExistsError(f"{directory} is a file, not a folder: choose another name")
-    directory.mkdir(parents=True)
     return False
 
 

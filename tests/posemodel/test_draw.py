@@ -46,6 +46,11 @@ def test_each_limb_has_the_colour_of_its_side():
     assert colours["neck", "nose"] == MIDDLE
 
 
+def test_the_colours_are_those_that_everybody_can_tell_apart():
+    """Sky blue, vermilion and yellow as Okabe and Ito list them (RGB); OpenCV wants blue first."""
+    assert [colour[::-1] for colour in (LEFT, RIGHT, MIDDLE)] == [(86, 180, 233), (213, 94, 0), (240, 228, 66)]
+
+
 def test_a_predicted_limb_is_drawn_where_it_is():
     people = person(left_elbow=(20, 30), left_wrist=(80, 30), right_knee=(50, 60), right_ankle=(50, 90))[None]
     drawn = draw_people(canvas(), people)

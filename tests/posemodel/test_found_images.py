@@ -337,3 +337,91 @@ def test_a_note_tells_percent_codes_only_where_there_are_some(coco_builder: Coco
     coco_builder.write()
     (note,) = [note for note in check(coco_builder.root).notes if note.kind == "file-name"]
     assert "(backslashes: 1, folders: 1)" in note.text
+
+
+def listing(folder: Path) -> list[str]:
+    return ["/".join(parts) for parts in image_names.files_below(folder)]
+
+
+def test_files_are_listed_once_in_order_and_hidden_ones_not_at_all(tmp_path: Path) -> None:
+    put(tmp_path / "images", "b/2.jpg", "b/1.jpg", "a/3.jpg", "c.jpg", ".hidden.jpg", ".cache/4.jpg", "z/5.jpg")
+    (tmp_path / "images/m").symlink_to(tmp_path / "images/b")
+    (tmp_path / "images/a/back").symlink_to(tmp_path / "images")
+    assert listing(tmp_path / "images") == ["c.jpg", "a/3.jpg", "b/1.jpg", "b/2.jpg", "z/5.jpg"]
+    put(tmp_path / "far", "6.jpg")
+    (tmp_path / "images/y").symlink_to(tmp_path / "far")
+    assert listing(tmp_path / "images")[-2:] == ["y/6.jpg", "z/5.jpg"], "as a link it is a folder like others"
+
+
+POSSIBLE = {
+    "a/b.jpg": [(("a", "b.jpg"), ())],
+    "./a//b.jpg": [(("a", "b.jpg"), ())],
+    "../a/../../b.jpg": [(("b.jpg",), ())],
+    "a%20b.jpg": [(("a%20b.jpg",), ()), (("a b.jpg",), ("percent codes",))],
+    "C:\\a\\b.jpg": [(("a", "b.jpg"), ("backslashes",))],
+    "C:b.jpg": [(("C:b.jpg",), ())],
+    "https://h/a/b.jpg?x=1": [(("a", "b.jpg"), ("URL",))],
+    "https://h/a%5Cb.jpg": [(("a%5Cb.jpg",), ("URL",)), (("a\\b.jpg",), ("URL", "percent codes"))],
+    "https://h/local-files/?d=a%5Cb.jpg": [(("a", "b.jpg"), ("URL", "backslashes"))],
+    "/data/local-files/?d=a/b.jpg": [(("a", "b.jpg"), ("URL",))],
+    "/data/local-files/?d=&x=1": [(("data", "local-files"), ("URL",))],
+    "https://[h/b.jpg": [(("https:", "[h", "b.jpg"), ())],
+    "..": [],
+    "%2E": [(("%2E",), ())],
+}
+
+
+@pytest.mark.parametrize("name", POSSIBLE)
+def test_the_paths_that_a_name_may_mean(name: str) -> None:
+    assert [*image_names.possible_paths(name)] == POSSIBLE[name]
+
+
+BEST = {
+    "all the ways in which it differs": (
+        ["Cam 1/É.jpg"],
+        "https://h/x/cam%201/e\u0301.jpg",
+        [("Cam 1/É.jpg", ("URL", "percent codes", "case", "folders"))],
+    ),
+    "only its Unicode form": (["é.jpg"], "e\u0301.jpg", [("é.jpg", ("Unicode form",))]),
+    "fewer folders on disk": (["b/c.jpg"], "a/b/c.jpg", [("b/c.jpg", ("folders",))]),
+    "as it stands and decoded": (
+        ["a%20b.jpg", "a b.jpg"],
+        "x/a%20b.jpg",
+        [("a b.jpg", ("percent codes", "folders")), ("a%20b.jpg", ("folders",))],
+    ),
+    "the longer end first": (["c.jpg", "B/c.jpg"], "a/b/c.jpg", [("B/c.jpg", ("case", "folders"))]),
+    "its own case first": (["b/C.jpg", "B/c.jpg", "b/c.jpg"], "a/b/c.jpg", [("b/c.jpg", ("folders",))]),
+    "several alike": (
+        ["x/c.jpg", "y/c.jpg", "z/d.jpg"],
+        "c.jpg",
+        [("x/c.jpg", ("folders",)), ("y/c.jpg", ("folders",))],
+    ),
+    "none": (["x/c.jpg"], "y/c.jpg", []),
+}
+
+
+@pytest.mark.parametrize("kind", BEST)
+def test_the_files_that_agree_best_with_a_name(tmp_path: Path, kind: str) -> None:
+    on_disk, name, wanted = BEST[kind]
+    put(tmp_path, *on_disk)
+    index = image_names.NameIndex(tmp_path)
+    assert sorted(image_names._best_matches(name, index, set())) == wanted
+
+
+def test_a_file_that_is_taken_does_not_hide_the_others(tmp_path: Path) -> None:
+    put(tmp_path, "A.jpg", "a.JPG", "aa.jpg")
+    index = image_names.NameIndex(tmp_path)
+    for taken, free in (("A.jpg", "a.JPG"), ("a.JPG", "A.jpg")):
+        assert image_names._best_matches("a.jpg", index, {(taken,)}) == [image_names.Match(free, ("case",))]
+    assert image_names.match_names(["a.jpg"], ["./A.jpg"], index)[0] == {"a.jpg": image_names.Match("a.JPG", ("case",))}
+
+
+def test_candidates_beyond_three_are_only_mentioned(tmp_path: Path) -> None:
+    put(tmp_path, *(f"cam{number}/x.jpg" for number in range(4)), "y.png", "y.bmp", "y.gif")
+    index = image_names.NameIndex(tmp_path)
+    _, hints = image_names.match_names(["x.jpg", "away/x.jpg", "y.jpg"], [], index)
+    assert hints == {
+        "x.jpg": "it may be cam0/x.jpg or cam1/x.jpg or cam2/x.jpg and more",
+        "away/x.jpg": "there is cam0/x.jpg, cam1/x.jpg, cam2/x.jpg and more",
+        "y.jpg": "there is y.bmp, y.gif, y.png",
+    }

@@ -170,6 +170,9 @@ def test_what_is_not_the_cache_s_own_stays(folder: Path, monkeypatch: pytest.Mon
     own(folder, "e").mkdir()
     used_days_ago(own(folder, "e"), 99)
     own(folder, "f").symlink_to("nowhere")
+    for letter in "0123456789":  # a folder is listed in any order: some of them come behind what is foreign
+        own(folder, letter).write_text("unused")
+        used_days_ago(own(folder, letter), 99)
     index_cache.store(own(folder, "d"), ARRAYS)
     assert {file.name for file in folder.iterdir()} == {*names, *(own(folder, letter).name for letter in "def")}
 

@@ -211,6 +211,7 @@ def test_from_its_initial_weights_a_network_learns_a_batch(tiny_set: Path, name:
 def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before() -> None:
     torch.manual_seed(1)
     first = build_network("small", seed=5).state_dict()
+    assert not {"mean", "std"} & {*first}, "the input's format belongs to no weights"
     torch.randn(17)
     again = build_network("small", seed=5).state_dict()
     other = build_network("small", seed=6).state_dict()

@@ -175,6 +175,7 @@ BOTH = "[Maps(maps[:, : self.skeleton.num_heatmaps], maps[:, self.skeleton.num_h
             r"stage 1 of 1: its pafs are None; \(1, 4, 12, 12\) floats are needed",
         ),
         ("[Maps(None, maps[:, :4]), Maps(None, maps[:, :4])]", "stage 2 of 2: its heatmaps are None"),
+        ("[Maps(None, maps[:, :3]), *" + BOTH + "]", r"stage 1 of 2: its pafs are \(1, 3, 12, 12\)"),
         (
             "[Maps(maps[:, :3], maps[:, :4]), *" + BOTH + "]",
             r"stage 1 of 2: its heatmaps are \(1, 3, 12, 12\); \(1, 4, 12, 12\) floats are needed for one image: 4 = "

@@ -594,6 +594,21 @@ def test_results_and_annotations_may_name_ids_otherwise(valid: CocoBuilder, tmp_
     assert kinds(told[0]) == {"ids": 12}
 
 
+def test_ids_of_one_entry_may_be_of_several_kinds(valid: CocoBuilder) -> None:
+    """A number, a number written as a text, and a word: each is read as what it is."""
+    document = valid.split("train")
+    document["categories"][0]["id"] = "person"
+    number = document["annotations"][0]["image_id"]
+    for annotation in document["annotations"]:
+        annotation |= {"image_id": str(annotation["image_id"]), "category_id": "person"}
+    found = read_entry_by_entry(document, Path("x.json"))
+    people = len(document["annotations"])
+    assert not found.problems
+    assert kinds(found.notes) == {"ids": people, "ids-as-words": people + 1}
+    assert found.document["annotations"][0]["image_id"] == number
+    assert {each["category_id"] for each in found.document["annotations"]} == {found.document["categories"][0]["id"]}
+
+
 def test_ids_may_be_words(valid: CocoBuilder, tmp_path: Path) -> None:
     """As own converters write them: a number is made of each, the same wherever it stands."""
     plain = open_split(valid.write(), "train")

@@ -9,6 +9,7 @@ from pycocotools.coco import COCO
 from posemodel.data.stats import tally
 from posemodel.skeleton import COCO_KEYPOINTS
 from posemodel.synthetic import SPLITS, generate, render_image
+from posemodel.synthetic.annotate import annotate, crop, owner_mask, window
 from posemodel.synthetic.canvas import LABELS_PER_PERSON, OWNERS, PART_LABELS, SUPERSAMPLING, Canvas, Light
 from posemodel.synthetic.person import Person
 from posemodel.synthetic.scene import CROWD_OWNER, PEOPLE_SHARES
@@ -190,6 +191,83 @@ def test_pixel_centres_are_at_integer_coordinates() -> None:
         offsets.append(np.array([(columns * image).sum(), (rows * image).sum()]) / image.sum() - centre)
     assert np.abs(np.mean(offsets, axis=0)).max() < 0.05
     assert np.abs(offsets).max() < 0.3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        ((10.0, 20.0), (30.0, 40.0), (10, 20, 30, 40)),
+        ((10.7, 20.7), (30.2, 40.2), (10, 20, 31, 41)),
+        ((-7.5, -9.5), (70.5, 60.5), (0, 0, 64, 48)),
+        ((-19.5, 20.5), (-3.5, 30.5), (0, 20, 1, 31)),
+        ((70.5, 50.5), (80.5, 60.5), (63, 47, 64, 48)),
+    ],
+)
+def test_a_window_holds_the_whole_person_but_for_what_the_image_cuts(
+    low: tuple[float, float], high: tuple[float, float], wanted: tuple[int, int, int, int]
+) -> None:
+    """Someone wholly outside has the nearest pixel; a margin of a tenth of the stature belongs to the person."""
+    person = Person.sample(np.random.default_rng(0), 40.0, (0.0, 0.0))
+    person._xy[:] = np.array(low) + 4
+    person._xy[0] = np.array(high) - 4
+    assert person.bounds() == pytest.approx((*low, *high))
+    assert window(person, 64, 48) == wanted
+
+
+def test_outlines_are_closed_and_follow_the_edges_of_pixels() -> None:
+    """Of a ring and a bar nothing but the corners is left; holes are filled, and single pixels are squares."""
+    mask = np.zeros((2 * 12, 2 * 16), np.uint8)
+    mask[4:16, 8:20] = 255
+    mask[8:12, 12:16] = 0
+    mask[20:22, 26:28] = 255
+    found = annotate(mask, 100, 200)
+    assert found is not None
+    assert (found["bbox"], found["area"]) == ([104, 202, 10, 9], 36 - 4 + 1)
+    outlines = sorted(sorted(zip(polygon[0::2], polygon[1::2], strict=True)) for polygon in found["segmentation"])
+    square, pixel = (
+        [(x, y) for x in (left, left + side) for y in (top, top + side)]
+        for left, top, side in ((104, 202, 6), (113, 210, 1))
+    )
+    assert outlines == [square, pixel]
+    crowd = annotate(mask, 0, 0, crowd=True)
+    assert crowd is not None
+    counts = [50, 6, 6, 6, 6, 2, 2, 2, 6, 2, 2, 2, 6, 6, 6, 6, 50, 1]
+    assert crowd == {
+        "segmentation": {"size": [12, 16], "counts": [*counts, 12 * 16 - sum(counts)]},
+        "area": 33,
+        "bbox": [4, 2, 10, 9],
+        "iscrowd": 1,
+        "category_id": 1,
+        "keypoints": [0] * 51,
+        "num_keypoints": 0,
+    }
+    assert annotate(np.zeros((24, 32), np.uint8), 0, 0) is None
+
+
+def test_run_lengths_begin_with_the_empty_pixels() -> None:
+    mask = np.zeros((4, 6), np.uint8)
+    mask[:2, :2] = 255
+    found = annotate(mask, 0, 0, crowd=True)
+    assert found is not None
+    assert found["segmentation"] == {"size": [2, 3], "counts": [0, 1, 5]}
+
+
+def test_an_owner_has_the_labels_of_its_own_parts() -> None:
+    labels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    mask = owner_mask(labels, 2)
+    assert labels[mask == 255].tolist() == [*range(2 * LABELS_PER_PERSON, 3 * LABELS_PER_PERSON)]
+    assert (mask[mask != 255] == 0).all()
+    np.testing.assert_array_equal(crop(labels, (1, 2, 4, 7)), labels[4:14, 2:8])
+
+
+def test_an_outline_of_stairs_is_a_slope() -> None:
+    """A pixel counts where half of it is covered, and steps of one pixel lie within half a pixel of a line."""
+    mask = 255 * np.tril(np.ones((20, 20), np.uint8))
+    found = annotate(mask, 0, 0)
+    assert found is not None
+    assert found["area"] == 10 * 11 / 2
+    (outline,) = found["segmentation"]
+    assert {*zip(outline[0::2], outline[1::2], strict=True)} == {(0, 0), (1, 0), (0, 10), (10, 10), (10, 9)}
 
 
 @pytest.mark.parametrize("size", [(32, 32), (48, 200), (640, 480)])

@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import psutil
 import pytest
 
-from posemodel.synthetic import MARKER, generate, split_sizes, write
+from posemodel.synthetic import MARKER, SPLITS, generate, split_sizes, write
 from posemodel.synthetic.pool import IMAGES_PER_PROCESS, default_workers, render_all
-from posemodel.synthetic.store import CHECKSUMS
+from posemodel.synthetic.store import CHECKSUMS, Store, read_marker
 
 SMALL = (160, 120)
 
@@ -141,6 +143,86 @@ def test_other_damaged_files_are_made_again(tmp_path: Path, spoil, name: str, ke
     assert calls == [*range(max(kept, 1), 7)]
 
 
+PARAMETERS = {"images": 4, "seed": 0}
+NUMBERS = [1_000_000, 1_000_001, 2_000_000, 3_000_000]
+"""Ids of two images of train, one of select and one of val."""
+
+
+def opened(folder: Path) -> Store:
+    return Store(folder, PARAMETERS, {*NUMBERS})
+
+
+def filled(folder: Path, numbers: Iterable[int] = NUMBERS) -> Store:
+    """A store of images that are no pictures; it minds only their bytes."""
+    store = opened(folder)
+    store.begin()
+    for number in numbers:
+        store.add(b"%d" % number, {"image": {"id": number}, "annotations": [{"image_id": number}]})
+    return store
+
+
+def annotations(store: Store) -> dict[str, dict[str, Any]]:
+    return {
+        split: {"images": [{"id": each} for each in numbers], "annotations": [{"image_id": each} for each in numbers]}
+        for split, numbers in zip(SPLITS, (NUMBERS[:2], NUMBERS[2:3], NUMBERS[3:]), strict=True)
+    }
+
+
+def test_a_store_knows_what_was_added_and_when_it_is_complete(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "set"
+    first = filled(folder, NUMBERS[:3])
+    assert read_marker(folder) == {**PARAMETERS, "complete": False}
+    again = opened(folder)
+    assert (again.complete, again.entries) == (False, first.entries)
+    whole = filled(folder, NUMBERS[3:])
+    whole.finish(annotations(whole))
+    assert read_marker(folder) == {**PARAMETERS, "complete": True}
+    finished = opened(folder)
+    assert (finished.complete, finished.entries) == (True, whole.entries)
+    fewer = Store(folder, PARAMETERS, {*NUMBERS[1:]})
+    assert (fewer.complete, [*fewer.entries]) == (True, NUMBERS[1:])
+    more = Store(folder, PARAMETERS, {*NUMBERS, 9})
+    assert (more.complete, [*more.entries]) == (False, NUMBERS)
+
+
+def test_a_line_of_garbage_costs_its_own_image_alone(tmp_path: Path) -> None:
+    filled(tmp_path)
+    progress = tmp_path / "synthetic.progress.jsonl"
+    lines = progress.read_bytes().splitlines(keepends=True)
+    progress.write_bytes(b"".join([lines[0], bytes(20) + b"\n", *lines[2:], lines[1][:9]]))
+    assert [*opened(tmp_path).entries] == [NUMBERS[0], *NUMBERS[2:]]
+    assert progress.read_bytes().endswith(lines[3]), "the cut line is gone, so that the next begins one of its own"
+
+
+def test_a_finished_set_with_a_lost_file_is_not_complete(tmp_path: Path) -> None:
+    """Also where it was killed just before it removed its list of images, by which no image is missed."""
+    store = filled(tmp_path)
+    progress = tmp_path / "synthetic.progress.jsonl"
+    lines = progress.read_bytes()
+    store.finish(annotations(store))
+    assert not progress.exists()
+    progress.write_bytes(lines)
+    file = tmp_path / "annotations" / "person_keypoints_select2017.json"
+    content = file.read_bytes()
+    file.unlink()
+    found = opened(tmp_path)
+    assert (found.complete, [*found.entries]) == (False, NUMBERS)
+    file.write_bytes(content)
+    assert opened(tmp_path).complete
+    assert not progress.exists(), "a complete set needs no list"
+
+
+def test_a_set_that_lacks_only_its_end_is_finished(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    store.finish(annotations(store))
+    before = files(tmp_path)
+    unfinished = opened(tmp_path)
+    unfinished.begin()
+    assert not opened(tmp_path).complete
+    unfinished.finish(annotations(unfinished))
+    assert files(tmp_path) == before
+
+
 # --- interruption ---------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +280,7 @@ def test_a_kill_takes_the_pool_along_and_the_same_call_goes_on(tmp_path: Path) -
     process = started(tmp_path / "set", 8)
     workers = renderers(process)
     assert len(workers) == 2
+    assert [os.getsid(worker.pid) for worker in workers] == [worker.pid for worker in workers], "no Ctrl-C reaches them"
     process.kill()
     process.wait()
     assert gone(workers)
@@ -298,8 +381,13 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
         generate(tmp_path / "set", images=3, seed=-1)
     with pytest.raises(ValueError, match="num_workers"):
         generate(tmp_path / "set", images=3, seed=0, num_workers=-1)
-    with pytest.raises(ValueError, match="size"):
-        generate(tmp_path / "set", images=3, seed=0, size=(8, 8))
+    for size in ((31, 64), (64, 31)):
+        with pytest.raises(ValueError, match=f"at least 32 x 32 pixels, not {size[0]} x {size[1]}"):
+            generate(tmp_path / "set", images=3, seed=0, size=size)
     assert not (tmp_path / "set").exists()
     assert split_sizes(3) == {"train": 1, "select": 1, "val": 1}
     assert split_sizes(1000) == {"train": 800, "select": 100, "val": 100}
+    assert split_sizes(1_000_000)["train"] == 800_000
+    with pytest.raises(ValueError, match="images must be at most 1000000, not 1000001"):
+        split_sizes(1_000_001)
+    assert generate(tmp_path / "new" / "set", images=3, seed=0, size=(32, 32)) == split_sizes(3)
