@@ -320,6 +320,13 @@ def test_faster_than_possible_is_disturbed_and_has_no_verdict():
     assert not any(compare(panel, plan).disturbed for panel in panels(*simulated_study(case)))
 
 
+def test_panels_without_a_slice_are_all_there():
+    lives, slices = simulated_study(CASES["compute-bound"])
+    twice = pd.concat([lives, lives.assign(panel=lives["panel"] + 1)])
+    assert [panel.number for panel in panels(twice, slices.iloc[:0])] == [0, 1]
+    assert panels(lives.iloc[:0], slices) == []
+
+
 def test_costs_are_medians_and_peaks_over_the_blocks():
     """Peaks are those of all processes, medians those of the ones that completed."""
     case = CASES["compute-bound"]
@@ -417,6 +424,7 @@ def test_flip_of_a_curve():
     assert flips_at(curve) == 2
     assert flips_at(curve[curve["num_workers"] < 2]) is None
     assert flips_at(curve.assign(bottleneck=[IN_TURN, UNKNOWN, BALANCED, BALANCED])) is None
+    assert flips_at(curve.assign(bottleneck=[BALANCED, BALANCED, LOADER_BOUND, BALANCED])) == 4
     assert worker_curve(frame, row(4, 0, prefetch_factor=8))["num_workers"].tolist() == [0, 4]
 
 

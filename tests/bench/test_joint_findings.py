@@ -555,6 +555,13 @@ def test_importances_that_chance_gives_too_are_left_to_the_appendix():
     assert any(isinstance(part, Chart) for part in parts)
 
 
+def test_an_objective_of_which_nothing_is_known_is_not_mentioned():
+    row = {"scope": "all", "n": 30, "why": "", "parameter": "optimizer", "chance": 0.1, "importance": 0.5}
+    found = found_in(made_up(40), importances=pd.DataFrame([row | {"objective": "images_per_s"}]))
+    (section,) = [section for section in found.sections if section.title == "What decided"]
+    assert section.parts[0] == "Parameters that matter beyond chance: for images/s, optimizer."
+
+
 def test_an_optimizer_has_one_look_wherever_it_stands_in_the_study(whole):
     style_indices = {}
     for chart in whole.images():

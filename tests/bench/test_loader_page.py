@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from bench.cli.actions.train_settings import resolve
-from bench.kinds.loaders.report import figures, forest
+from bench.kinds.loaders.report import figures, forest, page
 from bench.kinds.loaders.report.page import loader_findings, study_info
 from bench.kinds.loaders.report.result import BLOCKS, SETTLED, TIME
 from bench.kinds.loaders.report.sections.main import _table_text
@@ -233,6 +233,14 @@ def test_the_call_to_paste_is_python_and_has_the_settings(name):
         told["start_method"] = told.pop("multiprocessing_context", None)
         asked = {"num_workers": 0, "pin_memory": False, "persistent_workers": False, "prefetch_factor": None} | told
         assert asked == {key: value for key, value in chosen.items() if key != "cv2_threads"}
+
+
+def test_a_training_command_has_each_setting_that_is_no_default():
+    settings = {"num_workers": 2, "pin_memory": False, "batch_size": 4, "persistent_workers": True}
+    settings |= {"prefetch_factor": None, "start_method": "spawn", "cv2_threads": 1}
+    typed = shlex.split(page._training(result("loader-bound"), settings).replace("\\\n", " "))
+    options = " ".join(typed[typed.index("--epochs") + 2 :])
+    assert options == "--batch-size 4 --num-workers 2 --persistent-workers --start-method spawn"
 
 
 def test_nobody_trains_a_data_set_of_one_s_own_with_us():

@@ -14,9 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from bench.kinds.optimizers.report import figures
+from bench.kinds.optimizers.report.figures.panels import panel_grid
 from bench.kinds.optimizers.report.figures.scores import scores
 from bench.report.style import COLOURS, INK, QUIET, series_style
-from bench.trials.status import Status
+from bench.trials.status import FAULTS, Status
 from tests.bench.test_report import FATES, SIX, result_of
 from tests.support.long_tests import long
 from tests.support.tuned_records import tuned
@@ -208,8 +209,12 @@ def test_a_loss_that_exploded_does_not_rule_the_axis(spec, drawn):
     assert axis.get_ylim()[1] < 3
 
 
-def test_every_tune_trial_is_a_mark_at_its_rate(result, drawn):
-    figure = drawn("rates")
+@pytest.mark.parametrize("broken", ["some diverged", "none diverged"])
+def test_every_tune_trial_is_a_mark_at_its_rate(result, drawn, broken):
+    if broken == "none diverged":
+        records = result.records.replace({"status": {Status.DIVERGED: Status.FAILED}})
+        result = result_of(result.spec, records, result.curves)
+    figure = drawn("rates", result)
     found, panels = result.analysis.sensitivity, panels_of(figure, result)
     assert list(panels) == list(result.analysis.summary["name"])
     last = found["round"].max()
@@ -223,7 +228,7 @@ def test_every_tune_trial_is_a_mark_at_its_rate(result, drawn):
             hollow[name] += len(each.get_offsets()) * (to_hex(each.get_facecolor()[0]) == to_hex("white"))
         assert (
             hollow[name]
-            == ((own["round"] < last) & (own["status"] == "complete")).sum() + (own["status"] == "out_of_memory").sum()
+            == ((own["round"] < last) & (own["status"] == "complete")).sum() + own["status"].isin(FAULTS).sum()
         )
         diverged = (own["status"] == "diverged").sum()
         said = [text.get_text() for text in axis.texts]
@@ -235,7 +240,32 @@ def test_every_tune_trial_is_a_mark_at_its_rate(result, drawn):
         assert sorted(dotted) == pytest.approx(sorted(rates))
     assert len({axis.get_ylim() for axis in panels.values()}) == 1
     assert len({axis.get_xlim() for axis in panels.values()}) == 1
-    assert {"diverged: no AP", "failed: no AP", "searched range", "finalist's rate"} <= {*legend_of(figure)}
+    told = {"failed: no AP", "searched range", "finalist's rate"}
+    assert told | ({"diverged: no AP"} if broken == "some diverged" else set()) <= {*legend_of(figure)}
+
+
+def test_panels_are_labelled_at_the_outer_edges_of_the_grid():
+    titles = ["one", "two", "three", "four", "five", "six", "seven"]
+    figure, panels = panel_grid(titles, ["", "below", *[""] * 5], x_label="along", y_label="up")
+    assert [axis.get_title() for axis in panels] == titles
+    assert [axis.get_xlabel() for axis in panels] == ["", "", "", "", "along", "along", "along"]
+    assert [axis.get_ylabel() for axis in panels] == ["up", "", "", "up", "", "", "up"]
+    assert [[text.get_text() for text in axis.texts] for axis in panels] == [[], ["below"], [], [], [], [], []]
+    assert [axis.axison for axis in figure.axes] == [True] * 7 + [False] * 2
+    shown = [any(label.get_visible() for label in axis.get_xticklabels()) for axis in panels]
+    assert shown == [False] * 4 + [True] * 3
+    assert tuple(figure.get_size_inches()) == pytest.approx((10.0, 8.1))
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("panels", "grid"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 3)), (4, (2, 2)), (5, (2, 3)), (9, (3, 3)), (10, (3, 4))]
+)
+def test_a_grid_is_about_as_wide_as_it_is_high(panels, grid):
+    figure, axes = panel_grid([""] * panels, [""] * panels, x_label="", y_label="")
+    (shape,) = {axis.get_subplotspec().get_gridspec().get_geometry() for axis in axes}
+    assert shape == grid
+    plt.close(figure)
 
 
 def test_equal_costs_stand_at_one_place(result, drawn):

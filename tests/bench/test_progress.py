@@ -93,7 +93,7 @@ def test_confirm_trials_are_scaled_from_tune_trials_by_steps_and_evaluations():
     assert SIZE.trial_seconds("confirm", tune) == 25.0
     assert seconds_left(at(*tune), 0.0) == 6 * 25
     # What diverged took too little time to be scaled, and what has no parts is scaled as a whole.
-    assert SIZE.trial_seconds("confirm", [*tune, done(4, status=Status.DIVERGED, seconds=0.5)]) == 25.0
+    assert SIZE.trial_seconds("confirm", [done(4, status=Status.DIVERGED, seconds=0.5), *tune]) == 25.0
     assert SIZE.trial_seconds("confirm", [done(0, seconds=7.0)]) == 28.0
     assert SIZE.trial_seconds("confirm", [done(0, status=Status.DIVERGED, seconds=7.0)]) is None
 

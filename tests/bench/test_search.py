@@ -321,8 +321,9 @@ def test_the_picks_are_trained_on_the_same_fresh_seeds(make_joint):
 
 
 def test_choices_and_hyperparameters_are_inverses(make_joint):
-    spec = make_joint(spaces={"adam": {"betas": {"values": [[0.9, 0.9], [0.5, 0.9]]}, "eps": {"value": 1e-6}}})
-    values = {"lr": 2e-3, "betas": (0.5, 0.9), "eps": 1e-6}
+    betas, rate = {"values": [[0.9, 0.9], [0.5, 0.9]]}, {"log": [1e-4, 1e-2]}
+    spec = make_joint(spaces={"adam": {"eps": {"value": 1e-6}, "betas": betas, "lr": rate}})
+    values = {"eps": 1e-6, "betas": (0.5, 0.9), "lr": 2e-3}
     made = choices_made(spec, "adam", values, {"num_workers": 0, "pin_memory": False, "batch_size": 2})
     assert made["adam.betas"] == "[0.5, 0.9]"
     assert "adam.eps" not in made

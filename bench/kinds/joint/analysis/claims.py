@@ -124,14 +124,14 @@ def _changes(results: JointResults) -> list[str]:
                     f"The search's own choice for {enumerate_items(roles)} is not recommended: {named} "
                     f"{_unlearned(results, index)}."
                 )
-                continue
-            sentences.append(
-                f"The search's choice for {enumerate_items(roles)} did not hold up with fresh seeds: {named} had "
-                f"{measure.name} {measure.text(pick.score)} in the search and "
-                f"{measure.cell(results.fresh[index].score_select.estimate)} with fresh seeds, at "
-                f"{speed_text(results.fresh[index].images_per_s.estimate)} "
-                f"{measure.speed}{_compared(results.fresh[winner], results.fresh[index], measure)}."
-            )
+            else:
+                sentences.append(
+                    f"The search's choice for {enumerate_items(roles)} did not hold up with fresh seeds: {named} had "
+                    f"{measure.name} {measure.text(pick.score)} in the search and "
+                    f"{measure.cell(results.fresh[index].score_select.estimate)} with fresh seeds, at "
+                    f"{speed_text(results.fresh[index].images_per_s.estimate)} "
+                    f"{measure.speed}{_compared(results.fresh[winner], results.fresh[index], measure)}."
+                )
     return sentences
 
 
