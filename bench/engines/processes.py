@@ -24,7 +24,7 @@ from bench.engines.worker import load_libraries, work
 from bench.engines.worker_settings import WorkerSettings
 from bench.ledger.format import this_process
 from bench.ledger.store import Ledger
-from bench.measure.cores import usable_cores
+from bench.measure.cores import threads_for_each
 from bench.measure.gpus import Gpu, starting_on
 from bench.storage import streams
 from bench.storage.masking import mask_errors, masked
@@ -135,8 +135,7 @@ class Crew:
             load_libraries()
             work(settings, self.on_event)
             return
-        threads = max(1, usable_cores() // self.workers) if self.workers > 1 else None
-        worker_settings = replace(settings, workers=self.workers, threads=threads)
+        worker_settings = replace(settings, workers=self.workers, threads=threads_for_each(self.workers))
         self._settings = worker_settings
         self.start()
         ledger.release()

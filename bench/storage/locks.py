@@ -100,14 +100,13 @@ def _open(file: Path) -> int:
     flags = os.O_CLOEXEC | os.O_NOFOLLOW
     began = time.monotonic()
     while True:
-        for access_mode in (os.O_RDWR, os.O_RDONLY):
-            try:
-                return os.open(file, access_mode | flags)
-            except FileNotFoundError:
-                break
-            except PermissionError:
-                if access_mode == os.O_RDONLY and time.monotonic() - began > _MADE_S:
-                    raise
+        with suppress(FileNotFoundError):
+            for access_mode in (os.O_RDWR, os.O_RDONLY):
+                try:
+                    return os.open(file, access_mode | flags)
+                except PermissionError:
+                    if access_mode == os.O_RDONLY and time.monotonic() - began > _MADE_S:
+                        raise
         try:
             created = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | flags, _MODE)
         except FileExistsError:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, get_args
 
 import psutil
 
-from bench.measure.cores import usable_cores
+from bench.measure.cores import threads_for_each
 from bench.measure.gpus import Gpu, starting_on
 from bench.measure.process_tree import kill_tree
 from bench.optimizers import optimizer_entry
@@ -128,7 +128,6 @@ def measure_study(
     """
     until = time.time() + MEASURE_S
     batch_size = next(iter(trials.values())).run.loader.batch_size
-    threads = max(1, usable_cores() // workers) if workers > 1 else None
     study_workload = workload_of(study)
     with study_workload.probe_data(own_settings(study), study.data, awaited_images, batch_size) as probe:
         costs = measure(
@@ -136,7 +135,7 @@ def measure_study(
             probe.folder,
             processes=workers,
             gpus=gpus,
-            threads=threads,
+            threads=threads_for_each(workers),
             libraries=(WORKER, module),
             until=until,
         )

@@ -281,9 +281,20 @@ def _evaluation_costs(
     count = min(SCORED_IMAGES, len(split), max(affordable, 1))
     chosen = [number * len(split) // count for number in range(count)]
     all_images_s = seconds(split, chosen) if count > 1 else one_image_s[REPORT]
+    fixed_s, image_s = _fixed_and_image_s(one_image_s, all_images_s, count)
+    yield fixed_s, image_s + decoding_s(chosen)
+
+
+def _fixed_and_image_s(
+    one_image_s: Mapping[Split, float], all_images_s: float, count: int
+) -> tuple[dict[Split, float], float]:
+    """Separate the fixed part of an evaluation of each split from the part of an image.
+
+    ``one_image_s``: seconds for one image of each split; ``all_images_s``: seconds for ``count`` of the report split.
+    """
     # With a single image the fixed part cannot be separated from the image's.
     image_s = max(all_images_s - one_image_s[REPORT], 0.0) / (count - 1) if count > 1 else min(one_image_s.values())
-    yield {name: max(each - image_s, 0.0) for name, each in one_image_s.items()}, image_s + decoding_s(chosen)
+    return {name: max(each - image_s, 0.0) for name, each in one_image_s.items()}, image_s
 
 
 def _peak_memory() -> int:

@@ -110,21 +110,27 @@ def test_an_interrupted_study_goes_on_with_what_was_chosen(study, posebench, nev
 def test_a_study_that_is_slower_than_measured_ends_with_what_it_has(
     valley_file, stores, made_up_costs, posebench, monkeypatch
 ):
-    """Each step sleeps, which the made-up costs do not know; the same command is not needed to go on."""
+    """Each step sleeps, which the made-up costs do not know; the same command is not needed to go on.
+
+    The second study of the series is not begun.
+    """
     monkeypatch.setattr(time_budget, "GRACE", 4 / 600)
-    file = valley_file("sleep_ms = 1", above='optimizers = ["sgd", "adam"]\nworkers = 1', name=FILE)
+    above = 'optimizers = ["sgd", "adam"]\nworkers = 1\nschedule = ["constant", "cosine"]'
+    file = valley_file("sleep_ms = 1", above=above, name=FILE)
     study = ("study", "optimizers", "--study", file, "--preset", "smoke", "--name", "slow", "--budget", "10m")
     code, out, err = posebench(*study, "--json")
     assert code == 130, err
-    found = json.loads(out)
+    [found] = json.loads(out)["studies"]
     assert found["status"] == "unfinished"
     assert 0 < found["trials"]["recorded"] < found["trials"]["planned"]
     assert "--budget 10m: the time is over" in err and "; left: about " in err
-    assert "Go on with it:\n  posebench study resume slow" in err
+    assert "The same command goes on:\n  posebench study optimizers " in err
     assert "interrupted" not in err, "nobody did"
     assert Path(found["report"]).with_suffix(".html").is_file()
-    _, again, _ = posebench("study", "status", "slow", "--json")
+    _, again, _ = posebench("study", "status", "slow-constant", "--json")
     assert (json.loads(again)["status"], json.loads(again)["trials"]["running"]) == ("unfinished", 0)
+    code, _, _ = posebench("study", "status", "slow-cosine")
+    assert code == 2, "there is no such study yet"
 
 
 def test_what_does_not_fit_is_refused_with_what_does(study, posebench):

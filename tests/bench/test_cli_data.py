@@ -12,7 +12,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from bench.cli.actions.data import _skeleton_lines, _stats_rows
 from bench.report import data_figure
+from posemodel.data.stats import QUANTILES, VIEWS, Tally
+from posemodel.skeleton import Skeleton
 from tests.support.commands import COMMANDS
 
 
@@ -35,6 +38,83 @@ def test_stats_print_and_draw_each_split(posebench, tiny, hermetic):
     assert pixels.shape[0] > 800
     assert pixels.std() > 10  # something is drawn
     assert [path.name for path in hermetic.iterdir()] == [figure.name]
+
+
+def tally(sizes, people, heights=(), visibility=(), cut=(), views=(), **counts):
+    return Tally(
+        np.array(sizes),
+        np.array(people),
+        np.array(heights, dtype=float),
+        np.array(visibility, dtype=int).reshape(-1, 2),
+        np.array(cut, dtype=bool),
+        np.array(views, dtype=int),
+        **{"unlabelled": 0, "crowds": 0, "crowds_rle": 0} | counts,
+        keypoints=("nose", "tail"),
+    )
+
+
+def test_stats_are_a_row_for_each_figure_with_a_cell_for_each_split():
+    crowded = tally(
+        [[64, 48], [32, 32], [64, 48], [8, 8]],
+        [0, 3, 1, 0],
+        [0.1, 0.2, 0.3, 0.4],
+        [[2, 1], [2, 0], [2, 2], [0, 1]],
+        [1, 0, 0, 0],
+        [0, 0, 1, 3],
+        unlabelled=5,
+        crowds=2,
+        crowds_rle=1,
+    )
+    empty = tally([[10, 20]], [0])
+    pairs = tally([[10, 20], [30, 30]], [2, 0], [0.5, 0.5], [[1, 1], [1, 1]], [1, 1], [2, 2])
+    heights = zip(QUANTILES, ("10.0", "11.5", "17.5", "25.0", "32.5", "38.5", "40.0"), strict=True)
+    assert _stats_rows([crowded, empty, pairs], "people") == [
+        ["images", "4", "1", "2"],
+        ["people", "4", "0", "2"],
+        ["people without keypoints", "5", "0", "0"],
+        ["crowds", "2", "0", "0"],
+        ["  crowds as RLE", "1", "0", "0"],
+        ["images of 3 or more people", "25.0 %", "0.0 %", "0.0 %"],
+        ["  images of 0", "50.0 %", "100.0 %", "50.0 %"],
+        ["  images of 1", "25.0 %", "0.0 %", "0.0 %"],
+        ["  images of 2", "0.0 %", "0.0 %", "50.0 %"],
+        ["  images of 3", "25.0 %", "0.0 %", "0.0 %"],
+        *[[f"height of people, {name}", f"{share} %", "-", "50.0 %"] for name, share in heights],
+        ["joints visible", "4", "0", "0"],
+        ["joints occluded", "2", "0", "4"],
+        ["joints unlabelled", "2", "0", "0"],
+        ["occluded, of labelled joints", "33.3 %", "-", "100.0 %"],
+        ["people cut by the border", "25.0 %", "-", "100.0 %"],
+        ["seen from: front", "50.0 %", "-", "0.0 %"],
+        ["seen from: back", "25.0 %", "-", "0.0 %"],
+        ["seen from: side", "0.0 %", "-", "100.0 %"],
+        ["seen from: unknown", "25.0 %", "-", "0.0 %"],
+        ["image sizes (most common)", "64x48 (2), 32x32 (1) and 1 more", "10x20 (1)", "10x20 (1), 30x30 (1)"],
+    ]
+
+
+def test_views_of_objects_are_rows_only_where_some_are_known():
+    unknown = tally([[8, 8]], [1], [0.5], [[1, 1]], [0], [3])
+    side = tally([[8, 8]], [1], [0.5], [[1, 1]], [0], [2])
+    names = [[row[0] for row in _stats_rows(tallies, "objects")] for tallies in ([unknown], [unknown, side])]
+    assert [name for name in names[0] if name.startswith("seen")] == []
+    assert [name for name in names[1] if name.startswith("seen")] == [f"seen from: {view}" for view in VIEWS]
+
+
+def test_a_skeleton_is_described_by_its_first_names():
+    skeleton = Skeleton(
+        name="hand",
+        keypoints=tuple("abcdefg"),
+        limbs=((0, 1),),
+        mirror=(("a", "b"), ("c", "d")),
+        sigmas=(0.1,) * 7,
+    )
+    assert _skeleton_lines(skeleton) == [
+        "hand: 7 keypoints: a, b, c, d, e, f and 1 more",
+        "  1 limb: a-b",
+        "  2 mirror pairs: a/b, c/d",
+        "  OKS sigmas: 0.1",
+    ]
 
 
 @pytest.mark.usefixtures("unrendered_figures")

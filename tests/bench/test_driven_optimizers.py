@@ -171,14 +171,16 @@ def test_scores_do_not_change_a_training(name, norm, one_thread):
     assert same(*ends)
 
 
+@pytest.mark.parametrize(("batch", "begin"), [(BATCH, 1), (24, 10)])
 @pytest.mark.parametrize("name", ["Averaged", INTERPOLATING])
-def test_batch_norm_has_statistics_of_the_weights_that_are_judged(name, one_thread):
+def test_batch_norm_has_statistics_of_the_weights_that_are_judged(name, batch, begin, one_thread):
+    """From the last batches that have 64 samples together, or from all twelve."""
     line = Line()
-    found = line.train(line_run(norm=True), maker(name, lr=0.05))
+    found = line.train(line_run(norm=True, loader=LoaderSettings(batch_size=batch)), maker(name, lr=0.05))
     first, norm, _ = line.network
     with torch.no_grad():
         batches = [
-            first(torch.randn(BATCH, 2, generator=torch.Generator().manual_seed(1000 + s))) for s in range(1, 13)
+            first(torch.randn(batch, 2, generator=torch.Generator().manual_seed(1000 + s))) for s in range(begin, 13)
         ]
     assert torch.allclose(norm.running_mean, torch.stack([each.mean(0) for each in batches]).mean(0), atol=1e-6)
     assert torch.allclose(norm.running_var, torch.stack([each.var(0) for each in batches]).mean(0), atol=1e-6)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bench.kinds.optimizers.estimate import add_up, estimate
-from bench.measure.cores import usable_cores
+from bench.measure.cores import threads_for_each, usable_cores
 from bench.study import probe
 from bench.study.estimate import RECORD_S, REPORT_S, Estimate
 from bench.study.prepared import Prepared
@@ -166,6 +166,12 @@ def test_data_that_is_not_there_is_an_error_in_words(make_spec, tmp_path):
     spec = make_spec(data=tmp_path / "nowhere")
     with pytest.raises(DataError, match="nowhere"):
         of_study(spec)
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(1, None), (2, 4), (3, 2), (8, 1), (9, 1)])
+def test_worker_processes_share_the_cores(workers, threads, monkeypatch):
+    monkeypatch.setattr("bench.measure.cores.usable_cores", lambda: 8)
+    assert threads_for_each(workers) == threads
 
 
 def test_the_small_preset_runs_a_trial_for_each_core(tiny):

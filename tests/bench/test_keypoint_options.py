@@ -117,6 +117,22 @@ def test_the_skeleton_is_drawn_on_an_object(posebench, folder, request):
     assert out.startswith("train 3: ")
 
 
+@pytest.mark.usefixtures("unrendered_figures")
+def test_the_skeleton_is_drawn_on_the_object_with_the_most_keypoints(posebench, hermetic):
+    builder = CocoBuilder(hermetic / "people")
+    builder.fill("train", images=6, seed=1)
+    objects = [each for each in builder.split("train")["annotations"] if each["num_keypoints"]]
+    for number, each in enumerate(objects):
+        labelled = 9 if number == len(objects) // 2 else number % 3 + 3
+        each |= {"keypoints": [*each["keypoints"][: 3 * labelled], *[0] * 3 * (17 - labelled)]}
+        each["num_keypoints"] = labelled
+    builder.write()
+    code, out, err = posebench("data", "show", "people", "--skeleton", "--out", "most.png")
+    assert code == 0, err
+    image = objects[len(objects) // 2]["image_id"]
+    assert f"(image id {image}), an object with 9 of 17 keypoints labelled" in out
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

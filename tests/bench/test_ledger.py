@@ -509,6 +509,18 @@ def test_the_storage_is_in_wal_mode(make_spec, open_ledger, storage_url):
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
 
+def test_a_ledger_is_opened_once(storage_url):
+    """Each further attempt would leave an engine with its connections."""
+    engines = set()
+    listener = (sqlalchemy.Engine, "engine_connect", lambda connection: engines.add(connection.engine))
+    sqlalchemy.event.listen(*listener)
+    try:
+        storage = open_storage(storage_url)
+    finally:
+        sqlalchemy.event.remove(*listener)
+    assert engines == {storage.engine}
+
+
 @pytest.mark.parametrize("url", ["sqlite:////no/such/folder/optuna.db", "nonsense", "nosuchbase://host/x"])
 def test_a_storage_out_of_reach_is_named(make_spec, url, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between attempts

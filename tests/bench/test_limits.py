@@ -30,6 +30,7 @@ def test_version_2_the_tightest_group_above_counts(machine):
         **{
             "outer/inner/memory.max": "max",
             "outer/inner/cpu.max": "max 100000",
+            "outer/inner/memory.events": "oom_kill 1\n",
             "outer/memory.max": "1000000",
             "outer/memory.current": "700000",
             "outer/memory.stat": "anon 1\ninactive_file 150000\nactive_file 50000\n",

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.optimizers import optimizer_entry
+from bench.optimizers.building import reads_matrix_flag
 from bench.optimizers.check import check_optimizer
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.own_schedules import own_schedules
@@ -341,6 +342,21 @@ def test_names_that_cannot_be(kinds, name, message):
 )
 def test_the_line_to_paste(kinds, name, given, line):
     assert optimizer_line(optimizer_entry(name), given, 0.0, steps=500) == line
+
+
+class ReadsFlag:
+    def flags(self):
+        return [group["use_muon"] for group in self.param_groups]
+
+
+class FlaggedBesidePyTorch(torch.optim.SGD, ReadsFlag):
+    pass
+
+
+@pytest.mark.parametrize(("optimizer_class", "reads"), [(FlaggedBesidePyTorch, True), (torch.optim.SGD, False)])
+def test_the_flag_of_matrices_is_read_by_a_class_or_any_of_its_bases(optimizer_class, reads):
+    made = type("Made", (optimizer_class,), {})  # its own source is not to be had
+    assert (reads_matrix_flag(made), reads_matrix_flag(optimizer_class)) == (reads, reads)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from bench.cli.actions import optimizers as actions
-from bench.cli.actions.optimizer_text import LABEL, _filled, _labelled, command_lines
+from bench.cli.actions.optimizer_text import LABEL, _filled, _labelled, command_lines, group_lines
 from bench.optimizers import listing, optimizer_entry
 from bench.optimizers.check import Check, check_optimizer
 from bench.optimizers.description import Description, default_text, space_text, value_text
+from bench.optimizers.installed import installed_optimizers
 from bench.optimizers.space import Categorical, Fixed, Log, from_document
 from bench.optimizers.spaces import parse_space
 from posemodel.errors import SettingsError
@@ -139,6 +140,16 @@ def test_the_classes_of_a_module_of_the_working_folder_are_listed(posebench, nar
     assert lines["own_kinds.OnlyMatrices"] == "no: trains only matrices"
     assert lines["own_kinds.Planned"] == "passes"
     assert "own_kinds.SGD" not in lines
+
+
+def test_packages_that_are_missing_or_broken_hide_no_other(modules, hermetic, monkeypatch):
+    monkeypatch.syspath_prepend(str(hermetic))
+    monkeypatch.setattr("bench.optimizers.installed.PACKAGES", ("nothing_such", "own_broken", "own_none", "own_few"))
+    broken = []
+    found = installed_optimizers(broken.append)
+    assert [*found] == ["posebench", "torch.optim", "own_few"]
+    assert found["own_few"] == ["own_few.Broken", "own_few.Fine", "own_few.Odd", "own_few.Wide"]
+    assert broken == ["own_broken: importing it fails with ModuleNotFoundError: No module named 'nothing_such'."]
 
 
 def test_json_has_everything_under_flat_keys(posebench, bare, modules):
@@ -402,6 +413,26 @@ def test_the_line_has_the_weight_decay_of_the_commands_beside_it(posebench, bare
 def test_a_class_path_is_not_broken_in_its_middle():
     path = "my_package.optimizers_of_a_very_long_name.experimental.AnOptimizerOfALongName"
     assert any(path in text for text in _labelled("class", f"from {path}", 60))
+
+
+def test_a_line_of_a_group_is_a_name_and_what_is_to_know_as_wide_as_the_terminal():
+    def described(name, reason="", driving="step()", gradients=1.0):
+        return Description("own", Check(name, not reason, reason, driving, gradients, None, None, None), None)
+
+    both = [described("a", driving="step(closure), gradients", gradients=2.5), described("longer", "its step is odd")]
+    assert [*group_lines("own", both, 30)] == [
+        "own: 1 of 2 pass",
+        "  a       passes: closure,...",
+        "  longer  no: its step is odd",
+    ]
+    assert [*group_lines("own", both, 80)] == [
+        "own: 1 of 2 pass",
+        "  a       passes: closure, 2.5 gradients",
+        "  longer  no: its step is odd",
+    ]
+    assert [*group_lines("own", both, 5)] == [*group_lines("own", both, 30)], "but 20 columns of a remark"
+    assert [*group_lines("own", [described("b")], 80)] == ["own: 1 of 1 pass", "  b  passes"]
+    assert next(group_lines("own", [described("b"), described("c")], 80)) == "own: all 2 pass"
 
 
 def test_pieces_fill_a_line_to_its_last_column():

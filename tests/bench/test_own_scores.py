@@ -135,6 +135,15 @@ def test_a_gain_is_higher_the_better_and_0_for_a_failed_run():
     assert Score("accuracy", high=100).gains == (0, 100)
 
 
+@pytest.mark.parametrize(
+    ("failure", "kept"),
+    [(1000.0, 0.0123456789), (20.0, 0.01234567891), (0.5, 0.0123456789124), (0.05, 0.01234567891236)],
+)
+def test_a_score_that_was_a_gain_has_13_digits_with_those_of_a_failed_run_before_the_point(failure, kept):
+    unbounded = Score("cross_entropy", "minimize", high=math.inf, failure=failure, margin=0.01)
+    assert unbounded.at(unbounded.gain(0.012345678912362)) == kept
+
+
 def test_it_is_at_chance_up_to_a_fiftieth_of_its_range():
     assert LOSS.at(collapse_floor(LOSS)) == 0.98
     assert collapse_floor(Score("accuracy", high=100, chance=10)) == 12

@@ -101,6 +101,21 @@ def test_what_is_missing_is_said():
     assert text(step_by="one image") == "One step of rtpose_vgg takes about 0.3 s, by a single image. "
 
 
+@pytest.mark.parametrize(
+    ("all_images_s", "count", "fixed_s", "image_s"),
+    [
+        (3.0, 5, {SELECT: 0.75, REPORT: 0.5}, 0.5),
+        (2.0, 1, {SELECT: 0.25, REPORT: 0.0}, 1.0),
+        (0.9, 5, {SELECT: 1.25, REPORT: 1.0}, 0.0),
+        (9.0, 5, {SELECT: 0.0, REPORT: 0.0}, 2.0),
+    ],
+)
+def test_an_evaluation_is_a_fixed_part_and_one_for_each_image(all_images_s, count, fixed_s, image_s):
+    """One image cannot be separated; no part is below 0, where more images were made faster than one."""
+    found = pose_costs._fixed_and_image_s({SELECT: 1.25, REPORT: 1.0}, all_images_s, count)
+    assert found == (fixed_s, image_s)
+
+
 def test_of_a_slow_network_a_single_image_is_asked_first(tiny_spec, monkeypatch):
     monkeypatch.setattr(pose_costs, "SLOW_GMACS", 0.0)
     pieces = []

@@ -77,7 +77,7 @@ def test_streams_that_are_closed_from_the_start(tmp_path):
     command = f'exec {sys.executable} -c "$PROGRAM" >&- 2>&-'
     environment = os.environ | {
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        "PROGRAM": PROGRAM.format(lines=3, flush=True, more="sys.stdout.write('x')"),
+        "PROGRAM": PROGRAM.format(lines=3, flush=True, more="sys.stdout.write('x'); sys.stderr.write('x')"),
     }
     assert subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, check=False).returncode == 0
     assert (tmp_path / "went on.txt").is_file()

@@ -117,9 +117,11 @@ def _exit_codes_of_workers(error: BaseException) -> set[int]:
         for frame, _ in traceback.walk_tb(each.__traceback__):
             workers |= {worker.pid: worker for worker in getattr(frame.f_locals.get("self"), "_workers", ())}
     until = time.monotonic() + DEATH_KNOWN_S
-    while (living := [each for each in workers.values() if each.exitcode is None]) and time.monotonic() < until:
-        if any(each.exitcode for each in workers.values()):  # one is known to have failed
-            break
+    while (
+        (living := [each for each in workers.values() if each.exitcode is None])
+        and not any(each.exitcode for each in workers.values())  # none is known yet to have failed
+        and time.monotonic() < until
+    ):
         wait([each.sentinel for each in living], timeout=0.1)
     return {worker.exitcode for worker in workers.values() if worker.exitcode is not None}
 
