@@ -62,8 +62,6 @@ def libraries_are_no_garbage():
     """Whatever collects garbage, a trial that failed for one, need not look through PyTorch, MLflow and SciPy."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

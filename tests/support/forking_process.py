@@ -25,6 +25,7 @@ import sys
 import termios
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver
@@ -104,7 +105,9 @@ def main() -> None:
     """Serve until nobody has been there for a while."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the tests
     listener = socket.socket(fileno=os.dup(0))
-    own = load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = load()
     ended: dict[int, int] = {}
     gc.collect()
     gc.freeze()  # pages that no collection touches stay shared
