@@ -112,7 +112,7 @@ def _seen(matrix: NDArray[np.float64], size: int, width: int, height: int) -> tu
     ys = [(a * v - c * u) / area for u, v in corners]
     left, top = (min(max(math.floor(min(each)) - 1, 0), side - 1) for each, side in ((xs, width), (ys, height)))
     right, bottom = (max(min(math.ceil(max(each)) + 2, side), 1) for each, side in ((xs, width), (ys, height)))
-    return left, top, max(right, left + 1), max(bottom, top + 1)
+    return left, top, right, bottom
 
 
 def letterbox(width: int, height: int, size: int) -> Warp:

@@ -141,7 +141,7 @@ class Driver:
             else:
                 self.optimizer.step(closure)  # type: ignore[arg-type]
         if self.driving.graph:
-            self.network.zero_grad(set_to_none=True)
+            self.network.zero_grad()
         # A step without any evaluation uses budget too: otherwise a run of such steps would never end.
         return max(evaluations + len(products), 1)
 

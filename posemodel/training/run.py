@@ -231,7 +231,7 @@ class Run:
         progress, total = self.progress, self.budget.total
         if (frozen := self._freezes()) != self._frozen:
             self._freeze(frozen)
-        evaluations = self._step(batch, None if total is None else max(total - progress.step, 0))
+        evaluations = self._step(batch, None if total is None else total - progress.step)
         if not evaluations:
             return False
         self._before = progress.step

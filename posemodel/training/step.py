@@ -126,7 +126,7 @@ class TrainingStep:
         with contextlib.nullcontext() if complete else self._local_gradients():
             loss, terms = pose_loss(self.network(moved.images), moved, foreground_weight=self.foreground_weight)
             if self._batches == 1:
-                self.optimizer.zero_grad(set_to_none=True)
+                self.optimizer.zero_grad()
             self._reduced(loss, terms).backward()
         self.losses.add(loss)
         if not complete:
@@ -150,7 +150,7 @@ class TrainingStep:
         closure returns is the mean over all processes, so that all decide alike.
         """
         first = self.losses.batches == losses_before
-        self.network.zero_grad(set_to_none=True)
+        self.network.zero_grad()
         total = torch.zeros((), device=self.meter.device)
         for number, moved in enumerate(batches, 1):
             with contextlib.nullcontext() if number == len(batches) else self._local_gradients():

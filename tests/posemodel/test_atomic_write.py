@@ -10,7 +10,7 @@ from posemodel.atomic_write import TEMPORARY_SUFFIX, atomic_path, remove_tempora
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "file.txt"
+    file = tmp_path / "new" / "deeper" / "file.txt"
     with atomic_path(file) as temporary:
         temporary.write_text("content")
         assert not file.exists()
@@ -26,6 +26,12 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert file.read_text() == "before"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_error_before_anything_is_written_is_the_one_that_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "file.txt"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_write_is_replaced_by_the_next(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from posemodel.config import AugmentSettings, InputSettings
-from posemodel.data.augment import BORDER_RGB, Warp, letterbox, random_colour, random_warp
+from posemodel.data.augment import BORDER_RGB, Warp, _seen, letterbox, random_colour, random_warp
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.images.files import decode_image, decode_reduced
 from posemodel.data.open_split import open_split
@@ -408,3 +408,32 @@ def test_a_cell_counts_where_at_least_half_of_it_does(order, seed: int, width: i
     counts = warp.mask(order(ignored), SIZE, 8)
     clear = np.abs(shares - 0.5) > 0.15
     np.testing.assert_array_equal(counts[clear], (shares <= 0.5)[clear])
+
+
+@pytest.mark.parametrize(
+    ("scale", "x", "y", "seen"),
+    [
+        (1, -20, -30, (18, 28, 32, 42)),
+        (1, -20.5, -30.5, (18, 28, 33, 43)),
+        (0.5, -20, -10, (37, 17, 62, 42)),
+        (1, 5, 6, (0, 0, 7, 6)),
+        (1, -95, -75, (93, 73, 100, 80)),
+        (1, -300, 300, (99, 0, 100, 1)),
+        (1, 300, -300, (0, 79, 1, 80)),
+    ],
+)
+def test_the_part_of_an_image_that_a_warp_uses(
+    scale: float, x: float, y: float, seen: tuple[int, int, int, int]
+) -> None:
+    """Of 100 x 80 pixels, for an input of 10: with a pixel around it for interpolation; at least one pixel."""
+    assert _seen(np.array([[scale, 0, x], [0, scale, y]]), 10, 100, 80) == seen
+    turned = np.array([[0, scale, y], [scale, 0, x]])
+    assert _seen(turned, 10, 100, 80) == seen
+
+
+@pytest.mark.parametrize(
+    ("shrink", "reduction"), [(0.5, 1), (1, 1), (1.99, 1), (2, 2), (3.9, 2), (4, 4), (7.9, 4), (8, 8), (99, 8)]
+)
+def test_a_source_is_decoded_as_small_as_the_warp_shows_it(shrink: float, reduction: int) -> None:
+    assert Warp(np.array([[1 / shrink, 0, 3], [0, 1 / shrink, 4]])).reduction() == reduction
+    assert Warp(np.array([[0, -2 / shrink, 3], [0.5 / shrink, 0, 4]])).reduction() == reduction, "in the mean"

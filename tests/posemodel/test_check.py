@@ -488,3 +488,21 @@ def test_people_are_counted_past_what_is_malformed_or_of_other_categories() -> N
     ]
     document = {"images": [{}, {}], "annotations": annotations, "categories": [{"id": 1, "name": "person"}]}
     assert count(document) == {"images": 2, "people": 2, "unlabelled": 2, "crowds": 1}
+
+
+def test_opening_reads_headers_and_only_the_check_decodes(coco_builder: CocoBuilder) -> None:
+    """A file whose header and end are whole, but not what lies between: decoding each would take milliseconds."""
+    coco_builder.fill("train", images=2)
+    path = coco_builder.folder("train") / f"{1:012d}.jpg"
+    whole = path.read_bytes()
+    counts = whole.index(b"\xff\xc4") + 5  # of the codes of each length in the first Huffman table
+    path.write_bytes(whole[:counts] + b"\xff" * 16 + whole[counts + 16 :])
+    split = open_split(coco_builder.write(), "train")
+    assert (len(split), split.left_out.images) == (2, 0)
+    (problem,) = check(coco_builder.root).problems
+    assert (problem.problem, problem.id) == ("not an image that OpenCV can decode", 1)
+    with pytest.raises(DataError, match=rf"^{path}: not an image that OpenCV can decode \(image id 1\)\. Repair"):
+        split.read_image(0)
+    (coco_builder.folder("train") / f"{2:012d}.jpg").unlink()
+    split = open_split(coco_builder.root, "train", skip_bad=True)
+    assert (len(split), split.left_out.images) == (1, 1), "nor where another file is bad"

@@ -17,7 +17,8 @@ from posemodel.network import build_network
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 from posemodel.training.loop import train
 from posemodel.training.run import LAST_FILE
-from posemodel.training.schedule import Plateau, StepBudget, crossed, decay, schedule_factor
+from posemodel.training.schedule import Plateau, StepBudget, TimeBudget, crossed, decay, schedule_factor
+from posemodel.training.throughput import ThroughputMeter, Totals
 from tests.support.training_runs import CPU, KilledError, Log, Sgd, equal, killed_after, settings_for, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,6 +50,95 @@ def test_an_update_of_several_steps_is_due_where_it_reaches_or_passes_a_multiple
         (10, True, True),
         (11, False, False),
         (20, True, True),
+    ]
+
+
+def test_a_warm_up_takes_whole_steps_and_no_more_than_its_share() -> None:
+    """A part of a step counts as one, but not what rounding adds: 0.07 x 100 is 7."""
+    rising = schedule_factor("constant", 0.05, 30)
+    assert [rising(step) for step in range(4)] == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    cosine = schedule_factor("cosine", 0.07, 100)
+    assert [cosine(step) for step in (0, 6, 7, 100)] == pytest.approx([1 / 8, 7 / 8, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("share", "warmup", "rate"),
+    [(0.1, 0.1, 1), (0.55, 0.1, 0.5), (1, 0.1, 0), (0.05, 0.1, 1), (1.2, 0.1, 0), (0.25, 0, 0.8535534), (1, 1, 1)],
+)
+def test_a_cosine_by_hand(share: float, warmup: float, rate: float) -> None:
+    """From the end of the warm-up to the end of the budget; beyond both it stays as it is there."""
+    assert decay("cosine", share, warmup) == pytest.approx(rate)
+
+
+def test_the_usual_milestones_are_a_half_and_three_quarters() -> None:
+    """Whatever milestones there are for another schedule."""
+    shares = (0, 0.49, 0.5, 0.74, 0.75, 1)
+    found = [decay("step", share, 0.0, milestones=(0.9,), gamma=0.5) for share in shares]
+    assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_a_run_of_steps_validates_about_ten_times() -> None:
+    budget = StepBudget(TrainSettings(data=Path(), steps=25), 25, 7)
+    assert [step for step in range(1, 26) if budget.due(step, step - 1) == (True, False)] == [
+        3,
+        6,
+        9,
+        12,
+        15,
+        18,
+        21,
+        24,
+    ]
+    assert [budget.over(step) for step in (24, 25, 26)] == [False, True, True]
+    assert [budget.nearly_over(step) for step in (24, 25, 26)] == [False, True, True]
+
+
+def timed(**settings: Any) -> TimeBudget:
+    """100 seconds, of which none has been spent yet."""
+    settings = {"schedule": "constant", "warmup": 0.0} | settings
+    return TimeBudget(TrainSettings(data=Path(), seconds=100, **settings), 100.0, ThroughputMeter(CPU, Totals()))
+
+
+def at(budget: TimeBudget, seconds: float) -> TimeBudget:
+    budget.meter.totals.train_seconds = seconds
+    return budget
+
+
+def test_the_rate_of_a_run_of_seconds_follows_the_time_spent() -> None:
+    """A warm-up begins with a hundredth of the rate, and what exceeds the budget changes nothing more."""
+    rising = timed(warmup=0.1)
+    assert [at(rising, seconds).factor(7) for seconds in (0, 0.05, 5, 10, 50)] == pytest.approx([0.01, 0.01, 0.5, 1, 1])
+    cosine = timed(schedule="cosine", warmup=0.1)
+    assert [at(cosine, seconds).factor(7) for seconds in (10, 55, 100, 130)] == pytest.approx([1, 0.5, 0, 0])
+    falling = timed(schedule="multistep", milestones=(0.6,), gamma=0.3)
+    assert [at(falling, seconds).factor(7) for seconds in (59.9, 60)] == pytest.approx([1, 0.3])
+    assert timed(schedule="fixed", warmup=0.5).factor(7) == 1
+
+
+def test_a_run_of_seconds_validates_in_each_tenth_of_its_time() -> None:
+    """But not once more where it ends, where the last validation is made anyway."""
+    budget = timed()
+    moments = (9.9, 10, 12, 35, 39, 40, 99.9, 100, 120)
+    assert [moment for moment in moments if at(budget, moment).due(2, 1) == (True, False)] == [10, 35, 40, 99.9]
+    assert [at(budget, moment).over(3) for moment in (99.9, 100)] == [False, True]
+    assert [at(budget, moment).nearly_over(3) for moment in (99.9, 100)] == [False, True]
+    assert budget.total is None
+    resumed = at(timed(), 35)
+    resumed.resumed()
+    assert [at(resumed, moment).due(2, 1)[0] for moment in (36, 40)] == [False, True]
+
+
+def test_a_run_of_seconds_is_evaluated_as_often_as_asked() -> None:
+    four = timed(evaluations=4)
+    assert [at(four, moment).due(2, 1) for moment in (24, 25, 26, 50)] == [
+        (at_end, at_end) for at_end in (False, True, False, True)
+    ]
+    by_steps = timed(val_every=5, ap_every=7)
+    assert [at(by_steps, 10).due(step, step - 1) for step in (4, 5, 7, 35)] == [
+        (False, False),
+        (True, False),
+        (False, True),
+        (True, True),
     ]
 
 

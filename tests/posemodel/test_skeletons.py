@@ -11,10 +11,12 @@ from posemodel.config import DataFiles
 from posemodel.data.annotations.skeletons import (
     NO_CHOICE,
     SkeletonChoice,
+    _one_sided,
     build_skeleton,
     read_choice,
     with_chosen_sigmas,
 )
+from posemodel.data.annotations.spanning_limbs import Distances
 from posemodel.data.layout import DataSet, fingerprint
 from posemodel.errors import DataError
 from posemodel.skeleton import COCO_KEYPOINTS, COCO_PERSON, COCO_SKELETON
@@ -146,6 +148,22 @@ def test_a_point_on_one_side_without_a_partner_forbids_flips() -> None:
     assert build_skeleton("face", names[:3], None, faces[:, :3]).mirror == (("left_eye", "right_eye"),)
 
 
+@pytest.mark.parametrize(
+    ("with_left", "with_right", "right", "one_sided"),
+    [(30, 30, 0.29, False), (30, 30, 0.31, True), (29, 99, 0.9, False), (99, 29, 0.9, False)],
+)
+def test_a_part_lies_on_one_side_if_enough_objects_say_so(
+    with_left: int, with_right: int, right: float, *, one_sided: bool
+) -> None:
+    """Twice as far from one of a pair as from the other, in the mean of 30 objects that have both labelled."""
+    skeleton = build_skeleton("face", ["left_eye", "right_eye", "mark"], [[1, 2], [2, 3]])
+    mean, together = np.full((3, 3), 0.15), np.full((3, 3), 99)
+    mean[2, 1], together[2, :2] = right, (with_left, with_right)
+    assert _one_sided(skeleton, Distances(mean, together, 99)) == ["mark"] * one_sided
+    mean[2, :2], together[2, :2] = mean[2, 1::-1], together[2, 1::-1]
+    assert _one_sided(skeleton, Distances(mean, together, 99)) == ["mark"] * one_sided
+
+
 def chosen_in(folder: Path, text: str, **files: Any) -> SkeletonChoice:
     (folder / "skeleton.toml").write_text(text)
     return read_choice(DataSet(folder, DataFiles(**files)))
@@ -252,6 +270,20 @@ def test_unusable_files_of_sigmas(tmp_path: Path, name: str, text: str | None, w
         (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=words.replace(".", r"\.")):
         read_choice(DataSet(tmp_path, DataFiles(sigmas=tmp_path / name)))
+
+
+def test_a_choice_has_the_same_digest_as_in_earlier_versions() -> None:
+    """Caches and records hold it: where it changes, they are of another choice."""
+    assert NO_CHOICE.digest == SkeletonChoice(file="skeleton.toml").digest == ""
+    assert SkeletonChoice(category="dog", mirror=(("a", "b"),)).digest == "831002eccfc509d4"
+
+
+def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "skeleton.toml").write_bytes("name = 'Löwe'".encode("latin-1"))
+    with pytest.raises(DataError, match=r"skeleton\.toml: is not UTF-8 text: save it as UTF-8"):
+        read_choice(DataSet(tmp_path))
+    with pytest.raises(DataError, match=r"x: cannot be read \(File name too long\)"):
+        read_choice(DataSet(tmp_path / ("x" * 300)))
 
 
 def test_the_fingerprint_of_a_data_set_counts_what_is_said_about_its_keypoints(tmp_path: Path) -> None:

@@ -128,3 +128,46 @@ def test_totals_continue_from_a_checkpoint(clock: Clock) -> None:
 
 def test_no_step_gives_no_division_by_zero() -> None:
     assert Totals().metrics() == {"images_per_s": 0, "data_wait_share": 0, "optimizer_step_ms": 0}
+
+
+def test_the_time_spent_is_known_within_a_window_and_between_two(clock: Clock) -> None:
+    meter = ThroughputMeter(CPU)
+    clock.now += 7
+    assert meter.spent() == 0
+    meter.start()
+    clock.now += 3
+    assert meter.spent() == 3
+    take_steps(meter, clock, 1)
+    meter.close_window()
+    clock.now += 2
+    assert meter.spent() == pytest.approx(3 + 3.5 + 2)
+    meter.count(8)
+    meter.pause()
+    clock.now += 9
+    assert meter.spent() == pytest.approx(3 + 3.5 + 2)
+
+
+def test_steps_that_a_device_has_yet_to_do_count_as_long_as_those_before(clock: Clock) -> None:
+    """On a device that works by itself, in the pace of the last steady window; on none before there is one."""
+    meter = ThroughputMeter(torch.device("meta"))
+    meter.start()
+    take_steps(meter, clock, 2)
+    meter.close_window()
+    meter.count(8)
+    assert meter.spent() == pytest.approx(7)
+    take_steps(meter, clock, 3)
+    meter.close_window()
+    for _ in range(4):
+        meter.count(8)
+    pace = 3 * 3.5 / 4
+    assert meter.spent() == pytest.approx(7 + 10.5 + 4 * pace)
+    clock.now += 100
+    assert meter.spent() == pytest.approx(7 + 10.5 + 100)
+
+
+def test_more_than_all_time_is_not_waited_for() -> None:
+    """Waiting is measured apart from the window: rounding may make it the longer."""
+    totals = Totals(
+        steady_seconds=2, steady_images=6, steady_wait_seconds=2.1, steady_optimizer_seconds=1, steady_steps=4
+    )
+    assert totals.metrics() == {"images_per_s": 3, "data_wait_share": 1, "optimizer_step_ms": 250}
