@@ -23,6 +23,7 @@ __all__ = [
     "log_study_data",
     "log_text",
     "log_wrapped",
+    "output_console",
     "print_json",
     "print_line",
     "print_table",
@@ -34,6 +35,9 @@ __all__ = [
 if TYPE_CHECKING:
     from posemodel.data.notes import Note
     from posemodel.data.open_split import PackedSplit
+
+PIPE_COLUMNS = 160
+"""Columns of a table on a pipe, at least: whatever reads it is no terminal that has few."""
 
 
 def print_json(document: Any) -> None:
@@ -86,10 +90,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
         table.add_column(shown_text(column), overflow="fold")  # wrapped, not cut: a name that is cut cannot be copied
     for row in rows:
         table.add_row(*map(shown_text, row))
+    output_console().print(table)
+
+
+def output_console() -> Console:
+    """Return a console on stdout: as wide as the terminal, or for a pipe as wide as most tables need."""
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(console.width, 160))
-    console.print(table)
+    return console if console.is_terminal else Console(width=max(console.width, PIPE_COLUMNS))
 
 
 def progress_bar() -> Progress:

@@ -13,7 +13,7 @@ from bench.measure.cores import usable_cores
 from bench.measure.limits import CGROUPS, PROC, limits
 from bench.measure.process_tree import tree_cpu_seconds
 
-IDLE = (3, 4)
+IDLE = {3, 4}
 """Columns of /proc/stat that count idle time: idle, and waiting for a disk."""
 COUNTED = 8
 """Number of leading columns of /proc/stat that do not overlap: user, nice, system, idle, iowait, irq, softirq and

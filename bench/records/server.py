@@ -13,7 +13,7 @@ ANSWER_S = 5.0
 """Seconds that a server may take for the first answer."""
 PROBE_PATH = "/api/2.0/mlflow/experiments/search"
 """Path of MLflow's REST interface that every version answers."""
-LOGIN_REQUIRED = (401, 403, 407)
+LOGIN_REQUIRED = {401, 403, 407}
 """HTTP statuses of a server that requires a login; MLflow's client gives a better error for them."""
 _OTHER_LOGIN = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 """Environment variables for logins that only MLflow's client supports; with these, any answer of the server is

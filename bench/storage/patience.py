@@ -27,7 +27,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 """Pauses between two attempts, which double from the first to the longest."""
 _AWAY_STATES = ("08", "57P01", "57P02", "57P03", "53300")
 """Beginnings of PostgreSQL's codes for a lost connection, a server that stops, starts or has no connection left."""
-_MYSQL_AWAY = (1040, 1053, 2002, 2003, 2006, 2013)
+_MYSQL_AWAY = {1040, 1053, 2002, 2003, 2006, 2013}
 """MySQL's codes for the same: too many connections, shutting down, not reached, gone, lost."""
 _AWAY_TEXT = re.compile(
     r"connection refused|connection reset|connection timed out|could not connect|couldn't connect|can't connect"
@@ -40,7 +40,7 @@ _AWAY_TEXT = re.compile(
 )
 """Drivers' messages for the same: one that could not connect gives no code."""
 _AWAY_ERRNO = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, getattr(errno, "EHOSTDOWN", errno.ENETDOWN))
-_AWAY_STATUS = (408, 429, 500, 502, 503, 504)
+_AWAY_STATUS = {408, 429, 500, 502, 503, 504}
 """HTTP statuses of a server, or of a proxy before it, that cannot answer now; MLflow's client repeats the same. A
 tracking server whose own database is away answers 503 or 500."""
 _STATUS_TEXT = re.compile(rf"too many ({'|'.join(map(str, _AWAY_STATUS))}) error responses", re.IGNORECASE)

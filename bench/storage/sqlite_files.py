@@ -43,7 +43,7 @@ def sqlite_file(url: str) -> Path | None:
 
 def url_of(path: Path) -> str:
     """Return the SQLite URL of a file; its name may contain any characters."""
-    return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
 
 
 MakeUri = Callable[[], str]

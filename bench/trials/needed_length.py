@@ -69,8 +69,7 @@ def estimate_needed_length(records: pd.DataFrame, phase: Phase, *, length: float
     """
     complete = records[(records["phase"] == phase) & (records["status"] == Status.COMPLETE)]
     losses, references, of_round = (_column(complete, name) for name in ("val_loss", "reference_loss", "round"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(references > 0, losses / references, np.nan)
+    relative = losses / np.where(references > 0, references, np.nan)
     is_known = np.isfinite(relative)
     if not is_known.any():
         return NeededLength(

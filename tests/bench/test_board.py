@@ -3,12 +3,14 @@
 import io
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from bench.cli import live
-from bench.cli.output import log_wrapped
+from bench.cli.actions.study_status import _print
+from bench.cli.output import log_wrapped, print_table
 from bench.cli.progress_table import headline, left_text, progress_table, running_text
 from bench.engines.events import PhaseBegan, Stopping, TrialBegan, TrialEnded, WorkerDied
 from bench.kinds.optimizers.size import Size
@@ -141,9 +143,28 @@ def test_controls_have_rows_and_pruned_trials_are_counted(size):
     assert control.split()[2:5] == ["-", "-", "0/5"]
 
 
-@pytest.mark.parametrize(("terminal", "shown"), [(True, "one two-three\nfour \\n five\n"), (False, None)])
+@pytest.mark.parametrize(("terminal", "shown"), [(True, "one\ntwo-three\nfour \\n\n/a/long/path\n"), (False, None)])
 def test_a_long_message_is_wrapped_between_words_on_a_terminal_only(terminal, shown, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "14")
+    monkeypatch.setenv("COLUMNS", "10")
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
-    log_wrapped("one two-three four \n five")
-    assert capsys.readouterr().err == (shown or "one two-three four \\n five\n")
+    log_wrapped("one two-three four \n /a/long/path")
+    assert capsys.readouterr().err == (shown or "one two-three four \\n /a/long/path\n")
+
+
+@pytest.mark.parametrize(("columns", "length"), [(40, 150), (200, 190)])
+def test_a_table_on_a_pipe_is_at_least_160_columns_wide(columns, length, capsys, monkeypatch, size):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "n" * length
+    print_table(["name"], [[name]])
+    _print(Progress(replace(size, study=name)))
+    table, headed = capsys.readouterr().out.split("└", 1)
+    assert f" {name} " in table
+    assert f"{name}: " in headed
+
+
+def test_a_line_above_the_table_is_left_to_the_terminal_to_wrap():
+    console = Console(file=io.StringIO(), width=20)
+    display = live.Display(None)
+    display.live = SimpleNamespace(console=console)
+    display.say("one two three [red] four five six")
+    assert console.file.getvalue() == "one two three [red] four five six\n"

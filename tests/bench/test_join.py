@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.cli.actions.going_on import going_on
@@ -18,7 +19,7 @@ from bench.kinds.optimizers.trial import TRIALS
 from bench.ledger.store import Ledger
 from bench.records.writer import Tracker
 from bench.study import ledger_runner
-from bench.study.begun_study import read_begun_study
+from bench.study.begun_study import _workers_before, read_begun_study
 from bench.study.join import DESCRIBED_S, Ending, Limits, join_study, read_study_to_join, version_differences
 from bench.study.store_paths import StorePaths
 from bench.trials.record import Session, make_record
@@ -222,9 +223,11 @@ def test_one_that_is_never_described_is_refused(valley_spec, paths, monkeypatch)
     Tracker(paths.tracking_uri, "another").open_study(spec.model_copy(update={"name": "another"}), {})
     now = [0.0]
     monkeypatch.setattr("bench.study.join.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("bench.study.join.time.sleep", lambda _seconds: now.__setitem__(0, now[0] + DESCRIBED_S))
+    monkeypatch.setattr("bench.study.join.time.sleep", lambda _seconds: now.__setitem__(0, now[0] + DESCRIBED_S / 3))
+    said = []
     with pytest.raises(SettingsError, match="holds no result of it"):
-        read_study_to_join(spec.name, paths, kind_of, lambda _line: None)
+        read_study_to_join(spec.name, paths, kind_of, said.append)
+    assert len(said) == 1
 
 
 def test_a_worker_names_the_versions_in_which_it_differs(begun, paths):
@@ -233,6 +236,26 @@ def test_a_worker_names_the_versions_in_which_it_differs(begun, paths):
     assert version_differences(study, {"torch": "3.0"}) == ["torch: '2.0' -> '3.0'"]
     assert version_differences(replace(study, machine={"cuda": "none"}), {"cuda": "12.8"}) == []
     assert version_differences(replace(study, machine={"cuda": "12.8"}), {"cuda": "none"}) == []
+
+
+@pytest.mark.parametrize(
+    ("sessions", "workers"),
+    [
+        ([], 1),
+        ([(1, 3, False), (3, 8, True), (2, 5, False)], 5),
+        ([(3, 8, True)], 0),
+        ([(1, 3, None), (2, 8, True)], 3),
+    ],
+)
+def test_a_study_goes_on_with_the_workers_of_its_own_latest_command(sessions, workers):
+    """Not of those who joined it; without a session of its own it was begun with --workers 0."""
+    assert _workers_before(pd.DataFrame(sessions, columns=["began_ms", "workers", "joined"])) == workers
+
+
+def test_what_a_cluster_ran_says_nothing_of_this_machine():
+    columns = ["began_ms", "workers", "joined", "engine"]
+    assert _workers_before(pd.DataFrame([(2, 8, False, "ray"), (1, 3, False, None)], columns=columns)) == 3
+    assert _workers_before(pd.DataFrame([(2, 8, False, "ray")], columns=columns)) == 1
 
 
 def test_the_last_trials_of_a_study_are_its_end_and_the_worker_leaves_its_command_as_it_was(begun, paths):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
+from bench.cli import live
 from bench.kinds.joint import trial as joint_trials
 from bench.kinds.joint.kind import KIND, observed
 from bench.kinds.joint.plan import PickedConfiguration, plan_confirm, searched_trial
@@ -217,6 +218,8 @@ def test_the_plan_of_a_planned_kind_grows():
     identity = {"name": "x", "kind": "joint", "preset": "smoke", "optimizers": ["sgd"]}
     progress = Progress(PlanSize.of(identity, {"search": 4}), all_planned=False)
     assert (progress.size.planned, progress.waiting, progress.status) == (4, 4, "unfinished")
+    assert not progress.size.plan_is_known
+    assert live.Display(progress).recorded_text() == "0 trials are recorded"
 
 
 def test_samplers_are_compared_at_half_and_at_the_end():

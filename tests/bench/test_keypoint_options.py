@@ -125,12 +125,24 @@ def test_the_skeleton_is_drawn_on_the_object_with_the_most_keypoints(posebench, 
     for number, each in enumerate(objects):
         labelled = 9 if number == len(objects) // 2 else number % 3 + 3
         each |= {"keypoints": [*each["keypoints"][: 3 * labelled], *[0] * 3 * (17 - labelled)]}
+        each["keypoints"][2 : 3 * labelled : 3] = [1 + (labelled < 9)] * labelled
         each["num_keypoints"] = labelled
     builder.write()
     code, out, err = posebench("data", "show", "people", "--skeleton", "--out", "most.png")
     assert code == 0, err
     image = objects[len(objects) // 2]["image_id"]
     assert f"(image id {image}), an object with 9 of 17 keypoints labelled" in out
+
+
+def test_an_image_or_a_split_without_an_object_has_no_skeleton_to_show(posebench, hermetic):
+    builder = CocoBuilder(hermetic / "people")
+    builder.fill("train", images=2, seed=1)
+    builder.split("train")["annotations"] = []
+    builder.write()
+    for options, what in (([], "the split"), (["--index", 1], "image 1 of the split")):
+        code, _, err = posebench("data", "show", "people", "--skeleton", *options, "--out", "none.png")
+        assert code == 2
+        assert f"--skeleton: {what} `train` has no labelled object: give another --split or --index." in shown(err)
 
 
 @pytest.mark.parametrize(

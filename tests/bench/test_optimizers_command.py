@@ -425,7 +425,7 @@ def test_a_line_of_a_group_is_a_name_and_what_is_to_know_as_wide_as_the_terminal
         "  a       passes: closure,...",
         "  longer  no: its step is odd",
     ]
-    assert [*group_lines("own", both, 80)] == [
+    assert [*group_lines("own", both, 40)] == [
         "own: 1 of 2 pass",
         "  a       passes: closure, 2.5 gradients",
         "  longer  no: its step is odd",

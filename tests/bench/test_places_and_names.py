@@ -99,4 +99,5 @@ def test_a_folder_whose_name_is_no_utf_8_is_told_before_anything_runs():
         SettingsError, match=r"data: has a file name that is not UTF-8: rename it, or .*from: command line"
     ):
         checked_setting(Path, "data", path, "command line")
-    assert checked_setting(Path, "data", "M\u00fcller \u263a", "command line").value == Path("M\u00fcller \u263a")
+    for name in ("M\u00fcller \u263a", "a\ttab"):
+        assert checked_setting(Path, "data", name, "command line").value == Path(name)

@@ -1,6 +1,7 @@
 """Measuring ends in time: pieces come one by one, what has come is used, and the process is ended."""
 
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,7 +12,8 @@ from bench.kinds.optimizers.plan_preview import plan_output
 from bench.study import probe
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured, measure, missing_text
-from bench.workloads import pose_costs
+from bench.workloads import pose_costs, pose_data
+from bench.workloads.pose import PoseSettings
 from bench.workloads.protocol import REPORT, SELECT, Costs
 from tests.support.forking_process import forked_starts
 
@@ -114,6 +116,18 @@ def test_an_evaluation_is_a_fixed_part_and_one_for_each_image(all_images_s, coun
     """One image cannot be separated; no part is below 0, where more images were made faster than one."""
     found = pose_costs._fixed_and_image_s({SELECT: 1.25, REPORT: 1.0}, all_images_s, count)
     assert found == (fixed_s, image_s)
+
+
+@pytest.mark.parametrize(("awaited", "batch", "made"), [(1000, 8, 60), (1000, 50, 100), (40, 8, 40), (80, 50, 80)])
+def test_costs_are_measured_on_two_batches_of_made_images_or_sixty_or_all(awaited, batch, made, monkeypatch):
+    counts = []
+    monkeypatch.setattr(pose_data, "generate", lambda folder, **how: counts.append((folder.name, how["images"])))
+    with pose_data.probe_data(PoseSettings(network="small", size=64), Path(), awaited, batch) as found:
+        assert counts == [("people", made)]
+        assert found.folder.name == "people"
+        assert found.scored == {SELECT: awaited // 10, REPORT: awaited // 10}
+        assert found.trained == awaited - 2 * (awaited // 10)
+        assert found.data_s > 0
 
 
 def test_of_a_slow_network_a_single_image_is_asked_first(tiny_spec, monkeypatch):

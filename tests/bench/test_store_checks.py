@@ -1,5 +1,7 @@
 """The stores that a study needs are checked before anything is done: a study of loaders has no ledger."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from bench.cli.actions.stores import StoreChecks
@@ -35,3 +37,17 @@ def test_records_that_cannot_be_are_refused_to_all(checks, tmp_path, kind):
     (tmp_path / "a-file").touch()
     with pytest.raises(SettingsError, match="MLFLOW_TRACKING_URI"):
         checks("optuna.db", "a-file/mlflow.db").require(kind)
+
+
+@pytest.mark.parametrize(("act", "refuses"), [("require", True), ("require_records", False), ("trouble", False)])
+def test_records_that_cannot_be_written_can_be_read(checks, tmp_path, act, refuses):
+    """Whoever only looks makes no folder for them."""
+    (tmp_path / "a-file").touch()
+    there = checks("optuna.db", "a-file/mlflow.db")
+    acts = {
+        "require": lambda: there.require("loaders"),
+        "require_records": there.require_records,
+        "trouble": there.trouble_with_records,
+    }
+    with pytest.raises(SettingsError, match="cannot be opened") if refuses else nullcontext():
+        assert not acts[act]()

@@ -68,6 +68,11 @@ def test_a_full_disk_is_an_error_for_what_is_asked_for_and_none_for_progress(tmp
         assert b"OutputLostError: stdout: what was printed could not be written: No space left on device." in err
         process = program(tmp_path, lines=1, flush=True, stdout=full, stderr=subprocess.PIPE)
         assert b"No space left on device: 'stdout'" in process.communicate(timeout=60)[1], "of which a line is made"
+        process = program(
+            tmp_path, lines=1, flush=False, more="raise KeyError('own')", stdout=full, stderr=subprocess.PIPE
+        )
+        err = process.communicate(timeout=60)[1]
+        assert b"KeyError: 'own'" in err and b"OutputLostError" not in err, "the block's own error says more"
         process = program(tmp_path, lines=1, stdout=subprocess.PIPE, stderr=full)
         assert process.communicate(timeout=60)[0] == b"line 0\n"
         assert process.returncode == 0

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bench.cli.actions.stores import study_paths
-from bench.cli.output import log, print_json, print_line, print_table
+from bench.cli.output import log, output_console, print_json, print_line, print_table
 from bench.cli.progress_table import headline, progress_table
 from bench.engines.interruption import INTERRUPTED
 from bench.kinds import DEFAULT_KIND, kind_of, study_size
@@ -120,10 +120,7 @@ def _watch(watcher: StatusReader, progress: Progress) -> None:
 
 
 def _print(progress: Progress) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(width=max(console.width, 160), highlight=False)
-    console.print(progress_table(progress))
+    output_console().print(progress_table(progress))
 
 
 def _watcher(errors: str) -> StatusReader:
