@@ -415,8 +415,11 @@ def test_the_number_of_workers_in_the_ledger_follows_the_cluster(valley_spec, st
 
 
 def test_the_idle_share_counts_places_while_they_are_there(valley_spec, monkeypatch):
-    """Two places for the first 10 s, one for the next: 30 s offered, of which a trial of 20 s and one of 4 s ran."""
-    now = [100.0]
+    """Two places for the first 10 s, one for the next: 30 s offered, of which a trial of 20 s and one of 4 s ran.
+
+    Time before the first trial and after the last one does not count.
+    """
+    now = [90.0]
     monkeypatch.setattr("bench.study.idle_share.time.time", lambda: now[0])
     idle = IdleShare(0)
     first, second = first_trials(valley_spec(tunings=1))[:2]
@@ -429,6 +432,7 @@ def test_the_idle_share_counts_places_while_they_are_there(valley_spec, monkeypa
         idle.on_event(TrialEnded(make_record(trial, Status.COMPLETE, steps_done=1, metrics={}), seconds, 1))
 
     idle.on_event(WorkersChanged(2))
+    now[0] = 100.0
     begin(first)
     begin(second)
     now[0] = 110.0
@@ -436,7 +440,11 @@ def test_the_idle_share_counts_places_while_they_are_there(valley_spec, monkeypa
     idle.on_event(WorkersChanged(1))
     now[0] = 120.0
     end(first, 20.0)
-    assert idle.share == pytest.approx(1 - 24 / 30)
+    assert (idle.share, idle.workers, idle.trials) == (pytest.approx(1 - 24 / 30), 2, 2)
+    for moment, workers in ((130.0, 3), (140.0, 0)):
+        now[0] = moment
+        idle.on_event(WorkersChanged(workers))
+    assert (idle.share, idle.workers) == (pytest.approx(1 - 24 / 30), 3)
     assert idle.workers == 2
 
 

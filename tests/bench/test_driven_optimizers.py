@@ -89,6 +89,7 @@ def test_an_ordinary_optimizer_takes_the_steps_of_a_bare_loop(one_thread):
         optimizer.step()
     assert close(weights_of(line.network), weights_of(bare.network))
     assert (found.status, found.step, line.steps) == ("complete", 12, [*range(1, 13)])
+    assert 0 < found.metrics["optimizer_step_ms"] <= 1000 * found.metrics["train_seconds"] / 12
     assert "updates" not in found.metrics
     assert [step for step, _ in curve] == [1, 4, 4, 8, 8, 12, 12]
 

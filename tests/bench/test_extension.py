@@ -244,8 +244,11 @@ def test_on_another_machine_nothing_is_changed(posebench, valley_file, stores):
     [
         (("study", "resume", "nobody"), "there is no study 'nobody'"),
         (("study", "optimizers", "--add", "adam"), "needs the name of the study at the end"),
+        (("study", "optimizers", "--add", "adam"), "for --add:"),
         (("study", "optimizers", "mine"), "posebench study resume mine"),
+        (("study", "optimizers", "mine"), "for STUDY:"),
         (("study", "optimizers", "--add", "adam", "mine", "--steps", 3), "leave --steps out"),
+        (("study", "optimizers", "--add", "adam", "mine", "--dry-run"), "leave --dry-run out"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(posebench, stores, command, words):

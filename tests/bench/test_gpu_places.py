@@ -214,6 +214,10 @@ def costs(gpu_memory_bytes):
             *(80 * GB, [A, B, A, B], 4),
             " and, for each trial, 20.0 GB of GPU memory of the 75.0 GB that it has with 2 trials on one GPU",
         ),
+        (
+            *(20 * GB, [A, OTHER, A, OTHER], 4),
+            " and, for each trial, 5.0 GB of GPU memory of the 7.5 GB that it has with 2 trials on one GPU",
+        ),
     ],
 )
 def test_the_estimate_tells_the_gpu_memory_of_each_trial(memory, gpus, workers, text):
@@ -228,12 +232,13 @@ def test_of_unequally_shared_gpus_the_fullest_counts():
 def test_trials_that_do_not_fit_on_their_gpu_are_refused():
     refuse_too_little_gpu_memory(costs(149 * GB), [A, A], 2)
     refuse_too_little_gpu_memory(costs(20 * GB), [OTHER], 1)  # alone it may fit all the same: that is its own result
-    with pytest.raises(SettingsError) as told:
-        refuse_too_little_gpu_memory(costs(240 * GB), [A, A, A], 3)
-    words = (
-        "3 trials take 3 x 80.0 GB of GPU memory, and NVIDIA H200 (GPU-a000-1) has 150.0 GB. Give --trials-per-gpu 1"
-    )
-    assert words in str(told.value)
+    for each, fit in ((60, 2), (80, 1), (200, 1)):
+        with pytest.raises(SettingsError) as told:
+            refuse_too_little_gpu_memory(costs(3 * each * GB), [A, A, A], 3)
+        assert str(told.value) == (
+            f"trials_per_gpu: 3 trials take 3 x {each}.0 GB of GPU memory, and NVIDIA H200 (GPU-a000-1) has 150.0 GB. "
+            f"Give --trials-per-gpu {fit}, or a smaller batch_size."
+        )
 
 
 def test_a_machine_is_described_by_the_gpus_of_its_workers():

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -20,7 +21,15 @@ from bench.ledger.store import Ledger
 from bench.records.writer import Tracker
 from bench.study import ledger_runner
 from bench.study.begun_study import _workers_before, read_begun_study
-from bench.study.join import DESCRIBED_S, Ending, Limits, join_study, read_study_to_join, version_differences
+from bench.study.join import (
+    DESCRIBED_S,
+    Ending,
+    Limits,
+    _has_ended,
+    join_study,
+    read_study_to_join,
+    version_differences,
+)
 from bench.study.store_paths import StorePaths
 from bench.trials.record import Session, make_record
 from bench.trials.spec import TrialSpec
@@ -215,6 +224,24 @@ def test_a_study_that_is_being_begun_is_waited_for(valley_spec, paths, monkeypat
     assert read_study_to_join(spec.name, paths, kind_of, said.append).spec.identity() == spec.identity()
     assert len(said) == 2
     assert "waiting for its description" in said[0]
+
+
+def test_whether_all_trials_have_ended_is_not_waited_for():
+    def away():
+        raise ConnectionRefusedError
+
+    def planner(look, *, unfinished=False):
+        ledger = SimpleNamespace(is_unfinished=lambda: unfinished)
+        return SimpleNamespace(ledger=ledger, tracker=SimpleNamespace(at_once="at once"), look=look)
+
+    def looked(*recorded):
+        plan = [SimpleNamespace(id="a"), SimpleNamespace(id="b")]
+        return pd.DataFrame({"trial_id": recorded}), plan, None
+
+    assert _has_ended(planner(lambda: looked("a", "b", "c")))
+    assert not _has_ended(planner(lambda: looked("a")))
+    assert not _has_ended(planner(lambda: looked("a", "b"), unfinished=True))
+    assert not _has_ended(planner(away))
 
 
 def test_one_that_is_never_described_is_refused(valley_spec, paths, monkeypatch):

@@ -16,7 +16,7 @@ import sqlalchemy
 from optuna.trial import TrialState, create_trial
 
 from bench.ledger import store
-from bench.ledger.connection import open_storage
+from bench.ledger.connection import _engine_options, open_storage
 from bench.ledger.format import AWAITING, CLAIMANT, GRACE_S, HEARTBEAT, OWNER, RUNGS, SPEC, this_process
 from bench.ledger.store import Ledger, OptunaValues
 from bench.trials.status import Status
@@ -519,6 +519,17 @@ def test_a_ledger_is_opened_once(storage_url):
     finally:
         sqlalchemy.event.remove(*listener)
     assert engines == {storage.engine}
+
+
+def test_what_an_address_itself_sets_is_left_to_it():
+    """A server that is away must be noticed, and a connection that has died meanwhile be replaced."""
+    assert _engine_options("sqlite:///x.db?timeout=5", sqlite=True) == {}
+    assert [*_engine_options("sqlite:///x.db", sqlite=True)["connect_args"]] == ["timeout"]
+    other = _engine_options("mysql+pymysql://me@db/base", sqlite=False)
+    assert other["pool_pre_ping"] and "connect_args" not in other
+    for scheme in ("postgresql", "postgresql+psycopg", "postgresql+psycopg2"):
+        found = _engine_options(f"{scheme}://me@db/base?connect_timeout=3", sqlite=False)
+        assert found["pool_pre_ping"] and {*found["connect_args"]} == {"keepalives_idle", "tcp_user_timeout"}
 
 
 @pytest.mark.parametrize("url", ["sqlite:////no/such/folder/optuna.db", "nonsense", "nosuchbase://host/x"])

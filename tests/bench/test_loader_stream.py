@@ -47,6 +47,17 @@ def delivered(make, **options):
 # --- what is delivered ------------------------------------------------------------------------------------------------
 
 
+def test_whoever_asks_is_told_of_each_sample_before_it_is_made():
+    heard = []
+    stream = DatasetWorkload(own.Plain).open_samples(heard.append)
+    samples = stream.one_pass()
+    assert heard == []
+    next(samples)
+    assert heard == [0]
+    assert len([*samples]) == 39
+    assert heard == [*range(41)], "the last one is found not to be there"
+
+
 def test_a_stream_that_ends_is_begun_again():
     found = delivered(own.Plain, batches=25)
     assert [*chain(*found)] == [*range(40), *range(40), *range(20)]

@@ -13,12 +13,24 @@ from bench.measure.loader import workload
 from bench.measure.loader.batch_contents import batch_hash
 from bench.measure.loader.configuration import configuration
 from bench.measure.loader.pose_workload import PoseWorkload
-from bench.measure.loader.samples import Seeded
+from bench.measure.loader.samples import Seeded, Spread
 from bench.measure.loader.user_code import DottedCollate, DottedDataset, DottedStep
 from bench.measure.loader.workload import DatasetWorkload, Workload, effective_pin_memory
 from posemodel.data.batch import Batch
 from posemodel.errors import DataError, SettingsError
 from tests.support.troubled_data import LENGTH, Troubled
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 1), (3, 2), (10, 7), (89, 55), (100, 63)])
+def test_samples_are_taken_in_a_spread_order_that_visits_each_once(size, stride):
+    order = [Spread(range(size), size).position(0, at)[1] for at in range(size)]
+    assert sorted(order) == [*range(size)]
+    assert (order[1:2] or [0]) == [stride % size]
+
+
+@pytest.mark.parametrize(("workers", "length"), [(0, 1), (1, 1), (3, 3)])
+def test_after_a_round_the_same_worker_delivers_again(workers, length):
+    assert configuration(batch_size=4, num_workers=workers).round_length == length
 
 
 @pytest.fixture

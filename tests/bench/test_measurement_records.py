@@ -1,6 +1,7 @@
 """Processes of a loader study as MLflow keeps them: nothing that was finished is lost, whatever became of the rest."""
 
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -76,6 +77,13 @@ def test_what_was_interrupted_counts_from_its_first_slice_on(tracker):
     assert found[["effective_pin_memory", "page_cache", "memory_kind"]].to_numpy().tolist() == [[True, "warm", ""]]
     assert len(slices(tracker)) == 1
     assert last_moment(tracker) is not None
+
+
+def test_the_last_moment_is_the_latest_end_or_begin():
+    runs = [SimpleNamespace(info=SimpleNamespace(start_time=at, end_time=end)) for at, end in ((1, 5), (7, None), (2, 3))]
+    assert last_moment(SimpleNamespace(child_runs=lambda: runs)) == 7
+    assert last_moment(SimpleNamespace(child_runs=lambda: runs[::2])) == 5
+    assert last_moment(SimpleNamespace(child_runs=list)) is None
 
 
 def test_many_slices_stand_in_several_tags(tracker):

@@ -15,7 +15,14 @@ from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.size import Size
 from bench.report.unscored import all_trials_text, needed_text
 from bench.study.progress import Progress
-from bench.trials.needed_length import FIRST_SKILL, MOST_TIMES, NeededLength, estimate_needed_length
+from bench.trials.needed_length import (
+    FIRST_SKILL,
+    MOST_TIMES,
+    NeededLength,
+    _rounded,
+    _times,
+    estimate_needed_length,
+)
 from bench.trials.phases import CONFIRM, SEARCH, TUNE
 from bench.trials.progress import EndedTrial
 from bench.trials.record import make_record
@@ -226,6 +233,43 @@ def test_an_end_that_is_far_away_is_not_said_as_a_number():
     found = estimate_needed_length(records((0, 0.968, 1.0), (1, 0.955, 1.0)), TUNE, length=10.0, unit="second")
     assert found.high is None
     assert "at least 2 min of training" in needed_text(found)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "times"),
+    [
+        (None, 0.9, (1.366, 28.287)),  # (0.15 / 0.1) ^ (1 / 1.3), (0.45 / 0.1) ^ (1 / 0.45)
+        (0.95, 0.9, (1.5, 28.287)),  # the skill has doubled with the length
+        (0.96, 0.8, (1.0, 4.1555)),  # the loss falls by 0.8 / 0.96 with each doubling, from 0.8 to 0.55
+        (0.99, 0.95, (2.328, 131.99)),
+        (None, 0.56, (1.0, 1.5)),
+    ],
+)
+def test_times_by_hand(before, after, times):
+    found, why = _times(before, after)
+    assert found == pytest.approx(times, rel=1e-3)
+    assert why == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (None, 0.98, "the validation loss is still about that of finding nobody"),
+        (None, 0.5, "the validation loss has fallen as far as where others score"),
+        (0.9, 0.895, "the validation loss did not fall from trials of half the length"),
+    ],
+)
+def test_what_no_times_can_be_told_of(before, after, why):
+    found, told = _times(before, after)
+    assert found is None
+    assert told.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(136.6, 140), (199.9, 200), (200, 200), (283, 300), (1.54, 1.5), (2.4, 2), (0.0234, 0.02)]
+)
+def test_ends_have_one_digit_or_two_after_a_1(value, rounded):
+    assert _rounded(value) == pytest.approx(rounded)
 
 
 def test_the_farthest_end_that_is_said_is_a_hundred_times_the_length():

@@ -10,7 +10,7 @@ from bench.optimizers.building import reads_matrix_flag
 from bench.optimizers.check import check_optimizer
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.own_schedules import own_schedules
-from bench.optimizers.recognition import Probe, recognise
+from bench.optimizers.recognition import Probe, Recognised, recognise
 from bench.optimizers.space import Log
 from bench.optimizers.unfit import check_trains
 from bench.report.driving_note import driving_note
@@ -342,6 +342,17 @@ def test_names_that_cannot_be(kinds, name, message):
 )
 def test_the_line_to_paste(kinds, name, given, line):
     assert optimizer_line(optimizer_entry(name), given, 0.0, steps=500) == line
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "steps", "planned"), [(1.0, 10, 10), (2.0, 11, 6), (20.0, 9, 1), (2.0, None, None)]
+)
+def test_a_class_that_plans_its_schedule_is_told_of_its_own_steps(evaluations, steps, planned):
+    """A budget counts gradient evaluations, of which a step may take several."""
+    told = []
+    maker = Recognised(Driving(), evaluations=evaluations).applied_to(OptimizerMaker(told.append))
+    maker.build(Training([], steps=steps))
+    assert [each.steps for each in told] == [planned]
 
 
 class ReadsFlag:

@@ -1,6 +1,7 @@
 """Any other optimizer: PyTorch's classes by name, the user's by dotted path, and a sentence where one cannot be."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from bench.optimizers import optimizer_entry
-from bench.optimizers.classes import class_entry
+from bench.optimizers.classes import class_entry, plain_rates
 from bench.optimizers.earlier_spaces import EARLIER, as_begun
 from bench.optimizers.implementation import implementation_of
 from bench.optimizers.same_algorithm import same_algorithm
@@ -326,6 +327,17 @@ def test_a_space_without_a_rate_keeps_the_optimizer_s_own():
         "sgd": {"lr": {"value": 0.1}},
         "nesterov": {"effective_lr": {"log": [1e-3, 30.0]}},
     }
+
+
+@pytest.mark.parametrize(
+    ("complements", "factor"),
+    [(Log(0.005, 0.3), 0.1), (Log(0.2, 0.3), 0.2), (Log(0.01, 0.05), 0.05), (Fixed(0.5), 0.1)],
+)
+def test_a_plain_rate_is_the_effective_one_at_the_nearest_momentum_that_is_searched(complements, factor):
+    """The default momentum is 0.9."""
+    entry = optimizer_entry("nesterov")
+    space = {**entry.space, "effective_lr": Log(0.01, 1.0), "one_minus_momentum": complements}
+    assert plain_rates(replace(entry, space=space))["lr"] == Log(0.01 * factor, factor)
 
 
 def test_an_effective_rate_needs_a_momentum_under_one():

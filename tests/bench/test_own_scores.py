@@ -356,13 +356,14 @@ def test_a_run_without_a_possible_score_has_failed(said, words, monkeypatch):
     assert run_trial(trial_of(f"{__name__}:Misjudged")).record.status == Status.COMPLETE
 
 
-def test_costs_are_measured_by_the_base_class():
+def test_costs_are_measured_by_the_base_class(monkeypatch):
+    monkeypatch.setattr("bench.workloads.base._gpu_memory", lambda: 7)
     its, heard = workload(LOSS_VALLEY), []
     runs = dict.fromkeys(("one", "other"), run_of(LOSS_VALLEY))
     factories = dict.fromkeys(runs, lambda weights: torch.optim.SGD(weights, lr=0.1))
     costs = its.costs(runs, factories, seconds=60.0, on_costs=heard.append)
-    assert costs.step_s.keys() == runs.keys() and costs.evaluated and costs.memory_bytes > 0
-    assert heard[-1] == costs
+    assert costs.step_s.keys() == runs.keys() and costs.evaluated and costs.memory_bytes > 10**7
+    assert heard[-1] == costs and costs.gpu_memory_bytes == 7
     assert its.costs(runs, factories, seconds=0.0, on_costs=heard.append).step_s.keys() == {"one"}
 
 

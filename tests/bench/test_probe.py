@@ -12,9 +12,10 @@ from bench.kinds.optimizers.plan_preview import plan_output
 from bench.study import probe
 from bench.study.prepared import Prepared
 from bench.study.probe import EstimateError, Measured, measure, missing_text
-from bench.workloads import pose_costs, pose_data
+from bench.workloads import pose_costs, pose_data, pose_training
 from bench.workloads.pose import PoseSettings
 from bench.workloads.protocol import REPORT, SELECT, Costs
+from posemodel.data.open_split import open_split
 from tests.support.forking_process import forked_starts
 
 HOUR_MS = 3.6e6
@@ -128,6 +129,18 @@ def test_costs_are_measured_on_two_batches_of_made_images_or_sixty_or_all(awaite
         assert found.scored == {SELECT: awaited // 10, REPORT: awaited // 10}
         assert found.trained == awaited - 2 * (awaited // 10)
         assert found.data_s > 0
+
+
+def test_the_losses_of_a_split_are_weighted_as_those_of_the_training(tiny_spec):
+    run = typical_trials(tiny_spec())["sgd"].train
+    network = pose_costs.initial_network(run, torch.device("cpu"), open_split(run.data, SELECT).skeleton)[0]
+    plain, heavy = (
+        pose_training._validated(run.model_copy(update={"foreground_weight": weight}), network, SELECT)
+        for weight in (1.0, 4.0)
+    )
+    assert heavy.loss > plain.loss > 0
+    assert heavy.reference_loss > plain.reference_loss > 0
+    assert plain.scores is not None
 
 
 def test_of_a_slow_network_a_single_image_is_asked_first(tiny_spec, monkeypatch):

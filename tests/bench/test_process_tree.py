@@ -167,6 +167,27 @@ def test_what_the_kernel_says_of_a_process_alone(tmp_path, pss, shared, private,
     assert found == TreeMemory(1024 * (pss + others), 1024 * shared, 1, "pss")
 
 
+def test_the_growth_of_shared_memory_is_that_of_the_measured_blocks(monkeypatch):
+    """Before the first block 100 bytes are in use, and other programs take 500 between the blocks."""
+    used = [100]
+    monkeypatch.setattr(resources, "shm_used_bytes", lambda: used[0])
+    sampler = ResourceSampler(os.getpid())
+    with sampler:
+        for used[0], peak in ((150, 50), (120, 50), (140, 50)):
+            sampler.sample_now()
+            assert sampler.shm_peak_bytes == peak
+    used[0] += 500
+    with sampler:
+        for used[0], peak in ((645, 50), (655, 55)):
+            sampler.sample_now()
+            assert sampler.shm_peak_bytes == peak
+        used[0] = 590
+    with sampler:
+        used[0] = 640
+        sampler.sample_now()
+    assert sampler.shm_peak_bytes == 55, "what was below its begin counts as no growth"
+
+
 def test_memory_is_sampled_when_it_is_due_or_has_grown(monkeypatch):
     """A sample takes 20 ms: the next is due after 2 s, and after 0.5 s where memory has grown by more than a tenth."""
     now, busy, resident = [100.0], [7.0], [1000]

@@ -62,6 +62,10 @@ def test_what_is_not_chosen_is_not_raised_and_the_least_stays_where_nothing_fits
     assert largest_design({"a": 2, "b": 5}, [("b", 10)], lambda _: False, "b") == {"a": 2, "b": 5}
 
 
+def test_what_cannot_reach_its_target_ends_the_search():
+    assert largest_design({"a": 1, "b": 1}, [("a", 10), ("b", 5)], lambda at: at["a"] <= 3, None) == {"a": 3, "b": 1}
+
+
 @pytest.mark.parametrize(("amount", "rounded"), [(7, 7), (199, 190), (1234, 1230), (98765, 98700)])
 def test_numbers_for_people(amount, rounded):
     assert rounded_down(amount, 7) == rounded
@@ -179,6 +183,14 @@ def test_seconds_of_training_that_are_given_stay(make_spec):
 def test_an_evaluation_that_was_not_measured_is_assumed(small):
     found = design(small, 7200, measured(score_s={}, image_s=0.0))
     assert found.seconds > add_up(small.model_copy(update=found.values), measured(score_s={}, image_s=0.0), 1).seconds
+
+
+def test_an_image_is_assumed_to_cost_what_it_costs_in_training_by_the_slowest_optimizer():
+    found = measured(score_s={}, image_s=0.0, step_s=0.4)
+    found.costs.step_s["adam"] = 0.8
+    assumed = found.assumed(8).costs
+    assert (assumed.score_s, assumed.image_s) == ({SELECT: 0.0, REPORT: 0.0}, 0.1)
+    assert measured().assumed(8) == measured(), "what was measured stands"
 
 
 # --- joint studies --------------------------------------------------------------------------------------------------

@@ -23,12 +23,13 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     A second Ctrl-C ends the process (`bench.engines.interruption.handle_signals`). The handler writes past Python's
     streams, which refuse a call within another (RuntimeError) when the signal arrives during a print.
     """
-    requests: list[bool] = []
+    is_asked = False
 
     def request_stop(_signal: int, _frame: Any) -> None:
-        if requests:
+        nonlocal is_asked
+        if is_asked:
             return
-        requests.append(True)
+        is_asked = True
         if is_rank_zero():
             with suppress(OSError):  # a stderr that is closed
                 os.write(2, STOPPING)
@@ -36,7 +37,7 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     caught = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     previous_handlers = {number: signal.signal(number, request_stop) for number in caught}
     try:
-        yield lambda: bool(requests)
+        yield lambda: is_asked
     finally:
         for number, handler in previous_handlers.items():
             signal.signal(number, handler)

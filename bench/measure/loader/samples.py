@@ -200,7 +200,7 @@ class Contents(ForkingPickler):
 def _stride(size: int) -> int:
     """Return a stride through positions that visits all before it repeats one, with neighbours far apart (golden
     section)."""
-    stride = max(1, round(size * 0.618))
+    stride = round(size * 0.618)
     while math.gcd(stride, size) != 1:
         stride += 1
     return stride
