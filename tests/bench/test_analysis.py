@@ -28,6 +28,7 @@ from bench.kinds.optimizers.analysis.comparisons import COLUMNS
 from bench.kinds.optimizers.analysis.rankings import unranked
 from bench.statistics import intervals
 from bench.statistics.counts import count_interval
+from bench.statistics.interval import Interval
 from bench.statistics.json_safe import to_json_safe
 from bench.statistics.nested import MARGIN
 from bench.statistics.shaffer import shaffer
@@ -48,8 +49,20 @@ from tests.support.records import (
 # --- intervals ---
 
 
+def test_resamples_that_all_share_cannot_be_changed():
+    weights = intervals._resample_weights(3, 10, 0)
+    assert weights.shape == (10, 3)
+    assert weights.sum(axis=1) == pytest.approx(np.ones(10))
+    with pytest.raises(ValueError, match="read-only"):
+        weights[0] = 0
+
+
 def test_interval_without_spread_or_seeds():
     assert mean_interval([]).estimate is None
+    assert mean_interval([]).clipped(0.0, 1.0) == mean_interval([])
+    wide = Interval(0.5, -0.2, 1.3, 3, 0.95, "student_t")
+    assert wide.clipped(0.0, 1.0) == Interval(0.5, 0.0, 1.0, 3, 0.95, "student_t")
+    assert wide.clipped(-1.0, 2.0) == wide
     one = mean_interval([0.4])
     assert (one.estimate, one.low, one.high, one.method) == (0.4, None, None, "none")
     equal = mean_interval([0.1] * 7)

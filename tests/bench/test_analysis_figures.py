@@ -170,6 +170,7 @@ def test_sensitivity_has_every_tune_trial_with_a_rate():
         ["sgd", 0, 0, 0.5, 0.3, "complete"],
         ["sgd", 0, 0, 1.0, 0.0, "diverged"],
     ]
+    assert found.index.tolist() == [0, 1, 2, 3]
     assert lr_sensitivity(pd.DataFrame()).empty
     ranges = rate_ranges(found, {"adam": (1e-5, 0.1)}).set_index("optimizer")
     assert ranges.loc["adam"].tolist() == [1e-5, 0.1, 1]

@@ -30,11 +30,12 @@ from bench.kinds.loaders.analysis.configurations import (
     compared_panel,
     configuration_key,
     panels,
+    pool_pinning,
 )
 from bench.kinds.loaders.analysis.findings import Comparison, Ratio
 from bench.kinds.loaders.analysis.headline import headline, headline_metrics, sureness
 from bench.kinds.loaders.analysis.ratios import Ratios, Times, looks, speed_ratios
-from bench.kinds.loaders.analysis.verdict import _most_lost, best_of_grid, loaders_verdict
+from bench.kinds.loaders.analysis.verdict import _measured, _most_lost, best_of_grid, loaders_verdict
 from bench.measure.loader.configuration import configuration
 from bench.report.dataloader_call import dataloader_call
 from bench.statistics.json_safe import to_json_safe
@@ -148,6 +149,26 @@ def test_without_an_accelerator_pinning_is_pooled_and_not_ranked():
     assert len(pooled.configurations) == 5
     assert "pin_memory=True" not in pooled.text
     assert NOT_PINNED not in verdict_of(CASES["compute-bound"]).sentences  # nobody asked
+
+
+def test_the_search_for_the_largest_batch_is_no_measurement():
+    frame = pd.DataFrame({"phase": ["largest", "grid", "largest", "around"], "block": [0, 1, 2, 3]})
+    expected = pd.DataFrame({"phase": ["grid", "around"], "block": [1, 3]})
+    pd.testing.assert_frame_equal(_measured(frame), expected)
+
+
+def test_pinning_of_which_nothing_is_known_is_pooled():
+    lives = pd.DataFrame(
+        {"pin_memory": [True, False], "effective_pin_memory": [None, None], "device": "cpu", "status": "complete"}
+    )
+    slices = pd.DataFrame({"pin_memory": [True, False, False]})
+    pooled, pooled_slices, told = pool_pinning(lives, slices)
+    assert (pooled["pin_memory"].tolist(), pooled_slices["pin_memory"].tolist()) == ([False] * 2, [False] * 3)
+    assert told == NOT_PINNED
+    pinned = lives.assign(effective_pin_memory=[None, True])
+    assert pool_pinning(pinned, slices) == (pinned, slices, "")
+    never = lives.assign(pin_memory=False)
+    assert pool_pinning(never, slices)[2] == ""
 
 
 def test_with_an_accelerator_pinning_is_a_setting_like_others():
@@ -283,6 +304,10 @@ def test_what_is_possible_and_how_sure_it_is_by_hand():
         (4, sure(1.1), sure(3.0), COMPUTE_BOUND),
         (4, sure(3.0), sure(1.1), LOADER_BOUND),
         (4, Ratio(3.0, None, None, 1), Ratio(1.0, None, None, 1), UNKNOWN),
+        (4, sure(1.3, 0.14), sure(1.0), LOADER_BOUND),
+        (4, sure(1.0), sure(1.3, 0.14), COMPUTE_BOUND),
+        (4, sure(1.3, 0.14), sure(1.1), UNKNOWN),
+        (4, sure(1.1), sure(1.3, 0.14), UNKNOWN),
     ],
 )
 def test_the_bottleneck_is_what_made_faster_would_speed_training_up(workers, loading, computing, named):
@@ -299,6 +324,12 @@ def test_loading_much_faster_than_computing_is_never_called_the_limit():
         bottleneck({"num_workers": 2, "own_loader": "", "cores_used": 1.0}, sure(153 / 140), sure(724 / 140), 2)
         == COMPUTE_BOUND
     )
+
+
+def test_with_idle_cores_the_limit_is_what_surely_gains_more():
+    idle = {"num_workers": 4, "own_loader": "", "cores_used": 0.4}
+    assert bottleneck(idle, sure(1.3), sure(1.29), 2) == UNKNOWN
+    assert bottleneck(idle, sure(1.2), sure(1.5), 2) == COMPUTE_BOUND
 
 
 def test_cores_that_are_idle_are_not_fought_for():

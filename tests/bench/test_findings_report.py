@@ -508,6 +508,58 @@ def test_a_note_of_two_lines_has_two_and_no_name_or_note_is_cut_off():
     plt.close(figure)
 
 
+POINTS, NAMED = (Series("s", [1.0], [1.0], Draw.POINTS, names=names) for names in ((), ["a"]))
+
+
+@pytest.mark.parametrize(
+    ("panels", "size"),
+    [
+        ([Plot("x", "y", [POINTS])], (7.5, 4.6)),
+        ([Plot("x", "y", [POINTS, NAMED])], (7.5, 5.8)),
+        ([Plot("x", "y", [POINTS])] * 2, (10.0, 4.6)),
+        ([Plot("x", "y", [POINTS])] * 4, (10.0, 8.8)),
+        ([Bars("x", ["a"], [BarSeries("s", [1.0])])], (10.0, 1.92)),
+        ([Bars("x", [*"abcde"], [BarSeries("s", [1.0] * 5)] * 2)], (10.0, 4.0)),
+        ([Bars("x", [*"abcde"], [BarSeries("s", [1.0] * 5)]), Bars("x", ["a"], [BarSeries("s", [1.0])])], (10.0, 2.7)),
+        ([Intervals("x", ["a"], [1.0], [0.0], [2.0])], (7.5, 2.32)),
+        ([Intervals("x", [*"abcd"], [1.0] * 4, [0.0] * 4, [2.0] * 4)], (7.5, 3.24)),
+        ([Intervals("x", [*"ab"], [1.0] * 2, [0.0] * 2, [2.0] * 2, notes=["a", "a\nb\nc"])], (7.5, 2.54)),
+        ([Intervals("x", ["a"], [1.0], [0.0], [2.0])] * 2, (10.0, 2.32)),
+    ],
+)
+def test_a_figure_has_room_for_its_rows_bars_and_names(panels, size):
+    figure = chart_figure(Chart("a.png", "", panels))
+    assert tuple(figure.get_size_inches()) == pytest.approx(size)
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("limits", "ticks", "minor"),
+    [
+        ((1, 100), [1, 2, 5, 10, 20, 50, 100], True),
+        ((0.5, 4), [0.5, 1, 2], True),
+        ((10, 60), [10, 20, 30, 40, 50, 60], False),
+        ((10, 61), [10, 20, 50], True),
+    ],
+)
+def test_a_logarithmic_axis_has_plain_numbers_at_1_2_and_5_or_evenly(limits, ticks, minor):
+    figure, axis = plt.subplots()
+    axis.set_xscale("log")
+    axis.set_xlim(*limits)
+    style.log_ticks(axis.xaxis)
+    low, high = limits
+    shown = [at for at in axis.xaxis.get_majorticklocs() if low <= at * (1 + 1e-9) and at <= high * (1 + 1e-9)]
+    assert shown == pytest.approx(ticks)
+    formatted = axis.xaxis.get_major_formatter()
+    assert [formatted(at) for at in shown] == [f"{at:g}" for at in ticks]
+    assert (len(axis.xaxis.get_minorticklocs()) > 0) == minor
+    assert not any(label.get_text() for label in axis.xaxis.get_ticklabels(minor=True))
+    style.decade_ticks(axis.xaxis)
+    formatted = axis.xaxis.get_major_formatter()
+    assert [formatted(at) for at in (1e-12, 0.001, 1, 10)] == ["10⁻¹²", "10⁻³", "10⁰", "10¹"]
+    plt.close(figure)
+
+
 def test_no_figure_stays_open(tmp_path):
     before = plt.get_fignums()  # other tests may have left some
     one_of_each = Findings("x", [], figure=FINDINGS.figure, appendix=FINDINGS.appendix[1:])

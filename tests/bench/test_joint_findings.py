@@ -418,6 +418,7 @@ def test_a_fast_pick_with_little_ap_gets_a_warning():
 def test_speeds_of_a_shared_machine_are_called_that(records):
     shared = found_in(records.assign(concurrent_trials=3))
     assert "of a shared machine" in shared.claims
+    assert "of a shared machine" in found_in(records.assign(concurrent_trials=[3, *[1] * (len(records) - 1)])).claims
     assert "Up to 3 trials shared the machine" in shared.sureness
     assert "of a shared machine" not in found_in(records).claims
 

@@ -415,6 +415,8 @@ def test_numbers_on_the_map_can_be_read_on_a_light_and_on_a_dark_page():
     svg = as_svg(figure)
     assert figures.ON_LIGHT in svg
     assert figures.ON_DARK in svg
+    grid = [line for axis in figure.get_axes() for line in (*axis.get_xgridlines(), *axis.get_ygridlines())]
+    assert not any(line.get_visible() for line in grid)
 
 
 @pytest.mark.parametrize("name", ["memory-bound", "different", "failed", "nothing yet", "large"])

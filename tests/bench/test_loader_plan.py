@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.kinds.loaders.phases import AROUND, GRID
+from bench.kinds.loaders.phases import AROUND, GRID, LARGEST
 from bench.kinds.loaders.plan import ARM_BLOCKS, Contestant, around, comparison, ended_by, grid, next_block, spent_s
 from bench.measure.loader.configuration import configuration
 from tests.bench.test_loader_settings import spec
@@ -170,6 +170,23 @@ def test_what_fails_in_a_later_block_is_out_and_keeps_nothing_open():
     assert [workers_of(block) for block in blocks[:3]] == [[0, 1, 2], [0, 1, 2], [0, 1]]
     assert len(blocks) < 28
     assert ended_by(study, lives, slices, pinning=False, cores=2.0) == "settled"
+
+
+def test_a_block_has_taken_as_long_as_its_last_process_said():
+    place = {"phase": GRID, "panel": 0}
+    lives = pd.DataFrame(
+        [
+            place | {"block": 0, "block_s": 4.0},
+            place | {"block": 0, "block_s": 10.0},
+            place | {"block": 1, "block_s": np.nan},
+            place | {"block": 2, "block_s": np.nan},
+            place | {"phase": LARGEST, "block": 0, "block_s": 100.0},
+        ]
+    )
+    slices = pd.DataFrame([place | {"block": block, "seconds": 1.5} for block in (0, 1, 1)])
+    assert spent_s(lives, slices) == 10.0 + 2 * 1.5
+    assert spent_s(lives, slices.iloc[:0]) == 10.0
+    assert spent_s(lives.iloc[:0], slices) == 0.0
 
 
 def test_a_study_in_which_all_has_failed_did_not_end_settled():

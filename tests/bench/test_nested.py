@@ -43,6 +43,8 @@ def test_pairs_that_can_be_equal_at_once():
     assert step_factors(4).tolist() == [6, 3, 3, 3, 2, 1]
     assert step_factors(6).tolist() == [15, 10, 10, 10, 10, 10, 7, 7, 7, 6, 4, 4, 3, 2, 1]
     assert len(step_factors(64)) == 2016
+    with pytest.raises(ValueError, match="read-only"):
+        step_factors(3)[0] = 1  # all who ask get the same array
     assert step_factors(1).size == step_factors(0).size == 0
 
 

@@ -624,3 +624,23 @@ def test_a_constant_schedule_has_no_unread_end(make_spec, tmp_path):
     assert "Under the cosine schedule, a run read before its end" in texts["cosine"]
     assert "At equal steps" in texts["constant"]
     assert "schedule, a run read before its end" not in texts["constant"]
+
+
+def test_where_no_confirm_trial_has_a_result_the_headline_says_why(make_spec):
+    spec = make_spec(optimizers=["adam", "sgd"], trials=2, seeds=2, tunings=1, name="none")
+    records, curves = tuned(spec)
+    records.loc[records["phase"] == "confirm", "status"] = "diverged"
+    found = result_of(spec, records, curves).analysis
+    assert found.headline.startswith("All 4 confirm trials diverged")
+    assert found.verdict.startswith("All 4 confirm trials diverged")
+
+
+@pytest.mark.parametrize(("highest", "said"), [(2.0, 2.0), (2.001, 2.0005), (2.01, None)])
+def test_the_reference_loss_is_that_of_all_confirm_trials_or_none(make_spec, highest, said):
+    spec = make_spec(optimizers=["adam"], trials=2, seeds=2, tunings=1, name="reference")
+    records, curves = tuned(spec)
+    confirm = records["phase"] == "confirm"
+    assert confirm.sum() == 2
+    records.loc[~confirm, "reference_loss"] = 9.0
+    records.loc[confirm, "reference_loss"] = [2.0, highest]
+    assert result_of(spec, records, curves).reference_loss == (None if said is None else pytest.approx(said))

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
 
 from bench.kinds.joint.plan import PickedConfiguration, plan_confirm, plan_search
 from bench.kinds.joint.sampler import choose
-from bench.kinds.joint.space import choices_made, hyperparameters
+from bench.kinds.joint.space import choices_made, distributions, hyperparameters
 from bench.kinds.joint.spec import JointSpec
 from bench.kinds.joint.trial import choose_trial, optuna_values
 from bench.ledger.store import Ledger
@@ -324,6 +325,7 @@ def test_choices_and_hyperparameters_are_inverses(make_joint):
     betas, rate = {"values": [[0.9, 0.9], [0.5, 0.9]]}, {"log": [1e-4, 1e-2]}
     spec = make_joint(spaces={"adam": {"eps": {"value": 1e-6}, "betas": betas, "lr": rate}})
     values = {"eps": 1e-6, "betas": (0.5, 0.9), "lr": 2e-3}
+    assert distributions(spec, "adam")["adam.lr"] == FloatDistribution(1e-4, 1e-2, log=True)
     made = choices_made(spec, "adam", values, {"num_workers": 0, "pin_memory": False, "batch_size": 2})
     assert made["adam.betas"] == "[0.5, 0.9]"
     assert "adam.eps" not in made

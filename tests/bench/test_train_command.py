@@ -13,7 +13,7 @@ from bench.cli.app import app
 from bench.optimizers import optimizer_entry
 from bench.optimizers.line import optimizer_line
 from bench.report.python_call import python_call
-from bench.report.train_command import cpu_threads, repeat_note, train_command
+from bench.report.train_command import command_lines, cpu_threads, repeat_note, train_command
 from bench.trials.spec import TrialSpec
 from posemodel.config import AugmentSettings, DataFiles, LoaderSettings, TrainSettings
 
@@ -84,6 +84,18 @@ def test_its_lines_fit_a_terminal_and_defaults_are_left_out():
         "posebench train --data DIR --network small --size 96 --optimizer adam --lr 0.002 --batch-size 4 --steps 300 "
         "--precision fp32 --val-split report --seed 1001"
     )
+
+
+def test_a_line_has_74_characters_with_its_end_at_most():
+    fits, too_long = (["--network", "x" * length] for length in (37, 38))
+    assert command_lines(Path("D"), [fits, ["--seed", "1"]]).split("\n") == [
+        f"posebench train --data D --network {'x' * 37} \\",
+        "    --seed 1",
+    ]
+    assert command_lines(Path("D"), [too_long, ["--seed", "1"]]).split("\n") == [
+        "posebench train --data D \\",
+        f"    --network {'x' * 38} --seed 1",
+    ]
 
 
 def test_what_a_user_has_named_is_one_word():

@@ -442,6 +442,7 @@ def test_samplers_are_compared_on_searches_of_a_valley(valley_file, hermetic):
     found = prepared("joint", {"data": "."}, hermetic / valley_file(above=JOINT), "smoke", None)
     runs = run_all(found, 1, ("random", "quasi-random"))
     assert list(runs["sampler"]) == ["random"] * 4 + ["quasi-random"] * 4
+    assert list(runs.index) == [*range(8)]
     assert (runs["hypervolume"] > 0).any()
     assert run_all(found, 1, ("random",)).equals(runs[:4]), "each has its own seed"
 

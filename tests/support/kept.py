@@ -21,7 +21,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 
 from tests.support.empty_pictures import SVG, save_empty
 
@@ -131,7 +131,8 @@ def _text(kind: str, text: Text) -> Iterator[str]:
     if text.get_text() and text.get_visible():
         # In tenths of an inch: fonts are the same everywhere, their rasters nearly.
         style = f"{_colour(text.get_color())} {_style(text)} {_more(text)} z{text.get_zorder():g}"
-        yield f"{kind} {text.get_text()!r} {style} at {_place(text)}"
+        own = f" of {_numbers([*text.xy, *text.xyann])}" if isinstance(text, Annotation) else ""
+        yield f"{kind} {text.get_text()!r} {style} at {_place(text)}{own}"
         if (box := text.get_bbox_patch()) is not None:
             yield f"    in a box {_surface(box)}"
         if (arrow := getattr(text, "arrow_patch", None)) is not None:

@@ -182,8 +182,7 @@ def ended_by(
     for phase, number in sorted({*zip(processes["phase"], processes["panel"].astype(int), strict=True)}):
         panel = Panel(phase, number, ())
         done = int(_of_panel(processes, panel)["block"].max()) + 1
-        look = min((each for each in planned.looks if each >= done), default=done)
-        if not _compared(panel, processes, slices, planned, look).state(planned).settled:
+        if not _compared(panel, processes, slices, planned, done).state(planned).settled:
             ends.add("blocks" if done >= spec.blocks else "time")
     if not (processes["status"] == Status.COMPLETE).any():
         return ""

@@ -20,7 +20,7 @@ def fresh_chart(results: JointResults) -> Chart:
     index = results.picks_by_role[BEST_AP]
     pick, fresh, measure = results.picks[index], results.fresh[index], results.measure
     seeds = counted(fresh.n, "fresh seed")
-    searched = Interval(pick.score, None, None, 1, 0.95, "none")
+    searched = Interval(pick.score, None, None, 1, fresh.score.level, "none")
     rows = {
         f"search, best of {len(results.complete)}": searched,
         f"{seeds}, same {measure.samples}": fresh.score_select,
