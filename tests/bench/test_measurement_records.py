@@ -80,7 +80,9 @@ def test_what_was_interrupted_counts_from_its_first_slice_on(tracker):
 
 
 def test_the_last_moment_is_the_latest_end_or_begin():
-    runs = [SimpleNamespace(info=SimpleNamespace(start_time=at, end_time=end)) for at, end in ((1, 5), (7, None), (2, 3))]
+    runs = [
+        SimpleNamespace(info=SimpleNamespace(start_time=at, end_time=end)) for at, end in ((1, 5), (7, None), (2, 3))
+    ]
     assert last_moment(SimpleNamespace(child_runs=lambda: runs)) == 7
     assert last_moment(SimpleNamespace(child_runs=lambda: runs[::2])) == 5
     assert last_moment(SimpleNamespace(child_runs=list)) is None

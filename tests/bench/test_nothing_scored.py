@@ -336,7 +336,10 @@ def test_words():
         (NeededLength(30, "step", why="no trial has a loss"), "is not known: no trial has a loss."),
         (NeededLength(1000, "step", 1400, 2960), "about 1,400 to 2,960 steps of batch 8, 1.4 to 3 times the length"),
         (NeededLength(1000, "step", 1040, 4600), "about 1,040 to 4,600 steps of batch 8, 1 to 5 times the length"),
-        (NeededLength(30, "second", 45), "at least 45 s of training, 1.5 times the length of the longest of these; how"),
+        (
+            NeededLength(30, "second", 45),
+            "at least 45 s of training, 1.5 times the length of the longest of these; how",
+        ),
         (NeededLength(1000, "image", 3040), "at least 3,040 images of batch 8, 3 times the length of the longest of"),
     ],
 )
