@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy
 import torch
 import torch._dynamo  # (the first optimizer imports it; an import that a test interrupts cannot be repeated)
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from bench.cli import app
@@ -55,6 +56,13 @@ def torch_in_one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    """Those that a test has drawn and not saved would stay in memory."""
+    yield
+    pyplot.close("all")
 
 
 @pytest.fixture(autouse=True, scope="session")
