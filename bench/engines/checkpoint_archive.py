@@ -28,7 +28,7 @@ def pack(folder: Path, tar: Path, about: dict[str, Any]) -> None:
         member.size = len(manifest)
         archive.addfile(member, BytesIO(manifest))
         for name, path in zip(sums, files, strict=True):
-            archive.add(path, name, recursive=False)
+            archive.add(path, name)
 
 
 def unpack(tar: Path, folder: Path, expected: dict[str, Any]) -> None:

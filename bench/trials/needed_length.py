@@ -75,7 +75,7 @@ def estimate_needed_length(records: pd.DataFrame, phase: Phase, *, length: float
         return NeededLength(
             length, unit, why="the validation loss of finding nobody, to compare with, was not recorded"
         )
-    last = ~(of_round < np.max(of_round, initial=0.0))
+    last = ~(of_round < np.max(of_round))
     if not (is_known & last).any():
         return NeededLength(length, unit, why="none of the longest trials has a validation loss")
     after = float(relative[is_known & last].min())
@@ -119,7 +119,7 @@ def _times(before: float | None, after: float) -> tuple[tuple[float, float] | No
         growth = math.log2(skill / max(1 - before, LEAST_SKILL / 2))
         low = max(low, (FIRST_SKILL[0] / skill) ** (1 / growth))
         doublings = math.log(after / (1 - FIRST_SKILL[1])) / math.log(before / after)
-        high = min(high, 2 ** min(doublings, 2 * math.log2(MOST_TIMES)))
+        high = min(high, 2**doublings)
     low = max(low, 1.0)
     return (low, max(high, LEAST_SPAN * low)), ""
 

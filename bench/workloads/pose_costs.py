@@ -277,7 +277,7 @@ def _evaluation_costs(
     if remaining_s() <= 2 * warm_up_s:
         return
     one_image_s = {name: seconds(each, [0]) for name, each in splits.items()}
-    affordable = int(EVALUATION_SHARE * remaining_s() / max(one_image_s[REPORT], 1e-9))
+    affordable = int(EVALUATION_SHARE * remaining_s() / one_image_s[REPORT])
     count = min(SCORED_IMAGES, len(split), max(affordable, 1))
     chosen = [number * len(split) // count for number in range(count)]
     all_images_s = seconds(split, chosen) if count > 1 else one_image_s[REPORT]

@@ -283,6 +283,7 @@ def test_local_folders_of_dead_processes_are_removed(monkeypatch, tmp_path, vall
     dead.mkdir()
     other.mkdir()
     link.symlink_to(other)
+    (tmp_path / f"posebench-trial-{host}-1-8-abc").touch()  # whatever cannot be removed stays
     with trial_checkpoint(str(tmp_path / "shared"), STUDY, first_trials(valley_spec())[0]) as checkpoint:
         assert checkpoint.folder.parent.is_dir()
         assert not dead.exists()

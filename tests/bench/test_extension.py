@@ -24,7 +24,7 @@ from bench.settings.weights_files import weights_digest
 from bench.statistics.looks import level_after
 from bench.statistics.nested import MARGIN, claimed_signs, pair_tests, tuning_spreads
 from bench.study import ledger_runner
-from bench.study.begun_study import BegunStudy, refuse_other_machine, with_data
+from bench.study.begun_study import BegunStudy, _workers_before, refuse_other_machine, with_data
 from posemodel.errors import SettingsError
 from tests.support import asked
 from tests.support.examples import few
@@ -193,6 +193,24 @@ def test_another_class_of_machine_and_other_versions_are_refused(make_spec, name
         refuse_other_machine(BegunStudy(KIND, make_spec(), {**here, name: "Abacus"}, True, frozenset(), 1), here)
     assert words in str(refused.value)
     assert str(refused.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("sessions", "workers"),
+    [
+        ([], 1),
+        ([(2, 3, False), (1, 5, False)], 3),
+        ([(1, 3, False), (2, 9, True)], 3),
+        ([(1, 3, False), (2, 5, None), (3, 9, True)], 5),
+        ([(1, 9, True)], 0),
+    ],
+)
+def test_a_study_goes_on_with_as_many_workers_as_its_own_latest_command(sessions, workers):
+    """(Begin, trials at once, whether it has joined); earlier versions did not note the last."""
+    table = pd.DataFrame(sessions, columns=["began_ms", "workers", "joined"])
+    assert _workers_before(table) == workers
+    assert _workers_before(table.assign(engine=None)) == workers
+    assert _workers_before(table.assign(engine="ray")) == 1
 
 
 def test_other_versions_of_the_packages_of_its_optimizers_are_refused(make_spec):

@@ -212,6 +212,7 @@ def test_sessions_that_overlap_on_a_machine_ran_at_once():
     assert most_at_once(sessions) == 3
     assert most_at_once(sessions[sessions["host"] == "b"]) == 2
     assert most_at_once(sessions[:0]) == 0
+    assert most_at_once(sessions.assign(engine=[None, "ray", None, None])) == 2, "on a cluster it is no machine's"
 
 
 def test_the_plan_of_a_planned_kind_grows():

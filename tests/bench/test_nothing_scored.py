@@ -2,6 +2,7 @@
 
 import math
 import random
+import warnings
 
 import pandas as pd
 import pytest
@@ -184,18 +185,32 @@ def records(*trials, phase=TUNE):
     return pd.DataFrame(trials, columns=columns).assign(phase=phase, status=Status.COMPLETE)
 
 
-def test_a_skill_that_doubles_with_the_length_is_carried_on():
-    found = estimate_needed_length(
-        records((0, 0.95, 1.0), (1, 0.9, 1.0), (1, 0.99, 1.0)), TUNE, length=100, unit="step"
-    )
-    # Skill 0.05, then 0.1: the least skill that scores, 0.15, at 1.5 times the length; slow growth takes far longer.
-    assert found.low == 150
-    assert found.high is not None
-    assert found.high >= 1000
+@pytest.mark.parametrize(
+    ("rows", "length", "low", "high"),
+    [
+        # Skill 0.05, then 0.1: the least skill that scores, 0.15, at 1.5 times the length; slow growth takes longer.
+        ([(0, 0.95), (0, 0.97), (1, 0.9), (1, 0.99)], 100, 150, 3000),
+        # Skill 0.05, then 0.2: scores are due; of a loss that falls by 0.172 in its logarithm, 2.18 doublings are left.
+        ([(0, 0.95), (1, 0.8)], 30, 30, 140),
+        # A skill of less than 0.015 counts as 0.015, from which 0.036 is a growth by the power 1.26, not 1.3.
+        ([(0, 0.99), (1, 0.964)], 35, 110, None),
+        # Trials of one length, at the skill by which each has scored: the range is at least half of its beginning.
+        ([(math.nan, 0.55)], 100, 100, 150),
+        ([(math.nan, 0.9)], 100, 140, 3000),
+        ([(0, 0.9), (1, 0.8909)], 100, 1300, 2000),
+    ],
+)
+def test_a_skill_that_grows_with_the_length_is_carried_on(rows, length, low, high):
+    found = estimate_needed_length(records(*((*row, 1.0) for row in rows)), TUNE, length=length, unit="step")
+    assert found == NeededLength(length, "step", low, high)
+    assert found.document() == {"length": length, "unit": "step", "low": low, "high": high, "why": None}
+
+
+def test_the_estimate_is_told_in_steps_and_as_a_multiple():
+    found = estimate_needed_length(records((0, 0.95, 1.0), (1, 0.9, 1.0)), TUNE, length=100, unit="step")
     assert needed_text(found, " of batch 8").startswith(
-        "Judging by the fall of the validation loss, a trial scores after about 150 to "
+        "Judging by the fall of the validation loss, a trial scores after about 150 to 3,000 steps of batch 8, 1.5 to "
     )
-    assert "steps of batch 8, 1.5 to " in needed_text(found, " of batch 8")
 
 
 def test_scaled_losses_and_lengths_say_the_same():
@@ -210,14 +225,16 @@ def test_scaled_losses_and_lengths_say_the_same():
         ([(0, 0.9, math.nan), (1, 0.8, math.nan)], "was not recorded"),
         ([(0, 0.99, 1.0), (1, 0.98, 1.0)], "still about that of finding nobody"),
         ([(0, 0.9, 1.0), (1, 0.9, 1.0)], "did not fall"),
+        ([(0, 0.9, 1.0), (1, 0.8911, 1.0)], "did not fall"),
         ([(0, 0.9, 1.0), (1, 0.5, 1.0)], "as far as where others score"),
         ([(0, 0.9, 1.0), (1, math.nan, 1.0)], "none of the longest"),
     ],
 )
 def test_where_no_number_can_be_given_it_says_why(rows, why):
     found = estimate_needed_length(records(*rows), TUNE, length=100, unit="step")
-    assert (found.low, found.high) == (None, None)
     assert why in found.why
+    assert found == NeededLength(100, "step", why=found.why)
+    assert found.document() == {"length": 100, "unit": "step", "low": None, "high": None, "why": found.why}
     assert why in needed_text(found)
 
 
@@ -299,6 +316,10 @@ def test_diverged_trials_and_other_phases_tell_nothing():
     rows = records((0, 0.95, 1.0), (1, 0.9, 1.0))
     known = estimate_needed_length(rows, TUNE, length=100, unit="step")
     others = records((1, 0.1, 1.0)).assign(status=Status.DIVERGED), records((1, 0.1, 1.0), phase=CONFIRM)
+    unknown = records((1, 0.1, 0.0), (1, 0.0, 0.0), (1, math.nan, 1.0), (0, 0.1, math.nan))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert estimate_needed_length(pd.concat([rows, unknown]), TUNE, length=100, unit="step") == known
     assert estimate_needed_length(pd.concat([rows, *others]), TUNE, length=100, unit="step") == known
     assert estimate_needed_length(rows.iloc[:0], TUNE, length=100, unit="step").low is None
 

@@ -71,11 +71,22 @@ def test_what_a_score_leaves_open_follows_from_its_range():
         (Score("val_error", "minimize", chance=0.5, failure=0.2), "failure (0.2) must not be better than chance (0.5)"),
         (Score("accuracy", high=100, chance=99), "chance (99) must leave room for better scores: a run has learned"),
         (Score("val_error", "minimize", chance=0.01), "from -0.01 on, which is outside 0 to 1"),
+        (Score("accuracy", high=100, chance=98.01), "from 100.01 on, which is outside 0 to 100"),
+        (Score("accuracy", low=1, high=1, margin=1), "low (1) must be below high (1)"),
+        (Score("accuracy", chance=1.1), "chance (1.1) must be from low (0) to high (1)"),
+        (Score("accuracy", margin=0), "margin (0) must be a positive number"),
+        (Score("accuracy", margin=-1), "margin (-1) must be a positive number"),
+        (Score("accuracy", "up"), "direction 'up' must be `maximize` or `minimize`"),
     ],
 )
 def test_a_score_that_cannot_judge_runs_has_a_fault(score, fault):
     (found,) = score.faults()
     assert fault in found
+
+
+def test_a_score_may_be_at_the_ends_of_what_is_possible():
+    assert Score("accuracy", high=100, chance=98, failure=98).faults() == [], "a fiftieth of the range is left"
+    assert Score("val_error", "minimize", chance=0.02, failure=1).faults() == []
 
 
 def test_no_score_has_the_name_of_a_column_of_the_suite():
@@ -87,7 +98,8 @@ def test_no_score_has_the_name_of_a_column_of_the_suite():
 
 def test_a_score_is_within_its_range_up_to_rounding():
     percent = Score("accuracy", high=100)
-    assert percent.in_range(100 + 1e-8) and percent.in_range(-1e-8)
+    assert percent.in_range(100 + 0.98e-7) and percent.in_range(-0.98e-7)
+    assert not percent.in_range(100 + 1.02e-7) and not percent.in_range(-1.02e-7)
     assert not any(map(percent.in_range, (100.1, -0.1, NAN, math.inf)))
     assert LOSS.in_range(1e9) and not LOSS.in_range(-0.1)
 

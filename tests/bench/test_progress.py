@@ -18,11 +18,14 @@ from bench.engines.events import (
     TrialReturned,
     TrialStepped,
     WorkerDied,
+    WorkersChanged,
 )
 from bench.kinds.optimizers.plan import total_trials
 from bench.kinds.optimizers.search import TrialOutcome
 from bench.kinds.optimizers.size import Size
+from bench.study.measurement_state import MeasurementState
 from bench.study.progress import PlanSize, Progress, progress_after, seconds_left
+from bench.study.status import list_document, status_document
 from bench.trials.progress import EndedTrial, RunningTrial, recorded
 from bench.trials.record import make_record
 from bench.trials.status import Status
@@ -118,6 +121,21 @@ def test_workers_share_a_phase_and_wait_for_its_end():
     assert seconds_left(at(tune, running_trials=[running(3)], workers=2), 4.0) == 16 + 3 * 25
 
 
+def test_as_many_workers_are_counted_on_as_run_trials_now():
+    """Two are 4 s into trials of 10 s, one waits: 6 s + 10 s, whatever number was told; then 6 of 25 s on two."""
+    tune = done(0, seconds=10.0, train_seconds=5.0, eval_seconds=0.0)
+    for told in (0, 1, 2):
+        progress = at(tune, running_trials=[running(1), running(2)], workers=told)
+        assert seconds_left(progress, 4.0) == 16 + 3 * 25
+        assert (progress.waiting, progress.ended("tune"), progress.ended("confirm")) == (7, 1, 0)
+
+
+def test_no_trial_waits_where_more_ran_than_are_planned():
+    trials = [done(n, seconds=1.0) for n in range(12)]
+    assert (at(*trials).waiting, at(*trials).size.planned) == (0, 10)
+    assert at(*trials[:9], running_trials=[running(9), running(10)]).waiting == 0
+
+
 def test_nothing_is_left_of_a_complete_study():
     trials = [done(n, seconds=1.0) for n in range(4)] + [done(n, "confirm", seconds=1.0) for n in range(6)]
     assert at(*trials).status == "complete"
@@ -192,6 +210,93 @@ def test_events_lead_from_one_moment_to_the_next(make_spec):
     assert list(progress.running_trials) == ["other"]
     assert progress.done[trial.id] == EndedTrial(trial.id, "tune", "sgd", Status.COMPLETE, ap=0.25, seconds=3.0)
     assert progress_after(progress, TrialReturned(trial.id)) == progress
+
+
+def test_a_worker_that_dies_takes_its_own_trials_along():
+    """A process number is one of its host; where no host is told, it is this machine's, whatever name that has."""
+    trials = [replace(running(0), host=host, pid=pid, trial_id=f"{host}{pid}")
+              for host, pid in (("here", 8), ("there", 8), ("there", 9))]  # fmt: skip
+    progress = at(running_trials=trials)
+    assert list(progress_after(progress, WorkerDied(8, "there")).running_trials) == ["here8", "there9"]
+    assert list(progress_after(progress, WorkerDied(8)).running_trials) == ["there9"]
+
+
+def test_what_is_told_of_workers_and_steps_is_known():
+    progress = progress_after(at(running_trials=[running(0)]), WorkersChanged(5))
+    assert (progress.workers, progress.status) == (5, "unfinished")
+    (stepped,) = progress_after(progress, TrialStepped("tune0", 3, 4.5)).running_trials.values()
+    assert (stepped.step, stepped.train_seconds) == (3, 4.5)
+
+
+def test_the_size_of_a_plan_grows_with_its_phases_and_what_has_ended_in_later_ones():
+    size = PlanSize("study", "joint", "small", ("sgd",), {"search": 4})
+    ended = {trial.trial_id: trial for trial in (done(n, "confirm") for n in range(3))}
+    begun = progress_after(Progress(size, running_trials={"a": running(0)}), PhaseBegan("search", 2, 6, ended))
+    assert (dict(begun.size.plan), begun.done, begun.running_trials) == ({"search": 6, "confirm": 3}, ended, {})
+    larger = progress_after(replace(begun, size=size.with_phase("confirm", 5)), PhaseBegan("search", 0, 4, ended))
+    assert dict(larger.size.plan) == {"search": 4, "confirm": 5}
+    more = progress_after(begun, MorePlanned("confirm", 7)).size
+    assert (more.planned, more.planned_of("confirm"), more.planned_of("tune"), more.phases) == (
+        13, 7, 0, ("search", "confirm"),
+    )  # fmt: skip
+    assert not more.plan_is_known
+    assert more.after_trials(ended) is more
+
+
+def test_a_trial_of_a_phase_that_nothing_has_ended_of_takes_the_mean_of_all():
+    size = PlanSize("study", "joint", "small", ("sgd",), {"search": 4})
+    trials = [done(0, "search", seconds=4.0), done(1, "search", seconds=8.0), done(2, "search")]
+    assert (size.trial_seconds("search", trials), size.trial_seconds("confirm", trials)) == (6.0, 6.0)
+    assert size.trial_seconds("confirm", [*trials, done(0, "confirm", seconds=30.0)]) == 30.0
+    assert size.trial_seconds("search", trials[2:]) is None
+
+
+def test_a_status_is_a_document():
+    trials = [done(0, ap=0.25, seconds=2.0), done(1, "confirm", "adam", Status.TIMED_OUT, seconds=9.0)]
+    taken = [replace(running(5, since=20.0), pid=7), running(4, "confirm", since=10.0)]
+    counts = dict(lost=1, waiting_records=2, away_since=60.0, workers=3, last_active=90.5)  # noqa: C408
+    progress = at(*trials, running_trials=taken, active=True, **counts)
+    head = {"study": "study", "kind": "optimizers", "preset": "small", "status": "running"}
+    none = dict.fromkeys(map(str, Status), 0)
+    document = status_document(progress, 15.0)
+    left, rows = document.pop("seconds_left"), document.pop("optimizers")
+    assert (left, [row["name"] for row in rows]) == (seconds_left(progress, 15.0), ["sgd", "adam"])
+    assert document == {
+        **head,
+        "trials": {
+            **none, "done": 2, "complete": 1, "timed_out": 1, "running": 2, "waiting": 6, "planned": 10, "lost": 1,
+        },
+        "phases": {
+            "tune": {**none, "done": 1, "complete": 1, "running": 1, "waiting": 2, "planned": 4},
+            "confirm": {**none, "done": 1, "timed_out": 1, "running": 1, "waiting": 4, "planned": 6},
+        },
+        "running": [
+            {"trial_id": "confirm4", "phase": "confirm", "optimizer": "adam", "seed": 0, "since": at_second(10),
+             "seconds": 5.0, "host": "here", "pid": 1},
+            {"trial_id": "tune5", "phase": "tune", "optimizer": "adam", "seed": 0, "since": at_second(20),
+             "seconds": 0.0, "host": "here", "pid": 7},
+        ],
+        "workers": 3,
+        "waiting_records": {"count": 2, "since": "1970-01-01T00:01:00+00:00"},
+        "last_active": at_second(90),
+    }  # fmt: skip
+    listed = {"done": 2, "running": 2, "waiting": 6, "planned": 10, "last_active": "1970-01-01T00:01:30+00:00"}
+    assert list_document([progress, at()])["studies"] == [
+        {**head, **listed},
+        {**head, "status": "unfinished", "done": 0, "running": 0, "waiting": 10, "planned": 10, "last_active": None},
+    ]
+
+
+def at_second(second):
+    return f"1970-01-01T00:{second // 60:02}:{second % 60:02}+00:00"
+
+
+def test_the_state_of_a_measurement_study_is_a_document():
+    state = MeasurementState("loads", "loaders", "small", "running", {"complete": 2, "failed": 1}, 90.0)
+    row = {"study": "loads", "kind": "loaders", "preset": "small", "status": "running", "done": 3, "planned": None}
+    trials = {"complete": 2, "failed": 1}
+    assert state.document() == row | {"trials": trials, "last_active": "1970-01-01T00:01:30+00:00"}
+    assert replace(state, last_active=None).document()["last_active"] is None
 
 
 def test_the_size_counts_controls_among_the_confirm_trials(make_spec):
@@ -280,3 +385,23 @@ def test_of_a_searched_optimizer_the_best_of_its_complete_trials_is_told():
     sgd, adam = rows_of(Progress(size, {trial.trial_id: trial for trial in trials}))
     assert (sgd.done, sgd.best_ap, sgd.best_images_per_s, sgd.diverged, sgd.failed) == (3, 0.3, 30.0, 1, 0)
     assert (adam.done, adam.best_ap, adam.diverged, adam.failed) == (1, None, 0, 1)
+    assert (sgd.cells(), adam.cells()) == (["3", "0.300", "30.0"], ["1", "-", "-"])
+
+
+def test_optimizers_that_only_trials_name_follow_those_of_the_settings():
+    size = PlanSize.of(
+        {"name": "mine", "kind": "own", "preset": "small", "optimizers": ["sgd"], "schedule": "cosine"}, {"search": 9}
+    )
+    assert (size.study, size.kind, size.preset, size.schedule, size.own_schedules) == (
+        "mine",
+        "own",
+        "small",
+        "cosine",
+        {},
+    )
+    trials = [done(0, "search", "zeta"), done(1, "search", ""), done(2, "search", "sgd")]
+    taken = replace(running(3), optimizer="alpha")
+    rows = rows_of(Progress(size, {trial.trial_id: trial for trial in trials}, {taken.trial_id: taken}))
+    assert [(row.name, row.done, row.running) for row in rows] == [("sgd", 1, 0), ("alpha", 0, 1), ("zeta", 1, 0)]
+    assert rows[1].cells() == ["-", "-", "-"]
+    assert PlanSize.of({"name": "mine", "kind": "own", "preset": "small"}, {}).optimizers == ()

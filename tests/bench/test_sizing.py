@@ -57,6 +57,14 @@ def test_a_climb_by_hand(most, expected):
     assert largest_design({"a": 1, "b": 4}, stages, lambda at: at["a"] * at["b"] <= most, "b") == expected
 
 
+def test_the_first_number_that_stays_below_its_target_ends_the_climb():
+    """What fits: a at most 5, whatever b is."""
+    assert largest_design({"a": 1, "b": 1}, [("a", 10), ("b", 3)], lambda at: at["a"] <= 5, None) == {"a": 5, "b": 1}
+    assert largest_design({"a": 1, "b": 1}, [("a", 5), ("b", 3)], lambda at: at["a"] <= 5, None) == {"a": 5, "b": 3}
+    assert largest_design({"a": 5, "b": 1}, [("a", 5), ("b", 3)], lambda at: at["a"] <= 5, None) == {"a": 5, "b": 3}
+    assert largest_design({"a": 0}, [], lambda at: at["a"] <= 5, "a") == {"a": 5}, "also from nothing"
+
+
 def test_what_is_not_chosen_is_not_raised_and_the_least_stays_where_nothing_fits():
     assert largest_design({"a": 1}, [("b", 10), ("a", 3)], lambda _: True, "b") == {"a": 3}
     assert largest_design({"a": 2, "b": 5}, [("b", 10)], lambda _: False, "b") == {"a": 2, "b": 5}

@@ -187,6 +187,15 @@ def test_where_the_time_is_over_the_steps_are_still_measured(case):
     assert costs.step_s.keys() == runs.keys()
 
 
+def test_losses_of_a_trained_pose_network_are_measured_as_in_its_training(tiny):
+    its = workload(POSE)
+    own = its.settings(network="small", size=64, augment=False, foreground_weight=3.0)
+    case = Case(its, own, partial(torch.optim.Adam, lr=1e-3), None, tiny)
+    trained = case.train(case.run(budget=Budget(steps=1, evaluations=1)))
+    names = ("val_loss", "reference_loss")
+    assert trained.losses_on(SELECT) == pytest.approx({name: trained.metrics[name] for name in names})
+
+
 def test_only_whole_runs_have_the_scores_of_coco():
     own = {field.name for field in fields(Scores)} - {"images", "people"}
     assert workload(POSE).final_metrics == own | {"ap_best", "ap_best_step", "reference_loss"}
