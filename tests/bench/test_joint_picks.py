@@ -106,6 +106,8 @@ def test_settings_are_flat_and_plain():
 def test_each_setting_tells_configurations_apart(other):
     assert configuration_key(trial(0)) != configuration_key(trial(0) | other)
     assert configuration_key(trial(0)) == configuration_key(trial(0, phase="confirm", seed=7, ap=0.1))
+    orders = '{"lr": 0.1, "eps": 0.2}', '{"eps": 0.2, "lr": 0.1}'
+    assert len({configuration_key(trial(0, hyperparameters=each)) for each in orders}) == 1, "in whatever order"
 
 
 def test_fresh_seeds_belong_to_the_pick_of_their_configuration():

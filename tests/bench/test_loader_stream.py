@@ -284,6 +284,45 @@ def test_passes_are_told_apart_whether_they_are_read_to_their_end_or_not(length,
         assert (found, why) == (Sharding.WHOLE if whole else Sharding.BY_WORKER, "")
 
 
+@pytest.mark.parametrize(
+    ("alone", "one", "other", "sharding", "why"),
+    [
+        (StreamLook(6, True), ((1, 2, 3), True), ((4, 5, 6), True), Sharding.BY_WORKER, ""),
+        (StreamLook(4, True), ((7, 7), True), ((7, 7), True), Sharding.BY_WORKER, ""),
+        (StreamLook(3, True), ((7, 7, 7), True), ((7, 7, 7), True), Sharding.WHOLE, ""),
+        (StreamLook(3, True), ((7, 8, 9), True), ((1, 2, 3), True), Sharding.WHOLE, ""),
+        (StreamLook(9, False), ((1, 2), True), ((1, 2, 3), True), Sharding.WHOLE, ""),
+        (StreamLook(9, True), ((1, 2), True), ((1, 2), False), Sharding.WHOLE, ""),
+        (StreamLook(9, True), ((), False), ((1, 2), False), Sharding.BY_WORKER, ""),
+        (StreamLook(9, True), ((1, 2), False), ((), False), Sharding.BY_WORKER, ""),
+        (
+            StreamLook(9, False),
+            ((1, 1), False),
+            ((1, 1, 1), False),
+            Sharding.UNKNOWN,
+            "all samples examined are the same",
+        ),
+        (
+            StreamLook(9, False, repeatable=False),
+            ((1, 2), False),
+            ((3, 4), False),
+            Sharding.UNKNOWN,
+            "its samples differ on every pass",
+        ),
+        (
+            StreamLook(9, False),
+            ((1, 2), False),
+            ((2, 3), False),
+            Sharding.UNKNOWN,
+            "two workers delivered only some samples in common",
+        ),
+        (StreamLook(9, False), ((1, 2), False), ((3, 4), False), Sharding.BY_WORKER, ""),
+    ],
+)
+def test_what_two_workers_have_read_is_told_apart(alone, one, other, sharding, why):
+    assert sharding_of(alone, [Part(*one), Part(*other)]) == (sharding, why)
+
+
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
