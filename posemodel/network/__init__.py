@@ -76,7 +76,8 @@ def network_geometry(
     if size is None:
         size = network.trained_size or network.default_size
     if size % network.size_multiple:
-        valid = max(round(size / network.size_multiple), 2) * network.size_multiple
+        least = -(-MIN_SIZE // network.size_multiple)
+        valid = max(round(size / network.size_multiple), least) * network.size_multiple
         raise SettingsError(f"size: {name} needs a multiple of {network.size_multiple}, got {size}. Try {valid}.")
     if size < MIN_SIZE:
         raise SettingsError(f"size: must be at least {MIN_SIZE} pixels, got {size}.")

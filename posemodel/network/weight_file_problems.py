@@ -4,6 +4,7 @@ Recognized are pointers of Git LFS and git-annex, web pages that a server sent i
 archives that must be unpacked, and models of other frameworks.
 """
 
+import codecs
 import json
 import re
 import struct
@@ -121,7 +122,7 @@ def _text(head: bytes) -> str:
 def _is_text(head: bytes) -> bool:
     """Return whether all bytes are printable UTF-8; a character cut off at the end of ``head`` is ignored."""
     try:
-        text = head[:-4].decode() if len(head) == HEAD_BYTES else head.decode()
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD_BYTES)
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\t\r\n\f" for character in text)

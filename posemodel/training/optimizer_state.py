@@ -101,11 +101,7 @@ class _Containers:
         if self.groups is None:
             return
         for own, values, loaded_group in zip(self.entries, self.values, list(optimizer.param_groups), strict=True):
-            if own is not loaded_group:
-                content = dict(loaded_group)
-                own.clear()
-                own.update(content)
-            own.update({key: value for key, value in values.items() if key not in own})
+            own.update({**values, **loaded_group})
         self.groups[:] = self.entries
         vars(optimizer)["param_groups"] = self.groups
 

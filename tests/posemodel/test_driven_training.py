@@ -91,6 +91,35 @@ def test_lbfgs_is_limited_by_what_is_left() -> None:
     assert one_step(bowl, optimizer, remaining=None) == 10
 
 
+@pytest.mark.parametrize(
+    ("remaining", "limits"),
+    [(None, (12, 3, None)), (100, (12, 3, None)), (5, (5, 3, None)), (1, (1, 1, None)), (0, (1, 1, None))],
+)
+def test_groups_are_limited_within_a_step_alone(remaining: int | None, limits: tuple[int | None, ...]) -> None:
+    """At least one evaluation; a group without a limit gets none."""
+    seen: list[tuple[Any, ...]] = []
+
+    class Limited(ClosureDescent):
+        def step(self, closure: Any) -> Any:
+            seen.append(tuple(group.get("max_eval", "none") for group in self.param_groups))
+            raise KilledError
+
+    bowl = Bowl(1.0, 1.0)
+    own = [{"params": [nn.Parameter(torch.ones(1))], "max_eval": each} for each in (12, 3, None)]
+    optimizer = Limited([*own, {"params": [bowl.weight]}], lr=1)
+    with pytest.raises(KilledError):
+        one_step(bowl, optimizer, remaining=remaining)
+    assert seen == [(*limits, "none")]
+    assert [group.get("max_eval", "none") for group in optimizer.param_groups] == [12, 3, None, "none"]
+
+
+def test_a_step_that_nobody_can_look_into_is_an_ordinary_one() -> None:
+    class Compiled(SGD):
+        step = dict.update
+
+    assert recognised(Compiled([nn.Parameter(torch.ones(1))], lr=1)) == Driving()
+
+
 def test_a_step_without_gradients_is_no_endless_run() -> None:
     class Idle(ClosureDescent):
         def step(self, closure: Any) -> None:  # type: ignore[override]

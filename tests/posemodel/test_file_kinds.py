@@ -1,10 +1,13 @@
 """What stands where weights should is named for what it is, wherever weights are read, and never unpickled."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import pickle
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -21,7 +24,7 @@ from torch import nn
 from posemodel.errors import CheckpointError
 from posemodel.network import build_network
 from posemodel.network.state_files import read_state
-from posemodel.network.weight_file_problems import weights_problem
+from posemodel.network.weight_file_problems import FETCH_AGAIN, HEAD_BYTES, STATE_DICT, weights_problem
 from posemodel.network.weights import CheckpointInfo, load_network, save_weights
 
 CPU = torch.device("cpu")
@@ -155,6 +158,109 @@ def test_whole_files_of_every_kind_are_not_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     assert [weights_problem(path) for path in sorted(tmp_path.iterdir())] == [""] * 4
     load_network(tmp_path / "own.safetensors", CPU)
+
+
+UNPACK = "Unpack it, and give the file of weights in it."
+BINARY = bytes(range(20))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.bz2", bz2.compress(BINARY), f"is a bzip2 archive. {UNPACK}"),
+        ("a.xz", lzma.compress(BINARY), f"is an xz archive. {UNPACK}"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c" + BINARY, f"is a 7z archive. {UNPACK}"),
+        ("a.rar", b"Rar!\x1a\x07" + BINARY, f"is a RAR archive. {UNPACK}"),
+        ("a.zst", b"\x28\xb5\x2f\xfd" + BINARY, f"is a Zstandard archive. {UNPACK}"),
+        ("a.tar", packed("w"), f"is a tar archive. {UNPACK}"),
+        ("a.npy", b"\x93NUMPY\x01" + BINARY, f"is a NumPy array, not weights of PyTorch. {STATE_DICT}"),
+        ("a.bin", b"\x1c\0\0\0TFL3" + BINARY, f"is a TFLite model, not weights of PyTorch. {STATE_DICT}"),
+        ("a.ONNX", b"\x08\x07" + BINARY, f"is an ONNX model, not weights of PyTorch. {STATE_DICT}"),
+        ("a.engine", pytorch(STATE), ""),
+        ("a.bin", BINARY, ""),
+        (
+            "a.pt",
+            zipped(**{f"{each}.npy": BINARY for each in "abcd"}),
+            "is an archive of NumPy arrays, not weights of PyTorch. " + STATE_DICT,
+        ),
+        (
+            "a.pt",
+            zipped(**dict.fromkeys(("a.npy", "b", "c", "d"), BINARY)),
+            f"is a zip archive (a.npy, b, c ...). {UNPACK}",
+        ),
+        ("a.pt", zipped(**{"m/constants.pkl": BINARY}), f"is a TorchScript program, no state dict. {STATE_DICT}"),
+        ("a.pt", zipped(**{"m/code/a.py": BINARY}), f"is a TorchScript program, no state dict. {STATE_DICT}"),
+    ],
+)
+def test_files_of_other_programs_are_told_apart(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert weights_problem(tmp_path / name) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<html><body>Hello", "is a web page: the server showed it instead of the file. Download the file itself."),
+        ("{no JSON\nmore", f"is a text, beginning '{{no JSON': perhaps the error message of a server. {FETCH_AGAIN}"),
+        (
+            "<error>" + "x" * 99,
+            f"is a text, beginning '<error>{'x' * 73}': perhaps the error message of a server. {FETCH_AGAIN}",
+        ),
+        ("one\ftwo\r\n\t", f"is a text, beginning 'one'. {STATE_DICT}"),
+        ("y" * 99, f"is a text, beginning '{'y' * 80}'. {STATE_DICT}"),
+        (" \n\t", f"is a text, beginning ''. {STATE_DICT}"),
+        ("a bell\a", ""),
+        *(
+            (
+                start + "\N{WAVING HAND SIGN}" * HEAD_BYTES,
+                f"is a text, beginning '{start}{chr(0x1F44B) * (80 - len(start))}'. {STATE_DICT}",
+            )
+            for start in ("", "a", "ab", "abc")
+        ),
+    ],
+    ids=["page", "word", "long word", "breaks", "long", "blank", "no text", "cut 0", "cut 1", "cut 2", "cut 3"],
+)
+def test_texts_are_shown_by_their_beginning(tmp_path: Path, text: str, said: str) -> None:
+    """A character of several bytes that ends beyond what is read is one, wherever it is cut."""
+    (tmp_path / "a.pth").write_text(text, newline="")
+    assert weights_problem(tmp_path / "a.pth") == said
+
+
+def test_three_files_of_a_folder_are_named_and_what_is_below_a_file_is_not_there(tmp_path: Path) -> None:
+    for name in ("d.pt", "b.pth", "c.safetensors", "a.pth.tar", "a.txt"):
+        (tmp_path / name).touch()
+    assert weights_problem(tmp_path) == "is a folder. Give the file in it: a.pth.tar, b.pth, c.safetensors."
+    assert weights_problem(tmp_path / "a.txt" / "b.pth") == "cannot be read (Not a directory)."
+
+
+@pytest.mark.parametrize(
+    ("header", "missing"),
+    [
+        ("{}", 0),
+        ('{"__metadata__": {"data_offsets": [0, 9]}}', 0),
+        ('{"a": {"data_offsets": [0, 7]}, "b": {"data_offsets": [7, 7]}}', 7),
+        ('{"b": {"data_offsets": [7, 9]}, "a": {"data_offsets": [0, 7]}}', 9),
+        *((each, 0) for each in ("{no JSON", '{"a": 1}', '{"a": {}}', '{"a": {"data_offsets": [0]}}')),
+        *((f'{{"a": {{"data_offsets": [0, {end}]}}}}', 0) for end in ("Infinity", "null", '"x"')),
+    ],
+)
+def test_a_safetensors_file_ends_where_its_header_says(tmp_path: Path, header: str, missing: int) -> None:
+    """One whose header nobody understands is for the library to refuse."""
+    content = struct.pack("<Q", len(header)) + header.encode()
+    (tmp_path / "a").write_bytes(content)
+    whole = len(content) + missing
+    cut = f"is cut off: it has {len(content):,} of {whole:,} bytes. {FETCH_AGAIN}"
+    assert weights_problem(tmp_path / "a") == (cut if missing else "")
+    (tmp_path / "a").write_bytes(content + bytes(missing))
+    assert weights_problem(tmp_path / "a") == ""
+
+
+@pytest.mark.parametrize(
+    ("length", "said"), [(100_000_000, "is cut off: it has 9 of 100,000,008 bytes."), (100_000_001, "")]
+)
+def test_a_header_is_at_most_as_long_as_the_library_allows(tmp_path: Path, length: int, said: str) -> None:
+    (tmp_path / "a").write_bytes(struct.pack("<Q", length) + b"{")
+    assert weights_problem(tmp_path / "a") == (f"{said} {FETCH_AGAIN}" if said else "")
 
 
 WHOLE = {"zip": pytorch(STATE), "old": pytorch(STATE, zipped=False), "safe": save(STATE)}

@@ -267,6 +267,14 @@ def test_a_sigterm_to_the_group_ends_no_worker_of_torchrun_s_processes(
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set(), "the process that trains hears it again"
 
 
+def test_workers_are_as_the_settings_say(split: PackedSplit) -> None:
+    settings = {"num_workers": 2, "prefetch_factor": 3, "persistent_workers": True, "start_method": START_METHODS[0]}
+    loader, _ = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings.model_validate(settings), training=True)
+    assert {name: getattr(loader, name, None) for name in settings} | {
+        "start_method": loader.multiprocessing_context.get_start_method()
+    } == settings
+
+
 def test_pinning_without_an_accelerator_is_left_out(split: PackedSplit) -> None:
     loader, _ = build_loader(PoseDataset(split, GEOMETRY), LoaderSettings(pin_memory=True), training=True)
     assert loader.pin_memory == torch.accelerator.is_available()

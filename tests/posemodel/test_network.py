@@ -246,6 +246,12 @@ def test_sizes_that_do_not_fit_get_the_nearest_that_does() -> None:
     with pytest.raises(SettingsError, match=r"multiple of 8, got 370. Try 368"):
         input_geometry("rtpose_vgg", 370)
     assert input_geometry("rtpose_vgg", 376).cells == 47
+    for name in ("small", "rtpose_vgg"):
+        with pytest.raises(SettingsError, match=r"got 3\. Try 32\."):
+            input_geometry(name, 3)
+        with pytest.raises(SettingsError, match=r"^size: must be at least 32 pixels, got 16\.$"):
+            input_geometry(name, 16)
+        assert input_geometry(name, 32).size == 32
 
 
 # --- freezing -------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from posemodel import Maps, PoseNetwork, SettingsError, load_network, predict, train
+from posemodel.config import InputSettings
 from posemodel.errors import CheckpointError
-from posemodel.network import NETWORKS, build_network, network_class
+from posemodel.network import NETWORKS, build_network, input_geometry, network_class
 from posemodel.network.cost import network_cost
 from posemodel.network.own import check_output, construct
 from posemodel.network.weights import CheckpointInfo, checkpoint_info, save_weights
@@ -97,6 +98,9 @@ def test_settings_and_costs_hold_one_spelling(tmp_path: Path) -> None:
         (TINY.replace("size_multiple = 16", ""), "mine:Tiny", "lacks the class attribute size_multiple"),
         (TINY.replace("size = 64", "size = 64.0"), "mine:Tiny", "has 64.0 as the class attribute default_size"),
         (TINY.replace("multiple = 16", "multiple = 12"), "mine:Tiny", "size_multiple 12 must be a multiple of its str"),
+        (TINY.replace("stride = 8", "stride = 0"), "mine:Tiny", "has 0 as the class attribute stride"),
+        (TINY.replace("stride = 8", "stride = True"), "mine:Tiny", "has True as the class attribute stride"),
+        (TINY.replace("size = 64", "size = 16"), "mine:Tiny", "size_multiple 16, and at least 32"),
         (TINY.replace("size = 64", "size = 72"), "mine:Tiny", "default_size 72 must be a multiple of its size_multi"),
     ],
 )
@@ -104,6 +108,12 @@ def test_a_class_that_cannot_be_used_is_refused_in_a_sentence(here, text: str, n
     here("mine", text)
     with pytest.raises(SettingsError, match=rf"^network: {name}: .*{said}"):
         network_class(name)
+
+
+def test_the_smallest_numbers_of_a_class_are_used(here) -> None:
+    smallest = TINY.replace("stride = 8", "stride = 1").replace("multiple = 16", "multiple = 1")
+    here("mine", smallest.replace("size = 64", "size = 32"))
+    assert input_geometry("mine:Tiny") == InputSettings(size=32, stride=1)
 
 
 def test_an_unknown_name_mentions_paths() -> None:

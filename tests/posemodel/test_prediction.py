@@ -12,10 +12,12 @@ from posemodel.data.batch import to_device
 from posemodel.data.dataset import PoseDataset
 from posemodel.data.loader import build_loader, validation_loader
 from posemodel.data.open_split import PackedSplit, open_split, people_to_coco
-from posemodel.inference.decoder import decode
+from posemodel.inference.decoder import Detections, decode
+from posemodel.inference.results import image_ids, results_of
 from posemodel.network import Maps, build_network
 from posemodel.scoring.evaluation import PeopleFinder, predict_split, split_scorer
 from posemodel.scoring.oracle import oracle_scores
+from posemodel.skeleton import COCO_PERSON, Skeleton
 from posemodel.training.loss import pose_loss
 from posemodel.training.validation import validate
 
@@ -110,3 +112,25 @@ def test_the_network_s_mode_is_put_back_after_an_error(split: PackedSplit) -> No
     with pytest.raises(RuntimeError):
         validate(network, wrong, split, GEOMETRY, CPU)
     assert network.training
+
+
+def test_ids_of_pictures_are_the_numbers_in_their_names_or_free_ones() -> None:
+    """An own number counts once, and only if every reader of JSON can hold it exactly."""
+    names = ["000000000139", "a", "1", "139", "-3", "\N{SUPERSCRIPT TWO}", f"{2**53}", f"{2**53 - 1}", "b"]
+    found = image_ids([Path(f"{name}.jpg") for name in names])
+    assert found == [139, 2, 1, 3, 4, 5, 6, 2**53 - 1, 7]
+
+
+def test_people_become_results_with_their_file_and_the_names_of_their_points() -> None:
+    finger = Skeleton("finger", ("base", "tip"), limbs=((0, 1),), sigmas=(0.05,) * 2)
+    people = np.array([[(1.23456, 2, 0.5), (0, 0, 0)], [(3, 4, 1), (5, 6, 0.25)]])
+    found = results_of(7, Path("a") / "b.jpg", Detections(people, np.array([0.75, 0.5])), skeleton=finger, category=3)
+    shared = {"image_id": 7, "category_id": 3, "file_name": "a/b.jpg"}
+    shared |= {"category_name": "finger", "keypoint_names": ["base", "tip"]}
+    assert found == [
+        {**shared, "keypoints": [1.235, 2, 0.5, 0, 0, 0], "score": 0.75},
+        {**shared, "keypoints": [3, 4, 1, 5, 6, 0.25], "score": 0.5},
+    ]
+    (person,) = results_of(7, Path("b.jpg"), Detections(np.ones((1, 18, 3)), np.ones(1)))
+    assert person.keys() == {"image_id", "category_id", "file_name", "keypoints", "score"}
+    assert (person["category_id"], person["keypoints"]) == (1, [1.0] * 3 * len(COCO_PERSON.keypoints))

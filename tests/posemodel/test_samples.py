@@ -62,10 +62,7 @@ def test_the_document_is_plain_and_names_images_and_true_people(document, data):
 def test_the_sheet_shows_true_people_where_they_are(document, data):
     without = draw_samples(document | {"annotations": [], "predictions": []}, data)
     drawn = draw_samples(document | {"predictions": []}, data)
-    height, width = drawn.shape[:2]
-    assert drawn.shape == without.shape
-    assert width >= 4 * TILE_SIDE
-    assert height >= 2 * TILE_SIDE * 64 // 80
+    assert drawn.shape == without.shape == (2 * 320 + 6, 4 * TILE_SIDE + 3 * 6, 3)
     # The left shoulder of the person of the first image, (20 + 0.72 * 40, 6 + 0.25 * 52) in its own pixels.
     factor = TILE_SIDE / 80
     x, y = ((value + 0.5) * factor - 0.5 for value in (48.8, 19.0))
@@ -84,6 +81,18 @@ def test_a_predicted_person_of_one_or_two_points_is_not_drawn(document, data):
 
     assert (predicted(2) == predicted(0)).all()
     assert (predicted(3) != predicted(0)).any()
+
+
+def test_images_of_any_shape_become_tiles(tmp_path):
+    """Of a large image no pixel is passed over; of a thin one a line is left."""
+    stripes = np.tile(np.array([255, 0, 0, 255], np.uint8), 400)
+    cv2.imwrite(str(tmp_path / "wide.png"), np.repeat(stripes[None, :, None], 3, axis=2))
+    cv2.imwrite(str(tmp_path / "tall.png"), np.repeat(stripes[:, None, None], 3, axis=2))
+    for file, size, tile in (("wide.png", (1600, 1), (1, 400)), ("tall.png", (1, 1600), (400, 1))):
+        image = {"id": 1, "file": file, "width": size[0], "height": size[1]}
+        drawn = draw_samples({"images": [image], "annotations": [], "predictions": []}, tmp_path)
+        assert drawn.shape == (*tile, 3)
+        assert np.abs(drawn.astype(int) - 127).max() <= 1
 
 
 def test_without_an_image_there_is_no_sheet(document, data):

@@ -71,7 +71,9 @@ def test_the_first_window_warms_up_and_is_not_steady(clock: Clock) -> None:
     assert meter.totals.steady_steps == 4
     assert meter.totals.steady_seconds == pytest.approx(14)
     assert meter.totals.train_seconds == pytest.approx(101.5 + 14)
-    assert meter.totals.metrics()["images_per_s"] == pytest.approx(32 / 14)
+    assert meter.totals.metrics() == pytest.approx(
+        {"images_per_s": 32 / 14, "data_wait_share": 4 / 14, "optimizer_step_ms": 500}
+    )
 
 
 def test_time_between_pause_and_start_is_left_out(clock: Clock) -> None:
@@ -87,6 +89,20 @@ def test_time_between_pause_and_start_is_left_out(clock: Clock) -> None:
     meter.pause()
     assert meter.totals.train_seconds == pytest.approx(3 * 3.5)
     assert meter.totals.steady_steps == 2
+
+
+def test_a_window_without_steps_is_none(clock: Clock) -> None:
+    meter = ThroughputMeter(CPU)
+    for _ in range(2):
+        meter.start()
+        clock.now += 5
+        assert meter.close_window() == {}
+        take_steps(meter, clock, 1)
+        assert meter.close_window()["images_per_s"] == pytest.approx(8 / 8.5), "its time is the next one's"
+        assert meter.pause() == {}
+        meter.count(8)
+        assert meter.close_window() == {}, "nothing is measured"
+    assert meter.totals.train_seconds == pytest.approx(2 * 8.5)
 
 
 def test_a_pause_in_the_middle_of_an_epoch_is_no_waiting_for_data(clock: Clock) -> None:
