@@ -270,3 +270,20 @@ def test_what_ends_the_thread_is_raised_where_answers_are_asked_for(listener):
     listener._run()
     with pytest.raises(ValueError, match="broken"):
         listener.answers(0)
+
+
+def test_a_step_that_is_not_kept_hides_nothing_of_other_places(listener, monkeypatch):
+    monkeypatch.setattr(listening, "MOST_STEPS", -1)
+    score = (messages.SCORE, 0.5)
+    listener.expect(Stream(*STEPS), "a")
+    listener.expect(Stream(score), "b")
+    listener._listen()
+    assert listener.answers(0) == [("b", score)]
+
+
+def test_nothing_is_heard_once_it_is_closed(listener):
+    listener.expect(Stream(*STEPS), "a")
+    listener.close()
+    assert listener._closed.is_set()
+    listener._run()
+    assert listener.answers(0) == []

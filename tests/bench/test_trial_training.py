@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from bench.trials import training
+from bench.trials.record import CurvePoint
 from bench.trials.status import Status
-from bench.trials.training import ERROR_LENGTH, run_trial
+from bench.trials.training import run_trial
 from bench.workloads.protocol import Samples, Trained
 from bench.workloads.score import Score
 from posemodel.errors import DataError
@@ -75,6 +76,21 @@ def test_a_record_has_the_finite_metrics_and_what_was_run_how(trials, run):
     assert run(trials.tune, ended(accuracy=50.0)).record.concurrent_trials == 1
 
 
+def test_a_trial_that_goes_on_has_the_curve_and_the_gpus_of_all_parts(trials, run):
+    earlier = CurvePoint(2, {"loss": 1.0}, 1000)
+
+    class Checkpoint:
+        gpus = ("a", "b")
+
+        def train(self, task, its_run, make_optimizer, *, curve, gpu, **calls):
+            assert gpu is None
+            curve.append(earlier)
+            return task.train(its_run, make_optimizer, **calls)
+
+    outcome = run(trials.tune, ended(accuracy=1.0), checkpoint=Checkpoint())
+    assert (outcome.curve, outcome.record.gpu) == ([earlier], "a + b")
+
+
 def test_evaluations_of_the_gradient_are_counted_by_update(trials, run):
     assert run(trials.tune, ended(accuracy=1.0, updates=2.0)).record.gradient_evaluations_per_update == 3.0
     assert run(trials.tune, ended(accuracy=1.0)).record.gradient_evaluations_per_update is None
@@ -131,15 +147,15 @@ def test_a_trial_is_not_lost_for_its_samples_but_data_are_to_be_mended(trials, r
 )
 def test_an_error_of_a_training_is_its_result(trials, run, error, status):
     def do(calls):
-        calls.on_metrics(4, {"train_seconds": 1.0})
+        for step in (2, 3, 4):
+            calls.on_metrics(step, {"train_seconds": 1.0})
         raise error
 
     outcome = run(trials.confirm, do)
     assert (outcome.record.status, outcome.record.steps_done, outcome.record.metrics) == (status, 4, {})
-    assert outcome.record.error and len(outcome.record.error) <= ERROR_LENGTH
-    assert [point.step for point in outcome.curve] == [4]
-    if len(str(error)) > ERROR_LENGTH:
-        assert outcome.record.error == f"RuntimeError: {str(error)[: ERROR_LENGTH - 14]}"
+    assert outcome.record.error and [point.step for point in outcome.curve] == [2, 3, 4]
+    if len(str(error)) > 500:
+        assert outcome.record.error == f"RuntimeError: {'x' * 486}", "500 characters"
 
 
 def test_an_error_before_the_first_measurement_took_no_step(trials, run):
