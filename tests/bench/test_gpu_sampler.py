@@ -1,6 +1,7 @@
 """What of a GPU's memory is this process's."""
 
 import math
+import os
 import time
 from types import SimpleNamespace
 
@@ -38,6 +39,52 @@ def test_what_came_before_is_not_in_the_utilisation():
     found = summarized(samples, 11.5)
     assert (found["gpu_memory_bytes"], found["gpu_others_bytes"]) == (7.0, 3.0)
     assert summarized([], 0.0) == {}
+
+
+class Nvml:
+    """NVML of one GPU, as far as it is asked here."""
+
+    class NVMLError(Exception):
+        pass
+
+    class NVMLError_NotSupported(NVMLError):  # noqa: N801, N818
+        pass
+
+    class NVMLError_InvalidArgument(NVMLError):  # noqa: N801, N818
+        pass
+
+    used, own, busy = 100, 30, 40
+
+    def nvmlDeviceGetMemoryInfo(self, _handle):  # noqa: N802
+        if self.used is None:
+            raise self.NVMLError
+        return SimpleNamespace(used=self.used)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, _handle):  # noqa: N802
+        return [holds(os.getpid(), self.own), holds(os.getpid() + 1, 7)]
+
+    def nvmlDeviceGetUtilizationRates(self, _handle):  # noqa: N802
+        if self.busy is None:
+            raise self.NVMLError_InvalidArgument
+        return SimpleNamespace(gpu=self.busy)
+
+
+def test_a_sample_is_of_now_and_memory_that_is_not_this_process_s_is_others():
+    sampler, nvml = GpuSampler("cpu"), Nvml()
+    sampler._nvml = nvml
+    sampler.sample_now()
+    assert sampler.latest() == {"gpu_utilization_percent": 40.0, "gpu_memory_bytes": 30.0}
+    nvml.own, nvml.busy = 120, None
+    sampler.sample_now()
+    assert sampler.latest() == {"gpu_memory_bytes": 120.0}, "an instance has no utilisation"
+    found = sampler.summary()
+    assert math.isnan(found["gpu_utilization_percent"])
+    assert (found["gpu_memory_bytes"], found["gpu_others_bytes"]) == (120.0, 70.0)
+    assert sampler._samples[1].others_bytes == 0.0, "the list is a little older"
+    nvml.used = None
+    for _ in range(2):
+        sampler.sample_now()
+    assert (len(sampler._samples), sampler._nvml) == (2, None), "what fails once is asked no more"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -232,10 +232,10 @@ def test_speeds_that_are_noise_are_told_with_their_share():
 
     rows = [GOOD, FAST, *scattered(GOOD, 160.0, 20.0), *scattered(FAST, 60.0, 240.0)]
     found = results_of(*rows)
+    share = f"{100 * found.speed.share:.0f} %"
     said = (
-        "Images/s are mostly noise: differences between runs of the same settings make up "
-        f"{100 * found.speed.share:.0f} % of the variance (4 repeats). Do not choose by speed; "
-        "`posebench study loaders` measures it."
+        f"Images/s are mostly noise: differences between runs of the same settings make up {share} of the variance (4 "
+        "repeats). Do not choose by speed; `posebench study loaders` measures it."
     )
     assert found.speed.share > 0.5
     assert claims.trust_sentences(found) == answer._speed(found) == [said]

@@ -249,3 +249,14 @@ def test_ids_tell_everything_apart():
     blocks, lives, _ = run(study, sd=0.05, most=12)
     assert lives["id"].is_unique
     assert blocks[0].id_of(blocks[0].contestants[0]) == lives["id"].iloc[0]
+
+
+def test_a_block_took_as_long_as_its_last_process_and_an_interrupted_one_its_slices():
+    place = {"phase": GRID, "panel": 0}
+    lives = [{**place, "block": 0, "block_s": each} for each in (8.0, 10.0, 9.0)]
+    lives += [{**place, "block": 1, "block_s": float("nan")}, {**place, "block": 2, "block_s": None}]
+    lives += [{"phase": "largest", "panel": 0, "block": 4, "block_s": 99.0}]
+    slices = [{**place, "block": block, "seconds": 2.5} for block in (0, 1, 1)]
+    assert spent_s(pd.DataFrame(lives), pd.DataFrame(slices)) == 10 + 5
+    assert spent_s(pd.DataFrame(lives), pd.DataFrame()) == 10
+    assert spent_s(pd.DataFrame(), pd.DataFrame()) == 0

@@ -30,7 +30,7 @@ from bench.kinds.loaders.analysis.configurations import (
 from bench.kinds.loaders.analysis.findings import Comparison, Ratio
 from bench.kinds.loaders.analysis.ratios import Ratios, Times
 from bench.kinds.loaders.analysis.variants import _standing
-from bench.kinds.loaders.analysis.verdict import _bound, _knee
+from bench.kinds.loaders.analysis.verdict import _bound, _knee, loaders_verdict
 from bench.measure.loader.configuration import configuration
 from tests.bench.test_analysis_loaders import exact, row
 
@@ -112,6 +112,32 @@ def test_a_row_has_medians_and_peaks_of_its_processes():
     assert (found["peak_memory_bytes"], found["usual_memory_bytes"]) == (7e8, 1e8)
     assert (found["status"], found["error"], found["faults"], found["n"]) == ("failed", "why", 2, 3)
     assert math.isnan(found["gpu_utilization_percent"])
+
+
+def test_what_is_impossible_is_told_with_its_share_of_what_is_possible():
+    """2 workers train 25 images a second, of which they load 10 alone; one slice in nine was disturbed."""
+    processes = [process(workers, block) for workers in (0, 2) for block in range(3)]
+    slices = [
+        timed(workers, seconds, arm, block, others_share=0.01 * (1 + block))
+        for arm, workers, seconds in (
+            ("end_to_end", 2, 4.0), ("loader", 2, 10.0), ("compute", 0, 2.0), ("loader", 0, 2.0),
+            ("end_to_end", 0, 4.0),
+        )
+        for block in range(3)
+    ]  # fmt: skip
+    slices.append(timed(2, 99.0, others_share=0.5))
+    search = process(9, phase="largest")
+    plan = Comparison((3,), 1, margin=0.07, cores=4.0)
+    found = loaders_verdict(pd.DataFrame([*processes, search]), pd.DataFrame(slices), plan=plan)
+    assert (found.margin, found.others_share, found.slices, found.dropped) == (0.07, 0.02, 16, 1)
+    (pick,) = found.picks
+    assert (pick.batch_size, pick.key, pick.settled, len(pick.disturbed)) == (8, "", False, 1)
+    assert pick.why_not == (
+        "Batches of 8 have no verdict: with 2 workers training ran at 250 % of what loading alone and computing alone "
+        "allow. That is impossible, so one of these measurements was disturbed."
+    )
+    assert found.why_not == f"Nothing is recommended. {pick.why_not}"
+    assert found.configurations["num_workers"].tolist() == [0, 2]
 
 
 def test_panels_are_told_apart_by_phase_and_number():

@@ -79,6 +79,7 @@ def test_a_gain_and_a_speed_have_their_intervals_where_these_are_known():
     assert tables._share_interval(line()) == "100 ±2 %"
     assert tables._share_interval(line(low=93.0)) == "100 ±7 %"
     assert tables._share_interval(line(high=107.0)) == "100 ±7 %"
+    assert tables._share_interval(line(low=37.6)) == "100 ±62 %"
     assert tables._share_interval(line(low=99.0, high=100.5)) == "100 ±1 %"
     assert tables._share_interval(line(low=99.5, high=100.6)) == "100 ±0.6 %"
     assert tables._share_interval(line(low=math.nan)) == tables._share_interval(line(high=math.nan)) == "100"
@@ -396,6 +397,19 @@ def test_what_the_main_table_leaves_out_is_counted():
     rest = main._rest(of(*(line(each) for each in range(14)), line(20, status="missing")))
     assert rest.startswith("2 more in the appendix. Unrounded: ")
     assert main._rest(of()).startswith("Unrounded: ")
+
+
+@pytest.mark.parametrize(
+    ("changed", "computes"),
+    [
+        ({}, "network"),
+        ({"step_ms": 2.0}, "step"),
+        ({"dataset": "own:Data"}, ""),
+        ({"dataset": "own:Data", "step": "own:step"}, "step"),
+    ],
+)
+def test_what_is_computed_is_a_network_a_step_or_nothing(changed, computes):
+    assert of(changed=changed).computes == computes
 
 
 def test_combinations_that_are_not_measured_yet_are_counted():

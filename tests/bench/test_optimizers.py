@@ -367,3 +367,38 @@ def test_every_hyperparameter_of_adabound_reaches_it(name, more):
     assert {*given} == {*optimizer_entry(name).hyperparameters}
     (group,) = optimizer_entry(name).factory(given)([torch.nn.Parameter(torch.zeros(2))]).param_groups
     assert {key: group[key] for key in given} == given
+
+
+def test_a_weight_decay_of_0_is_left_out_where_there_is_none():
+    entry = optimizer_entry("rprop")
+    assert entry.resolve({"lr": 0.1, "weight_decay": 0.0}) == {"lr": 0.1}
+    for decay in (0.1, 1, -1.0):
+        with pytest.raises(SettingsError, match=f"rprop: has no weight_decay, and the weight decay of all is {decay}"):
+            entry.resolve({"lr": 0.1, "weight_decay": decay})
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("lr", True), ("eps", True), ("beta1", True), ("one_minus_beta2", True), ("betas", False), ("amsgrad", False),
+        ("one_minus_amsgrad", False), ("effective_lr", False), ("fused", False), ("unknown", False),
+    ],
+)  # fmt: skip
+def test_what_is_one_number_is_told_by_its_default(name, number):
+    assert optimizer_entry("adamw").takes_number(name) is number
+
+
+def test_to_see_how_it_is_driven_an_optimizer_is_built_at_rates_that_show():
+    given = {"lr": 1e-6, "final_lr": 5e-3, "gamma": 1e-4, "eps": 1e-8, "weight_decay": 1e-3}
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    visible, real = ({**maker(weights).defaults} for maker in optimizer_entry("adabound").makers(given))
+    assert {name: real[name] for name in given} == given
+    assert {name: visible[name] for name in given} == given | {"lr": 1e-2, "final_lr": 1e-2}
+    large = {"lr": 0.05, "final_lr": 1e-2}
+    visible, _ = optimizer_entry("adabound").makers(large)
+    assert {name: visible(weights).defaults[name] for name in large} == large
+
+
+def test_a_class_of_torch_without_betas_and_momentum_is_searched_around_its_own_rate():
+    assert optimizer_entry("rprop").space == {"lr": Log(1e-4, 1.0)}
+    assert optimizer_entry("rprop").names_inside_by == ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from bench.kinds.joint.plan import PickedConfiguration, plan_confirm, plan_search
 from bench.kinds.joint.sampler import choose
@@ -115,6 +115,21 @@ def test_a_trial_has_what_was_chosen_within_the_space(make_joint, open_ledger):
             assert trial.hyperparameters["betas"] in ((0.9, 0.9), (0.5, 0.9))
         else:
             assert {*trial.hyperparameters} == {"effective_lr", "one_minus_momentum"}
+
+
+def test_the_distributions_are_those_of_the_space_and_what_is_fixed_is_no_choice(make_joint):
+    betas = {"values": [[0.9, 0.9], [0.5, 0.9]]}
+    spec = make_joint(spaces={"adam": {"eps": 1e-6, "lr": {"log": [1e-3, 1e-2]}, "betas": betas}})
+    assert distributions(spec, "adam") == {
+        "optimizer": CategoricalDistribution(("sgd", "adam")),
+        "num_workers": CategoricalDistribution((0, 1)),
+        "pin_memory": CategoricalDistribution((False,)),
+        "batch_size": CategoricalDistribution((2, 4)),
+        "adam.lr": FloatDistribution(1e-3, 1e-2, log=True),
+        "adam.betas": CategoricalDistribution(("[0.9, 0.9]", "[0.5, 0.9]")),
+    }
+    chosen = {"optimizer": "adam", "adam.lr": 0.002, "adam.betas": "[0.5, 0.9]"}
+    assert hyperparameters(spec, chosen) == {"eps": 1e-6, "lr": 0.002, "betas": (0.5, 0.9)}
 
 
 def test_known_good_configurations_come_first_and_leave_the_rest_open(make_joint, open_ledger):
