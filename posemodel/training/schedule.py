@@ -27,7 +27,7 @@ def decay(
     milestones: Sequence[float] = MILESTONES,
     gamma: float = MILESTONE_FACTOR,
 ) -> float:
-    """Return the multiplier of the learning rate after the warm-up, at a share (0..1) of the budget.
+    """Return the multiplier of the learning rate after the warm-up, at a share of the budget; past its end, as there.
 
     ``constant``, ``fixed`` and ``plateau``: 1 (the plateau's factor depends on losses, not on time: `Plateau`).
     ``step``: x 0.1 at a half and again at three quarters of the budget, the usual milestones (He et al., CVPR 2016, on
@@ -216,7 +216,6 @@ class TimeBudget:
         if share < self._warmup:
             return max(share / self._warmup, FIRST_RATE)
         settings = self.settings
-        share = min(share, 1.0)
         return decay(settings.schedule, share, self._warmup, milestones=settings.milestones, gamma=settings.gamma)
 
     def resumed(self) -> None:

@@ -7,6 +7,7 @@ from posemodel.inference.drawing import (
     INNER,
     LEFT,
     MIDDLE,
+    OUTLINE,
     PAPER,
     RIGHT,
     draw_people,
@@ -139,6 +140,40 @@ def test_lines_are_as_wide_as_suits_the_image_and_the_person():
     assert 20 <= width(2400, 1600) <= 22
     assert 2 <= width(600, 120) <= 4
     assert width(2400, 60) == width(60, 30) <= 2
+
+
+def section(pixels):
+    """A letter for each pixel of a line: untouched, coloured, black, white, or smoothed between two of these."""
+    letters = {(GREY,) * 3: ".", LEFT: "L", OUTLINE: "k", INNER: "w"}
+    return "".join(letters.get(tuple(pixel), "+") for pixel in pixels.tolist())
+
+
+def test_lines_and_joints_across():
+    people = person(left_elbow=(20, 30), left_wrist=(80, 30))[None]
+    found, true = draw_people(canvas(), people), draw_people(canvas(), true=people)
+    assert [section(found[22:39, x]) for x in (50, 80)] == ["....+LLLLLLL+....", "...+LLLLLLLLL+..."]
+    assert [section(true[25:36, x]) for x in (50, 80)] == ["..+k+++k+..", "..+kwwwk+.."]
+    assert OUTLINE == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "length", "across", "joint"),
+    [
+        (1200, 1200, 600, ".+k+LLLLLLLLLLL+k+.", "+k+LLLLLLLLLLLLLLLLL+k+"),
+        (600, 600, 400, "....++LLLLLLL++....", "++LLLLLLLLL++"),
+        (250, 600, 400, "....++LLLLLLL++....", "++LLLLLLLLL++"),
+        (600, 600, 240, ".....++LLLLL++.....", None),
+        (600, 600, 120, "......++LLL++......", None),
+        (600, 600, 60, "........+++........", None),
+    ],
+)
+def test_a_person_to_scale_across(height, width, length, across, joint):
+    """By the image's longer side; the rim is at least a pixel wide, but none around a line of one pixel."""
+    middle, start = height // 2, (width - length) // 2
+    people = person(left_elbow=(start, middle), left_wrist=(start + length, middle))[None]
+    drawn = draw_to_scale(canvas(height, width), people)
+    assert section(drawn[middle - 9 : middle + 10, width // 2]) == across
+    assert joint in (None, section(drawn[:, start + length]).strip("."))
 
 
 def test_a_person_found_has_a_black_rim_and_the_image_stays_as_it_was():

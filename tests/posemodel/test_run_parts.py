@@ -1,5 +1,7 @@
 """Parts of a training run: what is due after a step, budgets, the best validation, mean losses, frozen weights."""
 
+import argparse
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,10 +17,10 @@ from posemodel.training.mean_loss import MeanLoss
 from posemodel.training.processes import Team
 from posemodel.training.run import Callbacks, Due, Run
 from posemodel.training.schedule import StepBudget, TimeBudget, budget_of, schedule_factor
-from posemodel.training.state import RESUME_FILE, Progress, identity_of, stored_identity
+from posemodel.training.state import RESUME_FILE, Progress, identity_of, resumable, stored_identity
 from posemodel.training.throughput import ThroughputMeter, Totals
 from tests.support.plain_network import PLAIN, Plain
-from tests.support.training_runs import CPU, Sgd, settings_for
+from tests.support.training_runs import CPU, Sgd, equal, settings_for
 
 NOTHING = dict.fromkeys(("log", "loss", "ap", "checkpoint", "tell", "stop", "maybe_last"), False)
 
@@ -153,6 +155,40 @@ def test_a_state_of_an_earlier_version_is_read(tiny_set: Path, tmp_path: Path, p
     assert stored_identity(tmp_path / "nowhere") == {}
 
 
+def test_a_resumed_run_has_every_part_of_the_one_that_was_saved(tiny_set: Path, tmp_path: Path, plain: None) -> None:
+    run = run_of(tiny_set, tmp_path, ema_decay=0.5)
+    for batch in run.epoch():
+        assert run.step(batch)
+    run.save()
+    drawn = torch.rand(2)
+    again = run_of(tiny_set, tmp_path, ema_decay=0.5, resume=True)
+    assert torch.equal(torch.rand(2), drawn)
+    assert (again.progress, again.meter.totals, again.plateau) == (run.progress, run.meter.totals, run.plateau)
+    assert again._step.losses.batches == 3
+    assert again._step.scheduler.last_epoch == 3
+    assert again._step.mean_loss() == run._step.mean_loss()
+    for ours, theirs in ((again.network, run.network), (again.trained_network(), run.trained_network())):
+        assert equal(ours.state_dict(), theirs.state_dict())
+    assert not equal(run.network.state_dict(), run.trained_network().state_dict())
+    assert str(again.optimizer.state_dict()) == str(run.optimizer.state_dict())
+
+
+def test_a_state_that_would_run_code_is_not_read(tiny_set: Path, tmp_path: Path, plain: None) -> None:
+    torch.save({"identity": {}, "metrics": {}, "more": argparse.Namespace()}, tmp_path / RESUME_FILE)
+    with pytest.raises(CheckpointError, match=r"resume\.pt: cannot be read as a training state \(UnpicklingError\)"):
+        run_of(tiny_set, tmp_path, resume=True)
+    assert stored_identity(tmp_path) == {}
+
+
+def test_there_must_be_a_folder_to_resume_from(tmp_path: Path) -> None:
+    assert resumable(tmp_path) is None
+    (tmp_path / RESUME_FILE).touch()
+    assert resumable(tmp_path) == tmp_path / RESUME_FILE
+    for out in (None, tmp_path / "nowhere", tmp_path / RESUME_FILE):
+        with pytest.raises(CheckpointError, match="no such folder, so there is nothing to resume"):
+            resumable(out)
+
+
 def test_every_setting_that_has_changed_is_named(tiny_set: Path, tmp_path: Path, plain: None) -> None:
     run_of(tiny_set, tmp_path).save()
     with pytest.raises(CheckpointError) as caught:
@@ -170,6 +206,7 @@ def test_what_must_be_the_same_in_a_resumed_run(tiny_set: Path) -> None:
     whole = identity(accumulate=3, checkpoint_every=5, time_limit=60.0)
     assert whole == identity(loader={"batch_size": 12}, log_every=9, ap_every=2, val_every=4)
     assert (whole["batch_size"], whole["optimizer"], whole["seed"]) == (24, "sgd", 2)
+    assert json.loads(json.dumps(identity(backbone_weights="vgg.pth")))["backbone_weights"] == "vgg.pth"
     assert {"exif"} == identity(accumulate=3, exif="follow").keys() - whole.keys()
 
 
@@ -228,8 +265,8 @@ def test_the_rate_in_seconds_by_hand() -> None:
 
     assert rates(warmup=0.25) == pytest.approx([0.01, 0.5, 1, 0.5, 0, 0])
     assert rates(warmup=0.25, schedule="fixed") == [1.0] * 6
-    assert rates(warmup=0.25, schedule="multistep", milestones=(0.5, 1.0), gamma=0.5) == pytest.approx(
-        [0.01, 0.5, 1, 0.5, 0.25, 0.25]
+    assert rates(warmup=0.25, schedule="multistep", milestones=(0.7, 1.0), gamma=0.5) == pytest.approx(
+        [0.01, 0.5, 1, 1, 0.25, 0.25]
     )
 
 
@@ -247,6 +284,8 @@ def test_the_length_of_a_run_is_what_its_settings_say() -> None:
     in_steps = budget(steps=25)
     assert isinstance(in_steps, StepBudget)
     assert [step for step in range(1, 10) if in_steps.due(step, step - 1)[0]] == [3, 6, 9], "at least ten times"
+    milestones = {"schedule": "multistep", "milestones": (0.3,), "gamma": 0.5}
+    assert [budget(steps=10, warmup=0, **milestones).factor(step) for step in (2, 3, 9)] == [1, 0.5, 0.5]
     assert [in_steps.over(step) for step in (24, 25, 26)] == [False, True, True]
     assert [in_steps.nearly_over(step) for step in (24, 25, 26)] == [False, True, True]
 

@@ -31,6 +31,9 @@ def test_milestones_by_hand() -> None:
     assert found == pytest.approx([1, 1, 0.333, 0.333, 0.333**2, 0.333**2, 0.333**3, 0.333**3])
     assert decay("multistep", 0.5, 0.0, milestones=(0.5,), gamma=0.2) == 0.2
     assert schedule_factor("multistep", 0.5, 4, milestones=(0.75,), gamma=0.2)(0) == pytest.approx(1 / 3), "warm-up"
+    at_once = schedule_factor("multistep", 0.5, 4, milestones=(0.5,), gamma=0.2)
+    assert [at_once(step) for step in range(4)] == pytest.approx([1 / 3, 2 / 3, 0.2, 0.2])
+    assert decay("cosine", 1.2, 0.5) == decay("cosine", 1.0, 0.5) == 0
 
 
 def test_fixed_is_1_from_the_first_step_on() -> None:
@@ -160,12 +163,13 @@ def test_settings_that_contradict_each_other(given: dict[str, Any], message: str
         TrainSettings(data=Path(), steps=1, **given)
 
 
-def test_a_plateau_is_pytorch_s() -> None:
+@pytest.mark.parametrize(("cooldown", "threshold"), [(2, 1e-3), (0, 1e-3), (1, 0.0)])
+def test_a_plateau_is_pytorch_s(cooldown: int, threshold: float) -> None:
     """On losses that fall, rest, rise and nearly rest, with a cooldown; the rate is never lowered without a reason."""
     losses = [5, 4, 4.1, 4, 3.9999, 4, 4, 4, 4, 4, 3, 3.5, 3.4, 3.3, 3.2, 3.1, 3, 2.9, 3, 3, 3, 3, 3, 3, 3, math.inf]
-    settings = PlateauSettings(patience=2, cooldown=2, threshold=1e-3)
+    settings = PlateauSettings(patience=2, cooldown=cooldown, threshold=threshold)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    theirs = ReduceLROnPlateau(optimizer, factor=0.5, patience=2, cooldown=2, threshold=1e-3)
+    theirs = ReduceLROnPlateau(optimizer, factor=0.5, patience=2, cooldown=cooldown, threshold=threshold)
     ours = Plateau()
     for loss in losses:
         ours.add_loss(loss, settings, 0.5)

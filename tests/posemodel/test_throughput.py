@@ -91,6 +91,14 @@ def test_time_between_pause_and_start_is_left_out(clock: Clock) -> None:
     assert meter.totals.steady_steps == 2
 
 
+def test_the_pace_of_a_device_is_not_guessed_before_it_is_known(clock: Clock) -> None:
+    meter = ThroughputMeter(torch.device("meta"))
+    meter.start()
+    meter.count(4)
+    clock.now += 0.125
+    assert meter.spent() == 0.125
+
+
 def test_a_window_without_steps_is_none(clock: Clock) -> None:
     meter = ThroughputMeter(CPU)
     for _ in range(2):
