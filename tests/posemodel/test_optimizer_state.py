@@ -136,7 +136,6 @@ MISSING = object()
         ({"a": 1}, {"a": 1.0}, False),
         (Memory(torch.zeros(1)), Memory(torch.zeros(1)), False),
     ],
-    ids=str,
 )
 def test_what_loading_has_converted_is_put_back_as_it_was_saved(loaded: Any, saved: Any, kept: bool) -> None:
     """A class may do more with what it loads, so that what has its type and form stays; behind what is not of a weight
