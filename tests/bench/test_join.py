@@ -1,7 +1,6 @@
 """What a worker takes of a study, in which order trials are enqueued, and that the trials of two workers overlap."""
 
 import signal
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -208,6 +207,11 @@ def kind_of(_document):
     return KIND
 
 
+def time_with(**changed):
+    """The module `time` for one module alone: libraries sleep, too."""
+    return SimpleNamespace(**vars(time) | changed)
+
+
 def test_a_study_that_is_being_begun_is_waited_for(valley_spec, paths, monkeypatch):
     """The ledger has it before MLflow does; one that never comes is refused with the remedy."""
     spec = valley_spec()
@@ -215,12 +219,10 @@ def test_a_study_that_is_being_begun_is_waited_for(valley_spec, paths, monkeypat
     said = []
 
     def describe(_seconds):
-        if threading.current_thread() is not threading.main_thread():
-            return  # of a library, or of an earlier test
         said.append("waited")
         Tracker(paths.tracking_uri, spec.name).open_study(spec, {})
 
-    monkeypatch.setattr("bench.study.join.time.sleep", describe)
+    monkeypatch.setattr("bench.study.join.time", time_with(sleep=describe))
     assert read_study_to_join(spec.name, paths, kind_of, said.append).spec.identity() == spec.identity()
     assert len(said) == 2
     assert "waiting for its description" in said[0]
@@ -249,8 +251,8 @@ def test_one_that_is_never_described_is_refused(valley_spec, paths, monkeypatch)
     Ledger(paths.storage_url, spec.name, spec.identity())
     Tracker(paths.tracking_uri, "another").open_study(spec.model_copy(update={"name": "another"}), {})
     now = [0.0]
-    monkeypatch.setattr("bench.study.join.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("bench.study.join.time.sleep", lambda _seconds: now.__setitem__(0, now[0] + DESCRIBED_S / 3))
+    wait = time_with(monotonic=lambda: now[0], sleep=lambda _seconds: now.__setitem__(0, now[0] + DESCRIBED_S / 3))
+    monkeypatch.setattr("bench.study.join.time", wait)
     said = []
     with pytest.raises(SettingsError, match="holds no result of it"):
         read_study_to_join(spec.name, paths, kind_of, said.append)

@@ -119,7 +119,8 @@ def test_a_loader_study(name, figures, hold, tmp_path):
     hold(KEPT / f"loaders-{name.replace(' ', '-')}.txt", as_kept(together(figures, **texts), tmp_path))
 
 
-def test_two_studies_side_by_side(figures, hold, tmp_path):
+def test_two_studies_side_by_side(figures, hold, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a figure is laid out for the names of folders, which must have one length
     rng = np.random.default_rng(5)
     for key, gaps in (("one", {}), ("two", {"sgd": 0.3})):
         (tmp_path / key).mkdir()
@@ -130,7 +131,7 @@ def test_two_studies_side_by_side(figures, hold, tmp_path):
         spec = {"tunings": 3, "network": "small", "size": 64, "schedule": {"one": "cosine", "two": "step"}[key]}
         document = {"study": key, "trials": {"recorded": 18, "planned": 20}, "spec": spec, "machine": {"cpu": key}}
         (tmp_path / key / "result.json").write_text(json.dumps(document))
-    found = compare(str(tmp_path / "one"), str(tmp_path / "two"), "sqlite:///none.db")
+    found = compare("./one", "./two", "sqlite:///none.db")
     page = write_comparison(found, tmp_path / "out").read_text()
     document = {key: value for key, value in found.document().items() if key not in ("a", "b")}
     text = together(figures, page=page, document=json.dumps(document, indent=1))
