@@ -32,6 +32,7 @@ from bench.trials.checkpoint import PROGRESS, STATE, TrialCheckpoint
 from bench.trials.spec import TrialSpec
 from bench.trials.training import run_trial
 from posemodel.errors import CheckpointError, SettingsError
+from tests.support.held import Held
 from tests.support.line import LINE
 from tests.support.long_tests import long
 from tests.support.plans import confirm_trials, first_trials
@@ -292,19 +293,6 @@ def test_local_folders_of_dead_processes_are_removed(monkeypatch, tmp_path, vall
 
 
 # --- trials ---------------------------------------------------------------------------------------------------------
-
-
-class Held:
-    """A block whose time is over, or not."""
-
-    def __init__(self, overdue=False):
-        self.overdue = overdue
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_error):
-        pass
 
 
 class Interruption:

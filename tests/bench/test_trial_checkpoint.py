@@ -10,6 +10,7 @@ from bench.trials import checkpoint as module
 from bench.trials.checkpoint import PROGRESS, STATE, TrialCheckpoint
 from bench.workloads.score import Score
 from posemodel.config import Settings
+from tests.support.held import Held
 
 CURVE = [(2, 1000, {"loss": 3.0}), (4, 2000, {"ap": 0.25}), (6, 3000, {"ap": 0.5, "loss": 1.0})]
 GONE_ON = {"seconds": 30.0, "gpus": ["a"], "curve": CURVE}
@@ -32,19 +33,6 @@ class Training:
     def train(self, run, _make_optimizer, **calls):
         """Do what it does."""
         return self.do(run, SimpleNamespace(**calls))
-
-
-class Held:
-    """A block whose time is over, or not."""
-
-    def __init__(self, overdue=False):
-        self.overdue = overdue
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_error):
-        pass
 
 
 @pytest.fixture
