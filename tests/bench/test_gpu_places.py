@@ -35,6 +35,7 @@ from tests.support.deaths import DyingOnce, tell_environment
 from tests.support.forking_process import forked_starts
 from tests.support.plans import first_trials
 from tests.support.records import record
+from tests.support.restarted_servers import until
 
 GB = 10**9
 A, B, C, D = (Gpu(f"GPU-{letter}000-1", "NVIDIA H200", 150 * GB) for letter in "abcd")
@@ -315,7 +316,10 @@ def test_trials_see_the_gpu_of_their_worker_alone(trials, monkeypatch, gpus):
 
 
 def _environment(pid):
-    return psutil.Process(pid).environ()[VISIBLE_VARIABLE]
+    process = psutil.Process(pid)
+    # a process has no environment for a moment, while it becomes another program
+    until(lambda: VISIBLE_VARIABLE in process.environ(), "the program has the variable")
+    return process.environ()[VISIBLE_VARIABLE]
 
 
 @pytest.mark.parametrize(
