@@ -9,6 +9,7 @@ with the installed program, once for each command.
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -46,12 +47,24 @@ class ForkedProcess:
     def wait(self, timeout: float | None = None) -> int:
         """The exit code; TimeoutExpired where there is none after so many seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
+        if self.poll() is None and hasattr(os, "pidfd_open"):
+            self._sleep(timeout)
         while self.poll() is None:
             if deadline is not None and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired("posebench", timeout or 0.0)
             time.sleep(POLL_S)
         assert self.returncode is not None
         return self.returncode
+
+    def _sleep(self, timeout: float | None) -> None:
+        """Wait until it has ended, or for so many seconds, without asking again and again."""
+        ended = os.pidfd_open(self.pid)
+        try:
+            line = select.poll()
+            line.register(ended, select.POLLIN)
+            line.poll(None if timeout is None else 1000 * timeout)
+        finally:
+            os.close(ended)
 
     def send_signal(self, number: int) -> None:
         """Send a signal, if it still runs."""

@@ -33,7 +33,14 @@ def fork_workers(config: "pytest.Config") -> None:
 
 
 def begin() -> None:
-    """In the forked process: do what Python would with the arguments `-c CODE`."""
+    """In the forked process: do what Python would with the arguments `-c CODE`.
+
+    Processes that tests start with multiprocessing's forkserver, or with `forked_starts`, are copies of this one: a
+    server of its own would import everything again.
+    """
+    from tests.support.forking_process import start_forkserver
+
+    start_forkserver()
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     exec(sys.argv[-1], vars(main))
 

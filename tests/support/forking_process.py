@@ -26,6 +26,7 @@ import termios
 import threading
 import traceback
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver
@@ -98,6 +99,8 @@ def load() -> dict[str, str]:
     remember_migrations(read_now=True)
     sqlalchemy.orm.configure_mappers()
     PIL.Image.init()
+    for each in getattr(weakref.finalize, "_registry", {}):
+        each.atexit = False  # PyTorch's libraries would be taken apart one by one at the end of each command
     return {name: value for name, value in os.environ.items() if before.get(name) != value}
 
 
@@ -175,7 +178,7 @@ def run(asked: dict, descriptors: list[int], own: dict[str, str]) -> None:
     if asked["hurried"]:
         hurry()
     if modules := os.environ.get(FORKED_STARTS_VARIABLE):
-        _start_forkserver()
+        start_forkserver()
         for module in modules.split(","):
             importlib.import_module(module).multiprocessing = Forking()
     try:
@@ -225,10 +228,10 @@ def _draw_nothing() -> None:
     from matplotlib.figure import Figure
 
     from bench.report import findings_write
-    from tests.support.empty_pictures import save_empty
+    from tests.support.empty_pictures import empty_figure, save_empty
 
     Figure.savefig = save_empty  # type: ignore[method-assign,assignment]
-    findings_write.figure_of = lambda _image: Figure(figsize=(0.1, 0.1))
+    findings_write.figure_of = empty_figure
 
 
 class Forking:
@@ -246,7 +249,8 @@ class Forking:
 def forked_starts(module: Any) -> Iterator[None]:
     """Fork the processes that a module would spawn, from the server that measuring processes are forked from.
 
-    Their environment and stderr are those that this process had when it first did this.
+    Their environment and stderr are those that this process had when it first did this, or when a worker of the tests
+    was forked.
     """
     from bench.measure.loader import fork_server
 
@@ -259,7 +263,7 @@ def forked_starts(module: Any) -> Iterator[None]:
         module.multiprocessing = before
 
 
-def _start_forkserver() -> None:
+def start_forkserver() -> None:
     """Give multiprocessing a forkserver that is a copy of this process: its own would import everything again."""
     listener = socket.socket(socket.AF_UNIX)
     address = connection.arbitrary_address("AF_UNIX")
