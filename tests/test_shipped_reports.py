@@ -4,9 +4,9 @@ import re
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from bench.report import findings_write
+from tests.support.empty_pictures import empty_figure
 from tests.support.rebuilt_reports import rebuild, shipped
 
 IMAGE_ADDRESS = re.compile(r'src="data:[^"]*"')
@@ -16,7 +16,7 @@ MAIN_WORDS, SIX, ANOTHER_WORDS = 600, 6, 50
 
 @pytest.mark.parametrize("folder", shipped(), ids=lambda folder: folder.name)
 def test_its_pages_are_those_of_its_files(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))
+    monkeypatch.setattr(findings_write, "figure_of", empty_figure)
     rebuild(folder, tmp_path)
     for name in ("report.md", "appendix.md", "report.html"):
         kept, made = (IMAGE_ADDRESS.sub("", (place / name).read_text()) for place in (folder, tmp_path))

@@ -25,7 +25,7 @@ from bench.report.markdown_page import appendix_markdown, main_markdown
 from bench.report.no_result import failures
 from bench.report.page import sureness
 from bench.report.study_info import StudyInfo
-from bench.report.style import RC, as_svg, save
+from bench.report.style import RC, as_svg, laid_out, save
 from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from posemodel.atomic_write import atomic_path, remove_temporary_files
@@ -141,9 +141,9 @@ def _write_image(image: Image, folder: Path) -> str:
         return f"data:image/jpeg;base64,{base64.b64encode(image.image).decode()}"
     with plt.rc_context(RC):
         figure = figure_of(image)
-        save(figure, folder / image.file)
-        figure.set_layout_engine("none")  # keeps the layout: computing it again takes a quarter of the time
-        vector = as_svg(figure)
+        with laid_out(figure):
+            save(figure, folder / image.file)
+            vector = as_svg(figure)
     return f"data:image/svg+xml,{quote(vector, safe=' /:=;,()<>')}"
 
 

@@ -3,7 +3,8 @@
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -152,6 +153,19 @@ def decade_ticks(axis: Any) -> None:
     axis.set_major_locator(LogLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"10{str(round(math.log10(value))).translate(RAISED)}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+@contextmanager
+def laid_out(figure: Figure) -> Iterator[None]:
+    """Compute a figure's layout for `DPI`, and keep it in this block: an engine draws everything once more for each
+    file, and moves it anew."""
+    engine = figure.get_layout_engine()
+    figure.set_dpi(DPI)
+    if engine is not None:
+        engine.execute(figure)
+    with plt.rc_context({"figure.constrained_layout.use": False}):  # else Matplotlib makes an engine again
+        figure.set_layout_engine(None)
+        yield
 
 
 def save(figure: Figure, path: Path) -> None:

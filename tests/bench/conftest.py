@@ -26,7 +26,7 @@ from posemodel.data.layout import fingerprint
 from posemodel.synthetic import generate
 from tests.bench.ledger_process import LedgerProcess
 from tests.support.asked import built, resolved
-from tests.support.empty_pictures import save_empty
+from tests.support.empty_pictures import empty_figure, save_empty
 from tests.support.migrations import remember_migrations
 from tests.support.stores import empty_store
 from tests.support.unsynced import write_without_waiting
@@ -252,7 +252,7 @@ def made_up_costs(monkeypatch):
 def plain_figures(monkeypatch):
     """Reports whose figures are not the point have empty ones: drawing all of a study takes seconds."""
 
-    monkeypatch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))
+    monkeypatch.setattr(findings_write, "figure_of", empty_figure)
 
 
 @pytest.fixture

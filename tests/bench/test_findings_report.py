@@ -101,7 +101,7 @@ FINDINGS = Findings(
     appendix=[
         Section("More", [Chart("more.png", "steps and bars", [STEPS, BARS]), Bullets(["one " * 40, "two"])]),
         Section("Seen", [Picture("seen.jpg", "people that were found", JPEG)]),
-        Section("Drawn", [Drawing("drawn.png", "a drawing", lambda: plt.figure(figsize=(1, 1)))]),
+        Section("Drawn", [Drawing("drawn.png", "a drawing", lambda: plt.figure(figsize=(1, 1), layout="none"))]),
     ],
     claims=" ".join(["Every claim."] * 20),
     metrics={"ap": 0.3},
@@ -112,7 +112,7 @@ FINDINGS = Findings(
 
 PLAIN = Findings(
     "Take the first.",
-    [Section("Drawn", [Drawing("drawn.png", "a drawing", lambda: plt.figure(figsize=(0.1, 0.1)))])],
+    [Section("Drawn", [Drawing("drawn.png", "a drawing", lambda: plt.figure(figsize=(0.1, 0.1), layout="none"))])],
     tables_csv=FINDINGS.tables_csv,
 )
 """With little to draw."""

@@ -85,7 +85,7 @@ def write_report(name: str, folder: Path, *, lines: str = "x = 1", alt: str = "a
         sections=[
             Section(name, [Table(("what", name), [[name, "0.1"], ["b", name]]), Code("", lines)]),
             Section("More", [Bullets([literal(name), code(name)]), f"{literal(name)}. It is a name."]),
-            Section("Drawn", [Drawing("drawn.png", alt, lambda: plt.figure(figsize=(0.1, 0.1)))]),
+            Section("Drawn", [Drawing("drawn.png", alt, lambda: plt.figure(figsize=(0.1, 0.1), layout="none"))]),
         ],
         document={"name": name},
         tables_csv={"names.csv": DataFile(pd.DataFrame({"name": [name]}), "a row for each name")},

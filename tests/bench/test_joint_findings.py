@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from bench.cli.print_output import print_output
 from bench.kinds.joint.analysis import Pick, claims, picks
@@ -26,6 +25,7 @@ from bench.report.shown_score import ShownScore
 from bench.report.text import plain
 from bench.statistics.json_safe import to_json_safe
 from bench.workloads import Score
+from tests.support.empty_pictures import empty_figure
 from tests.support.joint_records import findings_of, frame, info_of, made_up, observed, trial, with_fresh_seeds
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -39,7 +39,7 @@ def found_in(records, objective=AP_AND_SPEED, **more):
 def page_of(records, folder, objective=AP_AND_SPEED, **more):
     """Main page and appendix. Figures are empty: those of whole and of odd studies are drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))
+        patch.setattr(findings_write, "figure_of", empty_figure)
         main = write_findings_report(found_in(records, objective, **more), info_of(records), folder)
     return main.read_text() + (folder / "appendix.md").read_text()
 

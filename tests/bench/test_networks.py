@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from bench.cli.actions.networks import NO_CUDA, study_name
@@ -18,6 +17,7 @@ from bench.kinds.networks.plan import plan_networks
 from bench.report import findings_write
 from posemodel.errors import SettingsError
 from tests.support.asked import prepared
+from tests.support.empty_pictures import empty_figure
 
 NAN = float("nan")
 SHORT = ("--device", "cpu", "--seconds", 0.2, "--evaluations", 2, "--batch-size", 2, "--size", 64, "--num-workers", 0)
@@ -61,7 +61,7 @@ def test_each_network_is_trained_scored_and_drawn_and_shown_again(compared, herm
     assert curves.groupby("network")["ap"].count().min() >= 1
     assert (folder / "loss.png").stat().st_size > 10_000
 
-    monkeypatch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))  # drawn above
+    monkeypatch.setattr(findings_write, "figure_of", empty_figure)  # drawn above
     code, out, err = compared("--json")
     assert (code, json.loads(out)["runs"]) == (0, document["runs"])
     assert "confirm small" not in err, "a finished one is shown again"

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from optuna.trial import TrialState, create_trial
 
 from bench.kinds.optimizers import trial as optimizers_trial
@@ -36,7 +35,7 @@ from bench.trials.training import run_trial
 from bench.workloads import SELECT, Assignment, Budget, Score, train_steps, workload
 from bench.workloads.score import TAKEN_NAMES
 from posemodel.config import LoaderSettings
-from tests.support.empty_pictures import SVG
+from tests.support.empty_pictures import SVG, empty_figure
 from tests.support.kept import described_figures
 from tests.support.scored_valleys import FAILURE, LOSS_VALLEY, PERCENT_VALLEY, LossValley
 
@@ -415,7 +414,7 @@ def study(posebench, monkeypatch, tracking_uri, storage_url, hermetic):
     def run(name, target, drawn=None):
         figure_of = findings_write.figure_of
         if drawn is not None:
-            chosen = lambda image: figure_of(image) if image.file in drawn else Figure(figsize=(0.1, 0.1))  # noqa: E731
+            chosen = lambda image: (figure_of if image.file in drawn else empty_figure)(image)  # noqa: E731
             monkeypatch.setattr(findings_write, "figure_of", chosen)
         (hermetic / "own.toml").write_text(STUDY.format(name=name, target=target))
         monkeypatch.setattr(findings_write, "as_svg", lambda _figure: SVG)

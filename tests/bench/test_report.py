@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from bench.kinds.optimizers.plan import total_trials
 from bench.kinds.optimizers.report.page import optimizer_findings, study_info
@@ -23,6 +22,7 @@ from bench.report.findings_write import figure_of, write_findings_report, write_
 from bench.report.style import series_style
 from bench.trials.status import Status
 from bench.workloads.protocol import Samples
+from tests.support.empty_pictures import empty_figure
 from tests.support.tuned_records import tuned
 
 SIX = ["sgd", "nesterov", "adagrad", "adadelta", "adam", "adabound"]
@@ -89,7 +89,7 @@ def folder(result, tmp_path_factory):
     """A report, its figures empty: drawing all of them takes seconds."""
     folder = tmp_path_factory.mktemp("reports") / "six"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(findings_write, "figure_of", lambda _image: Figure(figsize=(0.1, 0.1)))
+        patch.setattr(findings_write, "figure_of", empty_figure)
         write_report(result, folder)
     return folder
 
