@@ -66,15 +66,13 @@ class StudyRuns:
 
     def study_document(self) -> dict[str, Any]:
         """Return the study's stored specification; SettingsError if the study was never begun."""
-        document: dict[str, Any] = json.loads(self.client.get_run(self.own_run()).data.tags[SPEC_TAG])
+        document: dict[str, Any] = json.loads(self._begun_run().data.tags[SPEC_TAG])
         return document
 
     def own_run(self) -> str:
         """Return the id of the study's own run; SettingsError if the study was never begun."""
-        parent = self._parent()
-        if parent is None:
-            raise SettingsError(f"study: MLflow at {masked(self.uri)} has no study called {self.study_name!r}.")
-        return parent
+        run_id: str = self._begun_run().info.run_id
+        return run_id
 
     def machine(self) -> dict[str, str]:
         """Return the fingerprint of the machine that began the study."""
@@ -90,17 +88,17 @@ class StudyRuns:
 
     def finished(self) -> bool:
         """Return True if the study and its report are finished."""
-        parent = self._parent()
-        return parent is not None and self.client.get_run(parent).info.status == "FINISHED"
+        return is_finished(self._study_run())
 
     def finished_amounts(self, extends_by: Sequence[str]) -> frozenset[int]:
         """Return the amounts with which the study has finished, now or before an extension.
 
         ``extends_by``: settings by which it can be extended (`StudyBase.extends_by`).
         """
-        amounts = frozenset(json.loads(self.study_tags().get(LOOKED_TAG, "[]")))
-        document = self.study_document()
-        return amounts | {document[name] for name in extends_by if self.finished()}
+        run = self._begun_run()
+        amounts = frozenset(json.loads(run.data.tags.get(LOOKED_TAG, "[]")))
+        document = json.loads(run.data.tags[SPEC_TAG])
+        return amounts | {document[name] for name in extends_by if is_finished(run)}
 
     def recorded(self, trial_id: str) -> Record | None:
         """Return the record of a trial; None if there is none."""
@@ -144,8 +142,8 @@ class StudyRuns:
 
     def study_tags(self) -> dict[str, str]:
         """Return the tags of the study's own run; empty before the study was begun."""
-        parent = self._parent()
-        return dict(self.client.get_run(parent).data.tags) if parent is not None else {}
+        run = self._study_run()
+        return dict(run.data.tags) if run is not None else {}
 
     def curves(self, records: pd.DataFrame, names: Sequence[str] = CURVE_METRICS) -> pd.DataFrame:
         """Return the trials' curves: a row for each step at which one of the metrics ``names`` was measured.
@@ -196,10 +194,21 @@ class StudyRuns:
             return None
         return self._artifact(parent, f"{REPORT_FOLDER}/{name}")
 
+    def _begun_run(self) -> Any:
+        """Return the study's own run; SettingsError if the study was never begun."""
+        run = self._study_run()
+        if run is None:
+            raise SettingsError(f"study: MLflow at {masked(self.uri)} has no study called {self.study_name!r}.")
+        return run
+
     def _parent(self) -> str | None:
         """Return the id of the study's own run; None before the study was begun."""
-        runs = self._study_runs()
-        return runs[0].info.run_id if runs else None
+        run = self._study_run()
+        return None if run is None else run.info.run_id
+
+    def _study_run(self) -> Any:
+        """Return the study's own run, with its tags and latest metrics; None before the study was begun."""
+        return next(iter(self._study_runs()), None)
 
     def _study_runs(self) -> list[Any]:
         """Return the study's own run, and any that was created at the same moment, oldest first."""
@@ -319,6 +328,11 @@ def read_only_client(uri: str, make_uri: MakeUri | None = None) -> mlflow.Mlflow
 def first_line_of(error: BaseException) -> str:
     """Return the first line of a library's error message about a store."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def is_finished(run: Any) -> bool:
+    """Return True if a study's own run says that study and report are finished; ``run``: None before it was begun."""
+    return run is not None and run.info.status == "FINISHED"
 
 
 def _is_record(run: Any) -> bool:

@@ -37,6 +37,7 @@ from bench.records.reader import (
     STUDY_TAG,
     TRIAL_TAG,
     first_line_of,
+    is_finished,
     read_only_client,
 )
 from bench.records.trial_runs import METRICS_PER_BATCH, SOURCE_TAGS, TrialRuns, insert
@@ -163,21 +164,21 @@ class Tracker(TrialRuns):
                     insert(self.client.set_tag, parent, f"machine.{key}", value)
             new = {key: value for key, value in _flat(spec.identity()).items() if key not in run.data.params}
             self._log_parameters(parent, new)
-        if not self.finished():  # a finished study stays finished when it is only shown again
+        if not is_finished(run):  # a finished study stays finished when it is only shown again
             self.client.update_run(parent, status="RUNNING")
         return parent
 
     def describe_machine(self, machine: Mapping[str, str]) -> None:
         """Store this machine's fingerprint as the study's, unless it has one: a command without workers stores none."""
-        parent = self._parent()
-        if parent is not None and "machine.cpu" not in (tags := self.study_tags()):
+        run = self._study_run()
+        if run is not None and "machine.cpu" not in run.data.tags:
             for key, value in machine.items():
-                if f"machine.{key}" not in tags:
-                    insert(self.client.set_tag, parent, f"machine.{key}", value)
+                if f"machine.{key}" not in run.data.tags:
+                    insert(self.client.set_tag, run.info.run_id, f"machine.{key}", value)
 
     def was_extended(self, spec: StudyBase, earlier: Sequence[Mapping[str, Any]]) -> bool:
         """Return True if an extension of the study is not in MLflow yet; ``earlier``: see `open_study`."""
-        if self._parent() is None or not earlier:
+        if not earlier or self._parent() is None:
             return False
         stored = self._identity(spec)
         return stored != spec.identity() and any(stored == without_unused(type(spec), each) for each in earlier)
@@ -243,9 +244,10 @@ class Tracker(TrialRuns):
             metrics: Numbers of the headline by name; not finite ones are left out. A metric of an earlier report that
                 this one lacks is set to NaN, which keeps its history.
         """
-        parent = self._parent()
-        if parent is None:
+        run = self._study_run()
+        if run is None:
             return
+        parent = run.info.run_id
         self.client.log_artifacts(parent, str(folder), REPORT_FOLDER)
         page = next((name for name in _PAGES if (folder / name).is_file()), None)
         note_text = visible_lines(note)
@@ -263,7 +265,7 @@ class Tracker(TrialRuns):
         logged_names = {metric.key for metric in numbers}
         numbers += [
             Metric(name, math.nan, now, 0)  # otherwise MLflow would keep showing the value of an outdated report
-            for name, value in self.client.get_run(parent).data.metrics.items()
+            for name, value in run.data.metrics.items()
             if name.startswith(HEADLINE_METRIC) and name not in logged_names and math.isfinite(value)
         ]
         for first in range(0, len(numbers), METRICS_PER_BATCH):

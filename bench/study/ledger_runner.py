@@ -5,6 +5,7 @@ Safe to interrupt: the same command continues the study; a finished study is sho
 
 import importlib
 import json
+import math
 import os
 import socket
 import time
@@ -62,6 +63,8 @@ CLUSTER_CREW = "bench.engines.cluster.crew"
 """Module of the engine that imports Ray."""
 SEVERAL = 2
 """Stands for the trials that run at once on a cluster without a bound."""
+NOTE_EVERY_S = 1.0
+"""Seconds between two updates of a session's last-seen time by its records."""
 OnRecord = Callable[[Record], None]
 """Receives each new record of this process's trials."""
 
@@ -151,9 +154,12 @@ class SessionHere:
     """This process's session, as last known."""
 
     session: Session
+    noted: float = -math.inf
+    """Time (``time.monotonic``) at which its last-seen time was last updated."""
 
     def note(self, tracker: Tracker) -> None:
         """Update the session's last-seen time."""
+        self.noted = time.monotonic()
         tracker.update_session(replace(self.session, heard_ms=now_ms()))
 
     def note_workers(self, workers: int) -> None:
@@ -348,7 +354,7 @@ def work_off(
         session: This process's time on the study, whose end is kept up to date; None: it is not recorded.
     """
     note_session = partial(note_at_once, planner.tracker, session)
-    on_record.append(lambda _record: note_session())
+    on_record.append(lambda _record: note_session(NOTE_EVERY_S))
     if planner.kind.plans_ahead and planner.workers:  # who records a trial plans from it
         on_record.append(planner.plan_from)
     begun: set[str] = set()
@@ -386,8 +392,11 @@ def _note(tracker: Tracker, session: SessionHere | None) -> None:
         session.note(tracker)
 
 
-def note_at_once(tracker: Tracker, session: SessionHere | None) -> None:
-    """Do so unless the server is away: the next record, or the end, does it again."""
+def note_at_once(tracker: Tracker, session: SessionHere | None, every_s: float = 0.0) -> None:
+    """Do so unless the server is away, or it was done in the last ``every_s`` seconds: the next record, or the end,
+    does it again."""
+    if session is not None and time.monotonic() < session.noted + every_s:
+        return
     with outages_ignored():
         _note(tracker.at_once, session)
 
