@@ -14,6 +14,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 from bench.cli.print_output import print_output
@@ -43,7 +45,7 @@ from bench.report.html_page import html
 from bench.report.markdown_page import appendix_markdown, main_markdown, short_text
 from bench.report.point_names import name_points
 from bench.report.study_info import StudyInfo
-from bench.report.style import QUIET, as_svg, save
+from bench.report.style import QUIET, as_svg, laid_out, save
 from bench.report.text import code, literal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -558,6 +560,35 @@ def test_a_logarithmic_axis_has_plain_numbers_at_1_2_and_5_or_evenly(limits, tic
     formatted = axis.xaxis.get_major_formatter()
     assert [formatted(at) for at in (1e-12, 0.001, 1, 10)] == ["10⁻¹²", "10⁻³", "10⁰", "10¹"]
     plt.close(figure)
+
+
+def test_both_files_of_a_figure_have_one_layout_and_each_is_drawn_once(tmp_path, monkeypatch):
+    def drawn():
+        figure, axis = plt.subplots(figsize=(4, 2))
+        axis.set(xlabel="steps", ylabel="a long label\nof two lines", ylim=(0, 100_000))
+        return figure, axis
+
+    with plt.rc_context(style.RC):
+        figure, axis = drawn()
+        figure.savefig(tmp_path / "plain.png", dpi=style.DPI)
+        wanted, loose = axis.get_position().bounds, drawn()[1].get_position().bounds
+        assert wanted != loose
+        figure, axis = drawn()
+        done = []
+        for owner, name in ((ConstrainedLayoutEngine, "execute"), (Figure, "draw")):
+            act = getattr(owner, name)
+            monkeypatch.setattr(owner, name, lambda *given, act=act: done.append(act.__name__) or act(*given))
+        with laid_out(figure):
+            save(figure, tmp_path / "figure.png")
+            svg = as_svg(figure)
+        assert axis.get_position().bounds == wanted
+        assert len(done) == 3, "the layout, and two files"
+    left, bottom, width, height = wanted
+    panel = re.search(r'<g id="patch_2">\s*<path d="M ([\d.]+) ([\d.]+) \s*L ([\d.]+)', svg)
+    assert [float(each) for each in panel.groups()] == pytest.approx(
+        [72 * 4 * left, 72 * 2 * (1 - bottom), 72 * 4 * (left + width)]
+    )
+    assert height > 0.5
 
 
 def test_no_figure_stays_open(tmp_path):

@@ -318,6 +318,29 @@ def test_the_last_trials_of_a_study_are_its_end_and_the_worker_leaves_its_comman
     assert read_begun_study(spec.name, paths, kind_of).workers == 3, "whatever joined later"
 
 
+def test_a_session_is_noted_again_once_time_has_passed_or_where_it_must_be(begun, monkeypatch):
+    tracker, now = begun[3], [100.0]
+    monkeypatch.setattr(ledger_runner, "time", time_with(monotonic=lambda: now[0]))
+    moments = iter(range(1000, 2000))
+    monkeypatch.setattr(ledger_runner, "now_ms", lambda: next(moments))
+    session = ledger_runner.SessionHere(Session(1, 1, 1, 0.0, "here", 7))
+
+    def heard(**every):
+        ledger_runner.note_at_once(tracker, session, **every)
+        return tracker.sessions()["heard_ms"].item()
+
+    assert heard(every_s=5) == 1000
+    now[0] += 4.9
+    assert heard(every_s=5) == 1000
+    assert heard() == 1001
+    now[0] += 4.9
+    assert heard(every_s=5) == 1001
+    now[0] += 0.1
+    assert heard(every_s=5) == 1002
+    ledger_runner.note_at_once(tracker, None, 5)
+    assert len(tracker.sessions()) == 1
+
+
 def test_a_worker_asks_whether_the_report_is_written_only_at_the_end_and_waits_for_no_server(begun, paths):
     def asked():
         raise AssertionError
