@@ -346,6 +346,47 @@ def test_a_trial_that_dies_on_a_node_goes_elsewhere_and_the_node_is_left_out_if_
     assert [deaths.bad_nodes(key, "good") for key in (4, 5)] == [[], ["bad"]]
 
 
+@pytest.fixture
+def some_places():
+    """Places that are no process: on a node that is about to leave, on one that is left out, and on one that stays."""
+    places_of = pytest.importorskip("bench.engines.cluster.places")
+    stopped = []
+
+    def place(node, stage, **more):
+        made = places_of.RemotePlace(SimpleNamespace(), stage=places_of.Stage[stage], node=node, **more)
+        made.stop = lambda: stopped.append(made)
+        return made
+
+    made = places_of.Places.__new__(places_of.Places)
+    made._all = [
+        place("leaving", "FREE"),
+        place("stays", "FREE"),
+        place("", "FREE"),
+        place("leaving", "RUNNING"),
+        place("leaving", "RUNNING", is_stopped=True),
+        place("out", "RUNNING"),
+        place("out", "FREE"),
+    ]
+    made._nodes = SimpleNamespace(leaving={"leaving"}, is_usable={"stays"}.__contains__, needs={"num_cpus": 0.5})
+    made._let_go, made._tell_workers = made._all.remove, lambda: None
+    return made, [*made._all], stopped
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_nodes_that_leave_are_left_by_what_does_not_run_and_trials_are_saved_where_they_can_be(some_places, saves):
+    places, at_first, stopped = some_places
+    places.leave_nodes(saves=saves)
+    assert places._all == at_first[1:6]
+    assert stopped == (at_first[3:4] if saves else [])
+
+
+def test_a_trial_has_its_cores_and_one_at_least(some_places):
+    places = some_places[0]
+    assert places.threads == 1
+    places._nodes.needs["num_cpus"] = 3.0
+    assert places.threads == 3
+
+
 def test_more_deaths_in_a_row_are_suffered_where_there_are_more_places():
     deaths = Deaths()
     for _ in range(20):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.optimizers import optimizer_entry
-from bench.optimizers.building import reads_matrix_flag
+from bench.optimizers.building import Construction, reads_matrix_flag
 from bench.optimizers.check import check_optimizer
 from bench.optimizers.line import optimizer_line
 from bench.optimizers.own_schedules import own_schedules
@@ -368,6 +368,12 @@ class FlaggedBesidePyTorch(torch.optim.SGD, ReadsFlag):
 def test_the_flag_of_matrices_is_read_by_a_class_or_any_of_its_bases(optimizer_class, reads):
     made = type("Made", (optimizer_class,), {})  # its own source is not to be had
     assert (reads_matrix_flag(made), reads_matrix_flag(optimizer_class)) == (reads, reads)
+
+
+def test_a_wrapper_leaves_the_flag_to_the_optimizer_inside():
+    inside = optimizer_entry("sgd")
+    found = [Construction("own", FlaggedBesidePyTorch, None, each).by_matrix_flag for each in (None, inside)]
+    assert found == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 
 from bench.records import server as tracking_server
 from bench.records import store_check
 from bench.records.server import check_server
 from bench.records.store_check import check_tracking
+from bench.storage.database_check import NoAnswerError
 from posemodel.errors import SettingsError
 
 HTML = b"<html><body>Sign in</body></html>"
@@ -78,13 +80,14 @@ def impatient(monkeypatch):
     monkeypatch.setattr(tracking_server, "ANSWER_S", tracking_server.ANSWER_S / 10)
 
 
-def refusal(address):
+def refusal(address, cause=None):
     with pytest.raises(SettingsError) as error:
         check_server(address)
     text = str(error.value)
     assert text.startswith("MLFLOW_TRACKING_URI http")
     assert "\n" not in text
     assert "et MLFLOW_TRACKING_URI to" in text, "the remedy"
+    assert cause is None or isinstance(error.value.__cause__, cause)
     return text
 
 
@@ -110,7 +113,7 @@ def test_a_server_in_trouble_is_said_to_be_so(status):
 
 
 def test_nobody_there_is_said_at_once(closed):
-    assert "cannot be reached (Connection refused)" in refusal(f"http://127.0.0.1:{closed}")
+    assert "cannot be reached (Connection refused)" in refusal(f"http://127.0.0.1:{closed}", requests.ConnectionError)
 
 
 def test_a_name_that_nobody_has_is_said(impatient):
@@ -120,7 +123,7 @@ def test_a_name_that_nobody_has_is_said(impatient):
 
 
 def test_a_server_that_never_answers_is_given_up(silent, impatient):
-    assert "does not answer within" in refusal(f"http://127.0.0.1:{silent}")
+    assert "does not answer within" in refusal(f"http://127.0.0.1:{silent}", (requests.Timeout, NoAnswerError))
 
 
 def test_a_server_whose_answer_never_ends_is_given_up_too(impatient):
@@ -137,7 +140,7 @@ def test_a_server_whose_answer_never_ends_is_given_up_too(impatient):
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
-        assert "does not answer within" in refusal(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        assert "does not answer within" in refusal(f"http://127.0.0.1:{listening.getsockname()[1]}", NoAnswerError)
         given_up.set()
         thread.join()
 

@@ -88,8 +88,11 @@ def test_eight_bits_of_every_format_are_what_they_were(tmp_path: Path) -> None:
     assert np.abs(found.astype(int) - COLOUR).mean() < 6
 
 
-def test_data_check_counts_them(coco_builder: CocoBuilder) -> None:
-    for image_id in (1, 2, 3):
+@pytest.mark.parametrize(
+    ("count", "hold"), [(1, "1 image of 16 bits uses"), (2, "2 images of 16 bits use"), (3, "3 images of 16 bits use")]
+)
+def test_data_check_counts_them(coco_builder: CocoBuilder, count: int, hold: str) -> None:
+    for image_id in range(1, count + 2):
         path = coco_builder.image("train", image_id)
         coco_builder.person("train", image_id)
         if image_id > 1:
@@ -101,6 +104,6 @@ def test_data_check_counts_them(coco_builder: CocoBuilder) -> None:
     result = check(root)
     assert result.problems == []
     (note,) = [note for note in result.notes if note.kind == "fewer-bits"]
-    assert note.count == 2
-    assert "000000000002.png: 12" in note.text
+    assert note.count == count
+    assert note.text == f"{hold} fewer (000000000002.png: 12): read at that depth, or they would be black"
     assert open_split(root, "train").read_image(1).max() > 100

@@ -86,6 +86,8 @@ def test_a_data_set_made_by_hand_has_the_shares_that_were_put_in() -> None:
         ([60, 10, 40, 60], changed(STANDING, left_elbow=0), True),
         ([20, 0.9, 40, 60], changed(STANDING, left_elbow=0), True),
         ([20, 10, 40, 69.1], changed(STANDING, left_elbow=0), True),
+        ([65, 10, 35, 20], changed(STANDING, left_elbow=0), True),
+        ([45, 10, 20, 60], changed(STANDING, left_elbow=0), False),
         ([20, 10, 40, 60], changed(STANDING, left_elbow=0), False),  # the border is far
         ([0, 10, 40, 60], STANDING, False),  # stands at the border, all of them inside
         ([0, 10, 40, 60], changed(STANDING, left_ear=0, nose=0), False),  # a head that is turned away
