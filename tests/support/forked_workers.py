@@ -31,6 +31,10 @@ def fork_workers(config: "pytest.Config") -> None:
     python = shlex.join([sys.executable, str(Path(__file__).resolve())])
     config.option.tx = [f"popen//python={python}"] * len(starts)
 
+    from tests.support.compiled_tests import compile_meanwhile  # not where pytest-xdist starts this file
+
+    compile_meanwhile(config)
+
 
 def begin() -> None:
     """In the forked process: do what Python would with the arguments `-c CODE`.

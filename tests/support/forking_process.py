@@ -94,9 +94,12 @@ def load() -> dict[str, str]:
     for name in [*modules, *LATE]:
         with suppress(ImportError):
             importlib.import_module(name)
+    from bench.storage import database_check
     from tests.support.migrations import remember_migrations
 
     remember_migrations(read_now=True)
+    for tables in database_check._TABLES_OF.values():
+        database_check._versions(tables.migrations)
     sqlalchemy.orm.configure_mappers()
     PIL.Image.init()
     for each in getattr(weakref.finalize, "_registry", {}):
